@@ -1,0 +1,260 @@
+"""The ledger's tables. SQL is the truth, Redis is the doorbell: the chunk table is the outbox.
+
+The same schema serves SQLite (embedded) and PostgreSQL; migrations/ holds its history.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# The tenant of a machine without keys; everything belongs to a tenant from the first migration on.
+LOCAL_TENANT_ID = uuid.UUID("00000000-0000-7000-8000-000000000001")
+
+
+class JobState(StrEnum):
+    """The life of a job. Each state has its timestamp; terminal states are never left, except by `retry`."""
+
+    QUEUED = "queued"  # stored; nothing has looked at it yet
+    PREPARING = "preparing"  # the archive is being listed and cut into chunks
+    RUNNING = "running"  # chunks are being classified
+    CANCELLING = "cancelling"  # no new batch starts; running ones come home
+    SUCCEEDED = "succeeded"  # every item has a row; some may be failed items
+    FAILED = "failed"  # nothing can be read through: unreadable archive, unknown model, exhausted error budget
+    CANCELLED = "cancelled"  # stopped on request; the rows so far stay
+
+
+TERMINAL_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class ChunkState(StrEnum):
+    """The life of a chunk. `due_at` says when the sweeper must look at it again."""
+
+    PENDING = "pending"  # waits for its turn in the window; due_at set while it backs off
+    PUBLISHED = "published"  # a message is (or was) on its way; due_at: when it is published again
+    RUNNING = "running"  # claimed; due_at: end of the lease
+    DONE = "done"  # its rows are committed
+    SPLIT = "split"  # replaced by smaller chunks after its workers died
+    CANCELLED = "cancelled"  # its job was stopped before it ran
+
+
+OPEN_CHUNK_STATES = (ChunkState.PENDING, ChunkState.PUBLISHED, ChunkState.RUNNING)
+
+
+class ItemState(StrEnum):
+    """The outcome of one item."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Timezone-aware UTC instants on both databases; SQLite itself stores them naive."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"expected a timezone-aware datetime, got {value!r}")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+class Base(DeclarativeBase):
+    """Declarative base; constraint names are fixed so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {
+        datetime: UtcDateTime(),
+        dict[str, Any]: JSON(),
+        list[int]: JSON(),
+        uuid.UUID: Uuid(),
+        str: Text(),
+    }
+
+
+class Tenant(Base):
+    """Who owns uploads and jobs."""
+
+    __tablename__ = "tenants"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class Upload(Base):
+    """One stored archive."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
+    key: Mapped[str]  # in the object storage
+    filename: Mapped[str]  # as the client gave it; never used as a path
+    size: Mapped[int] = mapped_column(BigInteger)  # bytes
+    sha256: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class Job(Base):
+    """One request to screen one archive with one model version."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "idempotency_key"),
+        Index("ix_jobs_tenant_id_id", "tenant_id", "id"),
+        Index("ix_jobs_state_due_at", "state", "due_at"),
+        Index("ix_jobs_expires_at", "expires_at"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
+    upload_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("uploads.id"))
+    idempotency_key: Mapped[str | None]
+    request_hash: Mapped[str | None]  # SHA-256 over the request's meaning, compared under the same key
+    name: Mapped[str]
+    source: Mapped[dict[str, Any]] = mapped_column(JSON)  # {"kind": "upload"|"path"|"s3", …} as submitted
+    archive: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # ArchiveRef, once prepared
+    interactive: Mapped[bool] = mapped_column(default=False)  # somebody is waiting: the fast queue
+    priority: Mapped[int] = mapped_column(default=1)  # scales the dispatch window: 0 low, 1 normal, 2 high
+    error_budget: Mapped[float | None]  # share of failed items at which the job fails; None: no limit
+
+    model: Mapped[str]
+    requested_label: Mapped[str | None]
+    requested_version: Mapped[int | None] = mapped_column(BigInteger)
+    version: Mapped[int | None] = mapped_column(BigInteger)  # pinned at prepare
+    modelspec: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+
+    state: Mapped[str] = mapped_column(default=JobState.QUEUED)
+    revision: Mapped[int] = mapped_column(BigInteger, default=1)  # grows with each visible change (server-sent events)
+    waiting_for: Mapped[str | None]  # what machinery is away, in words
+    error_code: Mapped[str | None]
+    error: Mapped[str | None]
+
+    total: Mapped[int | None] = mapped_column(Integer)  # items; None until the archive is listed
+    remaining: Mapped[int] = mapped_column(Integer, default=0)  # items without a final outcome
+    succeeded: Mapped[int] = mapped_column(Integer, default=0)
+    failed: Mapped[int] = mapped_column(Integer, default=0)
+    skipped: Mapped[int] = mapped_column(Integer, default=0)  # directories, __MACOSX, …
+    chunk_count: Mapped[int] = mapped_column(Integer, default=0)  # chunks made so far; the next chunk's number
+
+    attempt: Mapped[int] = mapped_column(Integer, default=0)  # fencing token of prepare
+    crashes: Mapped[int] = mapped_column(Integer, default=0)  # prepare attempts whose worker died
+    owner: Mapped[str | None]  # process that prepares it
+    due_at: Mapped[datetime | None]  # when the sweeper must look at a queued or preparing job again
+
+    created_at: Mapped[datetime]
+    preparing_at: Mapped[datetime | None]
+    running_at: Mapped[datetime | None]
+    cancelling_at: Mapped[datetime | None]
+    succeeded_at: Mapped[datetime | None]
+    failed_at: Mapped[datetime | None]
+    cancelled_at: Mapped[datetime | None]
+    progress_at: Mapped[datetime | None]  # last time an item got its outcome
+    expires_at: Mapped[datetime | None]  # when retention removes it
+
+
+class Chunk(Base):
+    """Consecutive items of a job that one task classifies; or, after `retry`, some picked items of such a range."""
+
+    __tablename__ = "chunks"
+    __table_args__ = (
+        Index("ix_chunks_state_due_at", "state", "due_at"),
+        Index("ix_chunks_job_id_state_chunk_no", "job_id", "state", "chunk_no"),
+        Index("ix_chunks_job_id_first_item", "job_id", "first_item"),
+    )
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    chunk_no: Mapped[int] = mapped_column(Integer, primary_key=True)
+    first_item: Mapped[int] = mapped_column(Integer)
+    item_count: Mapped[int] = mapped_column(Integer)  # length of the range in the index
+    picked: Mapped[list[int] | None] = mapped_column(JSON)  # only these item numbers of the range; None: all
+    index_first_item: Mapped[int] = mapped_column(Integer)  # item number of the first line of the index slice
+    index_offset: Mapped[int] = mapped_column(BigInteger)  # the slice of the job's index object, in bytes
+    index_length: Mapped[int] = mapped_column(BigInteger)
+
+    state: Mapped[str] = mapped_column(default=ChunkState.PENDING)
+    attempt: Mapped[int] = mapped_column(Integer, default=0)  # fencing token, grows with each claim
+    crashes: Mapped[int] = mapped_column(Integer, default=0)  # claims whose worker died
+    waits: Mapped[int] = mapped_column(Integer, default=0)  # times it was put back because machinery was away
+    publishes: Mapped[int] = mapped_column(Integer, default=0)
+    owner: Mapped[str | None]
+    due_at: Mapped[datetime | None]
+    succeeded: Mapped[int] = mapped_column(Integer, default=0)
+    failed: Mapped[int] = mapped_column(Integer, default=0)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Result(Base):
+    """The outcome of one item. Idempotent on (job_id, item_no)."""
+
+    __tablename__ = "results"
+    __table_args__ = (
+        ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
+        Index("ix_results_job_id_risk_item_no", "job_id", "risk", "item_no"),
+        Index("ix_results_job_id_label_risk_item_no", "job_id", "label", "risk", "item_no"),
+        Index("ix_results_job_id_error_code_item_no", "job_id", "error_code", "item_no"),
+        {"sqlite_with_rowid": False},
+    )
+
+    job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    item_no: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[bytes] = mapped_column(LargeBinary)  # exactly as in the archive: UTF-8 with surrogate escapes
+    state: Mapped[str]
+    label: Mapped[str | None]
+    score: Mapped[float | None] = mapped_column(Float(53))  # probability of `label`
+    risk: Mapped[float | None] = mapped_column(Float(53))  # summed probability of the malignant classes
+    probabilities: Mapped[bytes | None] = mapped_column(LargeBinary)  # float32 little-endian [classes]
+    flag: Mapped[bool | None]  # risk reaches the model's operating threshold
+    error_code: Mapped[str | None]
+    error: Mapped[str | None]
+    width: Mapped[int | None] = mapped_column(Integer)  # pixels, upright
+    height: Mapped[int | None] = mapped_column(Integer)
+    version: Mapped[int | None] = mapped_column(BigInteger)  # the model version that saw it
+
+
+class Tally(Base):
+    """Counts per label and per error code, kept in the transactions that add and remove rows, so that a poll costs no scan."""
+
+    __tablename__ = "tallies"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)  # "label" or "error"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    items: Mapped[int] = mapped_column(Integer)

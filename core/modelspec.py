@@ -1,0 +1,62 @@
+"""ModelSpec: what a served model says of itself through its `describe` signature.
+
+Any server that holds the model can tell a worker how to feed it; there is no second source and no shared file system.
+
+Contract of an exported SavedModel:
+- `serving_default`: `images` uint8 [batch, height, width, 3] → `probabilities` float32 [batch, classes], calibrated;
+- `describe`: `query` string [n] (ignored) → `spec` string [1], this class as JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+INPUT_ALIAS = "images"
+OUTPUT_ALIAS = "probabilities"
+DESCRIBE_SIGNATURE = "describe"
+DESCRIBE_INPUT_ALIAS = "query"
+DESCRIBE_OUTPUT_ALIAS = "spec"
+
+
+class ModelSpec(BaseModel):
+    """Everything a worker, a page or a report needs to know of a model version."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: int = 1
+    name: str
+    classes: tuple[str, ...] = Field(min_length=2)
+    input_height: int = Field(gt=0)  # pixels
+    input_width: int = Field(gt=0)  # pixels
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    malignant: tuple[str, ...]  # the classes whose probabilities add up to the risk
+    thresholds: dict[str, float]  # operating point → risk at or above which an image is flagged
+    operating_point: str  # the threshold that sets `flag`
+    temperature: float = Field(default=1.0, gt=0)  # already folded into the graph; recorded here
+    dataset: str = ""
+    split: str = ""
+    metrics: dict[str, float] = {}
+    git_commit: str = ""
+    preprocessing_hash: str  # core.imaging.preprocessing_hash() of the code that decoded the training images
+    licence: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        unknown = set(self.malignant) - set(self.classes)
+        if unknown:
+            raise ValueError(f"malignant names {sorted(unknown)}, which are not among classes {list(self.classes)}")
+        if self.operating_point not in self.thresholds:
+            raise ValueError(f"operating_point {self.operating_point!r} is not among thresholds {sorted(self.thresholds)}")
+        return self
+
+    @property
+    def malignant_indices(self) -> tuple[int, ...]:
+        """Positions of the malignant classes in `classes`."""
+        return tuple(i for i, name in enumerate(self.classes) if name in self.malignant)
+
+    @property
+    def threshold(self) -> float:
+        """Risk at or above which an image is flagged."""
+        return self.thresholds[self.operating_point]

@@ -1,0 +1,170 @@
+"""Typed settings, one class per concern, read from the environment (prefix DERMQ_) once, at the door of each process.
+
+Embedded defaults run everything on one machine; the same code with other addresses runs in production.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _env(prefix: str) -> SettingsConfigDict:
+    return SettingsConfigDict(env_prefix=prefix, env_file=None, extra="ignore", frozen=True)
+
+
+def default_data_dir() -> Path:
+    """$XDG_DATA_HOME/dermq, or ~/.local/share/dermq (XDG Base Directory Specification)."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "dermq"
+
+
+class DataSettings(BaseSettings):
+    """DERMQ_DATA_DIR: the folder that holds all state of the embedded defaults."""
+
+    model_config = _env("DERMQ_")
+
+    data_dir: Path = Field(default_factory=default_data_dir)
+
+
+class DatabaseSettings(BaseSettings):
+    """DERMQ_DATABASE_*: the ledger. An empty url means SQLite in the data folder."""
+
+    model_config = _env("DERMQ_DATABASE_")
+
+    url: str = ""  # postgresql+psycopg://… or sqlite:///…
+    pool_size: int = 5
+    connect_timeout_s: int = 5
+    statement_timeout_s: int = 30
+
+
+class BrokerSettings(BaseSettings):
+    """DERMQ_BROKER_*: Redis or Valkey, the doorbell."""
+
+    model_config = _env("DERMQ_BROKER_")
+
+    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    socket_timeout_s: float = 5.0
+
+
+class StorageSettings(BaseSettings):
+    """DERMQ_STORAGE_*: object storage. An empty url means a folder in the data folder; else file:///… or s3://bucket/prefix."""
+
+    model_config = _env("DERMQ_STORAGE_")
+
+    url: str = ""
+    s3_endpoint: str = ""  # for S3-compatible servers; empty means AWS
+    s3_region: str = "us-east-1"
+    s3_access_key_id: SecretStr = SecretStr("")  # empty means the ambient AWS credentials
+    s3_secret_access_key: SecretStr = SecretStr("")
+    timeout_s: float = 30.0
+
+
+class ServingSettings(BaseSettings):
+    """DERMQ_SERVING_*: TensorFlow Serving's gRPC endpoint."""
+
+    model_config = _env("DERMQ_SERVING_")
+
+    address: str = "127.0.0.1:8500"  # host:port, or dns:///host:port for several replicas
+    timeout_s: float = 20.0  # deadline of one Predict
+    default_model: str = "starter"
+
+
+class ImageLimits(BaseSettings):
+    """DERMQ_IMAGE_*: what one image may cost."""
+
+    model_config = _env("DERMQ_IMAGE_")
+
+    max_pixels: int = 100_000_000
+    max_bytes: int = 64 * 1024 * 1024  # one member, uncompressed
+
+
+class ApiSettings(BaseSettings):
+    """DERMQ_API_*: the HTTP server."""
+
+    model_config = _env("DERMQ_API_")
+
+    host: str = "127.0.0.1"  # loopback only, as long as no keys are configured
+    port: int = 8080
+    max_upload_bytes: int = 100 * 1024**3
+    source_roots: tuple[Path, ...] = ()  # server paths that may be named as a job's source
+    allow_s3_sources: bool = True
+    classify_wait_s: float = 30.0
+    public_url: str = ""
+
+    @field_validator("source_roots", mode="after")
+    @classmethod
+    def _resolved(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(path.resolve() for path in value)
+
+
+class WorkerSettings(BaseSettings):
+    """DERMQ_WORKER_*: the ledger's rhythm. Constructed only where the inequalities of leases and limits hold."""
+
+    model_config = _env("DERMQ_WORKER_")
+
+    concurrency: int = Field(default_factory=lambda: os.cpu_count() or 1)
+    chunk_items: int = Field(default=256, gt=0)
+    chunk_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
+    batch_items: int = Field(default=32, gt=0)
+    window: int = Field(default=16, gt=0)  # chunks of one job published at a time
+    soft_limit_s: float = 60.0
+    hard_limit_s: float = 75.0
+    lease_s: float = 90.0
+    visibility_timeout_s: float = 300.0
+    sweep_interval_s: float = 5.0
+    republish_s: float = 30.0  # a published chunk that nobody claimed is published again
+    max_crashes: int = 2  # a chunk whose worker died so often is split
+    backoff_s: float = 1.0
+    max_backoff_s: float = 30.0
+    retention_days: float = 30.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> WorkerSettings:
+        if not self.soft_limit_s < self.hard_limit_s < self.lease_s:
+            raise ValueError(
+                "expected DERMQ_WORKER_SOFT_LIMIT_S < HARD_LIMIT_S < LEASE_S, got "
+                f"{self.soft_limit_s} < {self.hard_limit_s} < {self.lease_s}: a lease must outlive the task that holds it"
+            )
+        if not self.visibility_timeout_s > 2 * self.hard_limit_s:
+            raise ValueError(
+                f"expected DERMQ_WORKER_VISIBILITY_TIMEOUT_S > 2 x HARD_LIMIT_S (a task and one that waits before it), got "
+                f"{self.visibility_timeout_s} for {self.hard_limit_s}: Redis would deliver running tasks again"
+            )
+        return self
+
+
+class LogSettings(BaseSettings):
+    """DERMQ_LOG_*."""
+
+    model_config = _env("DERMQ_LOG_")
+
+    level: str = "INFO"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All concerns together; each process reads it once and hands the parts on."""
+
+    data: DataSettings = field(default_factory=DataSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    broker: BrokerSettings = field(default_factory=BrokerSettings)
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    serving: ServingSettings = field(default_factory=ServingSettings)
+    image: ImageLimits = field(default_factory=ImageLimits)
+    api: ApiSettings = field(default_factory=ApiSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the ledger."""
+        return self.database.url or f"sqlite:///{self.data.data_dir.resolve() / 'dermq.db'}"
+
+    @property
+    def storage_url(self) -> str:
+        """file:/// or s3:// URL of the object storage."""
+        return self.storage.url or (self.data.data_dir.resolve() / "objects").as_uri()
