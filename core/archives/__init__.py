@@ -1,0 +1,1 @@
+"""Archives with random access to members; see base.py."""

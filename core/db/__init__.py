@@ -1,0 +1,1 @@
+"""The ledger: schema, engine, named queries, migrations."""

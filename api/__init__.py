@@ -1,0 +1,1 @@
+"""HTTP: submit, poll, fetch. FastAPI lives here and nowhere else."""

@@ -1,0 +1,1 @@
+"""TensorFlow Serving: the light client, its protocol, and the embedded server for one machine."""

@@ -1,0 +1,1 @@
+"""Celery workers: prepare archives, classify chunks, sweep what was lost."""
