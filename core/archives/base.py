@@ -1,7 +1,8 @@
 """What an archive is to DermQ: an ordered stream of members, each read at random later, none ever extracted by its name.
 
-`prepare` walks `members()` once, in constant memory, and writes each Member as a line of the job's index; `classify` reads its own
-slice of that index and then only those members' bytes. So a chunk of a million-member archive costs what a chunk of a small one does.
+`prepare` walks `members()` once, in constant memory, and writes each Member as a line of the job's index; `classify` reads its
+own slice of that index and then only those members' bytes. So a chunk of a million-member archive costs what a chunk of a small
+one does.
 """
 
 from __future__ import annotations

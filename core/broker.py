@@ -1,0 +1,44 @@
+"""What every Celery app on the broker must agree on, api and worker alike. Plain data: no Celery here.
+
+Reasons are in docs/adr/0001-ledger.md; the short form: SQL is the truth and Redis is the doorbell, so nothing here keeps
+results, delays messages or relies on redelivery for correctness.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.messages import QUEUES
+from core.settings import Settings
+
+
+def celery_config(settings: Settings) -> dict[str, Any]:
+    """Celery settings shared by publishers and consumers (lower-case names of Celery ≥ 4)."""
+    broker, worker = settings.broker, settings.worker
+    return {
+        "broker_url": broker.url.get_secret_value(),
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_pool_limit": 4,
+        "broker_transport_options": {
+            # One value on all apps: Redis restores what any of them thinks is overdue.
+            "visibility_timeout": worker.visibility_timeout_s,
+            "unacked_restore_interval": 2,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": broker.socket_timeout_s,
+            "socket_connect_timeout": broker.socket_timeout_s,
+            "socket_keepalive": True,
+            "retry_on_timeout": False,
+            "health_check_interval": 25,
+            "queue_order_strategy": "priority",  # interactive before control before bulk
+            "max_retries": 0,
+        },
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_ignore_result": True,
+        "result_backend": None,
+        "task_default_queue": QUEUES[-1],
+        "task_create_missing_queues": True,
+        "task_publish_retry": False,  # a lost wake-up is found by the sweeper
+        "enable_utc": True,
+    }

@@ -1,0 +1,174 @@
+"""Chunks as a worker sees them: claim, finish, put back.
+
+Fencing: `attempt` grows with each claim, and every later change names the attempt it was made under, so a worker whose lease
+ran out changes nothing. Lock order: chunk, then job. Each function is one transaction's work and may be run again after a lost
+COMMIT.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import exists, or_, select, update
+from sqlalchemy.orm import Session
+
+from core.db.lifecycle import settle_job
+from core.db.models import Chunk, ChunkState, Job, JobState
+from core.db.outcomes import ItemOutcome, add_tallies, count_outcomes, insert_outcomes
+from core.db.window import WindowPolicy, open_window
+from core.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to classify one chunk until the lease ends, with all the worker needs to know of chunk and job."""
+
+    job_id: uuid.UUID
+    chunk_no: int
+    attempt: int
+    item_numbers: tuple[int, ...]
+    index_first_item: int
+    index_offset: int
+    index_length: int
+    archive: dict[str, Any]
+    model: str
+    version: int
+    modelspec: dict[str, Any]
+    waits: int
+
+
+def claim_chunk(
+    session: Session, job_id: uuid.UUID, chunk_no: int, *, owner: str, now: datetime, lease_s: float
+) -> Claim | None:
+    """Take a chunk that waits, or return None: done, taken by another, backing off, or its job is not running."""
+    chunk = session.scalar(
+        update(Chunk)
+        .where(
+            Chunk.job_id == job_id,
+            Chunk.chunk_no == chunk_no,
+            or_(
+                Chunk.state == ChunkState.PUBLISHED,
+                (Chunk.state == ChunkState.PENDING) & or_(Chunk.due_at.is_(None), Chunk.due_at <= now),
+            ),
+            exists().where(Job.id == job_id, Job.state == JobState.RUNNING),
+        )
+        .values(
+            state=ChunkState.RUNNING,
+            attempt=Chunk.attempt + 1,
+            owner=owner,
+            started_at=now,
+            due_at=now + timedelta(seconds=lease_s),
+        )
+        .returning(Chunk),
+        execution_options={"synchronize_session": False, "populate_existing": True},
+    )
+    if chunk is None:
+        return None
+    job = session.get_one(Job, job_id)
+    if job.archive is None or job.version is None or job.modelspec is None:
+        raise AssertionError(f"job {job_id} runs without archive, version or modelspec: prepare commits them together")
+    return Claim(
+        job_id=job_id,
+        chunk_no=chunk_no,
+        attempt=chunk.attempt,
+        item_numbers=chunk_items(chunk),
+        index_first_item=chunk.index_first_item,
+        index_offset=chunk.index_offset,
+        index_length=chunk.index_length,
+        archive=job.archive,
+        model=job.model,
+        version=job.version,
+        modelspec=job.modelspec,
+        waits=chunk.waits,
+    )
+
+
+def chunk_items(chunk: Chunk) -> tuple[int, ...]:
+    """The item numbers a chunk stands for."""
+    if chunk.picked is not None:
+        return tuple(chunk.picked)
+    return tuple(range(chunk.first_item, chunk.first_item + chunk.item_count))
+
+
+def is_wanted(session: Session, job_id: uuid.UUID) -> bool:
+    """False once the job is cancelled, failed or gone: no further batch may start."""
+    return session.scalar(select(Job.state).where(Job.id == job_id)) == JobState.RUNNING
+
+
+def finish_chunk(
+    session: Session, claim: Claim, outcomes: Sequence[ItemOutcome], policy: WindowPolicy, now: datetime
+) -> list[Message] | None:
+    """Commit outcomes; what has no outcome stays open (soft time limit) or is dropped (cancelled job).
+
+    Returns:
+        Messages to send after the commit, or None if the claim was no longer valid and nothing was changed.
+    """
+    done = {outcome.item_no for outcome in outcomes}
+    left = [number for number in claim.item_numbers if number not in done]
+    failed = sum(outcome.failed for outcome in outcomes)
+    values: dict[str, Any] = {
+        "succeeded": Chunk.succeeded + len(outcomes) - failed,
+        "failed": Chunk.failed + failed,
+        "owner": None,
+        "due_at": None,
+    }
+    if left:
+        values |= {"state": ChunkState.PENDING, "picked": left}
+    else:
+        values |= {"state": ChunkState.DONE, "finished_at": now}
+    if not _change_claimed(session, claim, values):
+        return None
+    insert_outcomes(session, claim.job_id, claim.version, outcomes)
+    job = session.scalar(
+        update(Job)
+        .where(Job.id == claim.job_id)
+        .values(
+            remaining=Job.remaining - len(outcomes),
+            succeeded=Job.succeeded + len(outcomes) - failed,
+            failed=Job.failed + failed,
+            revision=Job.revision + 1,
+            progress_at=now,
+            waiting_for=None,
+        )
+        .returning(Job),
+        execution_options={"synchronize_session": False, "populate_existing": True},
+    )
+    if job is None:
+        raise AssertionError(f"chunk {claim.chunk_no} outlived its job {claim.job_id}: deleting a job deletes its chunks")
+    add_tallies(session, claim.job_id, count_outcomes(outcomes))
+    settle_job(session, job, now)
+    return open_window(session, job, policy, now)
+
+
+def put_back_chunk(session: Session, claim: Claim, waiting_for: str, due_at: datetime, now: datetime) -> bool:
+    """Machinery is away: the chunk waits for `due_at`, no attempt counts against it, and the job says what it waits for."""
+    values = {"state": ChunkState.PENDING, "owner": None, "due_at": due_at, "waits": Chunk.waits + 1}
+    if not _change_claimed(session, claim, values):
+        return False
+    job = session.scalar(
+        update(Job).where(Job.id == claim.job_id).values(waiting_for=waiting_for, revision=Job.revision + 1).returning(Job),
+        execution_options={"synchronize_session": False, "populate_existing": True},
+    )
+    if job is not None:
+        settle_job(session, job, now)
+    return True
+
+
+def _change_claimed(session: Session, claim: Claim, values: dict[str, Any]) -> bool:
+    changed = session.execute(
+        update(Chunk)
+        .where(
+            Chunk.job_id == claim.job_id,
+            Chunk.chunk_no == claim.chunk_no,
+            Chunk.attempt == claim.attempt,
+            Chunk.state == ChunkState.RUNNING,
+        )
+        .values(**values)
+        .returning(Chunk.chunk_no),
+        execution_options={"synchronize_session": False},
+    )
+    return changed.first() is not None

@@ -1,0 +1,123 @@
+"""Engines and transactions, with the settings each database needs to keep its promises.
+
+SQLite: BEGIN IMMEDIATE for writers (no deadlock by lock upgrade), a busy timeout, synchronous=FULL, foreign keys on. Its
+write-ahead log is used only from 3.51.3 on: before that, concurrent checkpoints can corrupt a database
+(sqlite.org/wal.html#walresetbug).
+PostgreSQL: connect and statement time-outs, pre-ping, so that no call waits without bound.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
+
+from core.errors import DatabaseUnavailableError
+from core.settings import DatabaseSettings
+
+SQLITE_WAL_SAFE_FROM = (3, 51, 3)
+
+
+def open_engine(url: str, settings: DatabaseSettings) -> Engine:
+    """Create an engine for the ledger. Call it after a fork, never before; dispose it in the lifespan that made it."""
+    if make_url(url).get_backend_name() == "sqlite":
+        return _open_sqlite(url, settings)
+    return create_engine(
+        url,
+        pool_size=settings.pool_size,
+        max_overflow=settings.pool_size,
+        pool_pre_ping=True,
+        pool_timeout=settings.connect_timeout_s,
+        pool_recycle=1800,
+        connect_args={
+            "connect_timeout": settings.connect_timeout_s,
+            # Half-open connections end after about 20 s instead of the kernel's two hours.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
+            "tcp_user_timeout": 20_000,
+            "options": f"-c statement_timeout={settings.statement_timeout_s * 1000} -c timezone=utc",
+            "application_name": "dermq",
+        },
+    )
+
+
+def _open_sqlite(url: str, settings: DatabaseSettings) -> Engine:
+    database = make_url(url).database
+    if database and database != ":memory:":
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": settings.statement_timeout_s, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        # The driver must not open transactions of its own: "begin" below decides between reading and writing.
+        connection.isolation_level = None
+        journal = "WAL" if sqlite3.sqlite_version_info >= SQLITE_WAL_SAFE_FROM else "DELETE"
+        for pragma in (
+            f"journal_mode={journal}",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "cache_size=-16000",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("dermq_read_only", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Session]:
+    """One writing transaction: commits at the end, rolls back on an error.
+
+    Raises:
+        DatabaseUnavailableError: the database is away, locked for too long, or the connection was lost. The outcome of a
+            COMMIT may then be unknown: every transaction of the ledger is written so that it can simply be run again.
+    """
+    with _translated(engine), Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """One short reading transaction; on SQLite it does not queue for the writer's lock.
+
+    Raises:
+        DatabaseUnavailableError: as `transaction`.
+    """
+    with (
+        _translated(engine),
+        engine.connect().execution_options(dermq_read_only=True) as connection,
+        Session(connection, expire_on_commit=False) as session,
+        session.begin(),
+    ):
+        yield session
+
+
+@contextmanager
+def _translated(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise DatabaseUnavailableError(
+            f"database {engine.url.render_as_string()}: no connection came free ({error})"
+        ) from error
+    except (OperationalError, InterfaceError) as error:
+        raise DatabaseUnavailableError(f"database {engine.url.render_as_string()} does not answer: {error.orig}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseUnavailableError(
+                f"database {engine.url.render_as_string()}: connection lost: {error.orig}"
+            ) from error
+        raise

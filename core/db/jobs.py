@@ -1,0 +1,145 @@
+"""Jobs as their owners see them: create, find, list, count. Life-cycle changes are in lifecycle.py."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.db.models import Job, JobState, Tally, Upload
+from core.errors import NotFoundError
+from core.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class NewUpload:
+    """A stored archive that a job is created for."""
+
+    id: uuid.UUID
+    key: str
+    filename: str
+    size: int  # bytes
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What a submission says."""
+
+    tenant_id: uuid.UUID
+    name: str
+    source: dict[str, Any]  # {"kind": "upload", "key", "filename"} | {"kind": "path", "path"} | {"kind": "s3", "uri"}
+    model: str
+    label: str | None = None
+    version: int | None = None
+    interactive: bool = False
+    priority: int = 1
+    error_budget: float | None = None  # share of failed items, 0 to 1
+    idempotency_key: str | None = None
+    request_hash: str | None = None
+    upload: NewUpload | None = None
+    expires_at: datetime | None = None
+
+
+def create_job(session: Session, new: NewJob, now: datetime) -> Job:
+    """Insert a queued job, and its upload, in the caller's transaction.
+
+    The job is due at once: should the wake-up message be lost, or the broker be away, the sweeper starts it.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: another request used the same idempotency key at the same time.
+    """
+    if new.upload is not None:
+        session.add(
+            Upload(
+                id=new.upload.id,
+                tenant_id=new.tenant_id,
+                key=new.upload.key,
+                filename=new.upload.filename,
+                size=new.upload.size,
+                sha256=new.upload.sha256,
+                created_at=now,
+            )
+        )
+        session.flush()
+    job = Job(
+        id=new_id(),
+        tenant_id=new.tenant_id,
+        upload_id=new.upload.id if new.upload else None,
+        idempotency_key=new.idempotency_key,
+        request_hash=new.request_hash,
+        name=new.name,
+        source=new.source,
+        interactive=new.interactive,
+        priority=new.priority,
+        error_budget=new.error_budget,
+        model=new.model,
+        requested_label=new.label,
+        requested_version=new.version,
+        state=JobState.QUEUED,
+        created_at=now,
+        due_at=now,
+        expires_at=new.expires_at,
+    )
+    session.add(job)
+    session.flush()
+    return job
+
+
+def get_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job:
+    """One job of a tenant.
+
+    Raises:
+        NotFoundError: no such job, or another tenant's (the two look alike on purpose).
+    """
+    job = session.scalar(select(Job).where(Job.id == job_id, Job.tenant_id == tenant_id))
+    if job is None:
+        raise NotFoundError(f"no job {job_id}; list yours with GET /v1/jobs or `dermq jobs`")
+    return job
+
+
+def find_job_by_key(session: Session, tenant_id: uuid.UUID, idempotency_key: str) -> Job | None:
+    """The job that was created under this idempotency key, if any."""
+    return session.scalar(select(Job).where(Job.tenant_id == tenant_id, Job.idempotency_key == idempotency_key))
+
+
+def list_jobs(
+    session: Session,
+    tenant_id: uuid.UUID,
+    *,
+    limit: int,
+    before: uuid.UUID | None = None,
+    states: Sequence[JobState] = (),
+) -> Sequence[Job]:
+    """Newest first; `before` is the last id of the previous page (ids sort by time)."""
+    query = select(Job).where(Job.tenant_id == tenant_id).order_by(Job.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(Job.id < before)
+    if states:
+        query = query.where(Job.state.in_(states))
+    return session.scalars(query).all()
+
+
+def read_tallies(session: Session, job_id: uuid.UUID) -> tuple[dict[str, int], dict[str, int]]:
+    """Items per label, and per error code, most first. Costs one small index range, whatever the job's size."""
+    rows = session.execute(
+        select(Tally.kind, Tally.name, Tally.items)
+        .where(Tally.job_id == job_id, Tally.items > 0)
+        .order_by(Tally.items.desc(), Tally.name)
+    ).all()
+    labels = {name: items for kind, name, items in rows if kind == "label"}
+    errors = {name: items for kind, name, items in rows if kind == "error"}
+    return labels, errors
+
+
+def note_waiting(session: Session, job_id: uuid.UUID, waiting_for: str) -> None:
+    """Say on the job what machinery is away; cleared when it moves again."""
+    job = session.get(Job, job_id)
+    if job is not None and job.waiting_for != waiting_for:
+        job.waiting_for = waiting_for
+        job.revision += 1

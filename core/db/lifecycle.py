@@ -1,0 +1,227 @@
+"""How a job ends, is stopped, and starts again. The only places that set a job's terminal state."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Collection, Iterator
+from datetime import datetime
+
+from sqlalchemy import delete, exists, select, update
+from sqlalchemy.orm import Session
+
+from core.db.models import (
+    TERMINAL_STATES,
+    Chunk,
+    ChunkState,
+    ItemState,
+    Job,
+    JobState,
+    Result,
+    Upload,
+)
+from core.db.outcomes import add_tallies
+from core.errors import ConflictError, NotFoundError
+
+_STAMPS = {
+    JobState.PREPARING: "preparing_at",
+    JobState.RUNNING: "running_at",
+    JobState.CANCELLING: "cancelling_at",
+    JobState.SUCCEEDED: "succeeded_at",
+    JobState.FAILED: "failed_at",
+    JobState.CANCELLED: "cancelled_at",
+}
+
+
+def enter_state(job: Job, state: JobState, now: datetime) -> None:
+    """Set a state and its timestamp; the caller holds the job's row lock."""
+    job.state = state
+    job.revision += 1
+    if state in _STAMPS:
+        setattr(job, _STAMPS[state], now)
+    if state in TERMINAL_STATES:
+        job.due_at = None
+        job.owner = None
+        job.waiting_for = None
+
+
+def settle_job(session: Session, job: Job, now: datetime) -> None:
+    """End the job if nothing of it is left to do. Called under the job's row lock after each change of a chunk."""
+    if job.state != JobState.RUNNING:
+        drop_waiting_chunks(session, job.id)
+        if job.state == JobState.CANCELLING and not _has_running_chunk(session, job.id):
+            enter_state(job, JobState.CANCELLED, now)
+    elif job.remaining == 0:
+        enter_state(job, JobState.SUCCEEDED, now)
+    elif _is_over_budget(job):
+        fail_job(
+            session,
+            job,
+            "error_budget",
+            f"{job.failed} of {job.total} items failed, more than the job's error budget of {job.error_budget:.1%}; "
+            "see its errors, then retry with a larger budget or a repaired archive",
+            now,
+        )
+
+
+def fail_job(session: Session, job: Job, code: str, message: str, now: datetime) -> None:
+    """No image can be read through: end the job, keep its results so far.
+
+    Chunks that a worker holds are left alone (locking them here would turn the lock order round): they add their rows, or are
+    dropped when they come back, and the job's state stays as it is.
+    """
+    drop_waiting_chunks(session, job.id)
+    job.error_code, job.error = code, message
+    enter_state(job, JobState.FAILED, now)
+
+
+def request_cancel(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, now: datetime) -> Job:
+    """Stop a job: no new batch starts; what a worker holds comes home first. Harmless on a job that has ended.
+
+    Raises:
+        NotFoundError: no such job.
+    """
+    job = _lock_job(session, tenant_id, job_id)
+    if job.state in TERMINAL_STATES or job.state == JobState.CANCELLING:
+        return job
+    job.cancelling_at = now
+    drop_waiting_chunks(session, job.id)
+    # A prepare in flight is fenced by the state: its final commit finds the job no longer preparing.
+    enter_state(job, JobState.CANCELLING if _has_running_chunk(session, job.id) else JobState.CANCELLED, now)
+    session.flush()
+    return job
+
+
+def retry_job(
+    session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, now: datetime, codes: Collection[str] | None = None
+) -> Job:
+    """Run failed items again: all of them and whatever never ran, or only those with the given error codes.
+
+    Raises:
+        NotFoundError: no such job.
+        ConflictError: the job has not ended, or nothing of it can be retried.
+    """
+    job = _lock_job(session, tenant_id, job_id)
+    if job.state not in TERMINAL_STATES:
+        raise ConflictError(f"job {job_id} is {job.state}: expected an ended job; wait for it or cancel it first")
+    job.error_code = job.error = None
+    for stamp in ("cancelling_at", "succeeded_at", "failed_at", "cancelled_at"):
+        setattr(job, stamp, None)
+    if job.archive is None:  # it failed before its archive was listed: start from the beginning
+        job.attempt += 1
+        job.crashes = 0
+        job.due_at = now
+        enter_state(job, JobState.QUEUED, now)
+        return job
+    reopened = _reopen_dropped_chunks(session, job_id) if codes is None else 0
+    again = _reopen_failed_items(session, job, codes)
+    if not reopened and not again:
+        wanted = f" with codes {sorted(codes)}" if codes else ""
+        raise ConflictError(f"job {job_id} has no failed items{wanted} to retry")
+    job.remaining += again
+    enter_state(job, JobState.RUNNING, now)
+    session.flush()
+    return job
+
+
+def delete_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> list[str]:
+    """Remove an ended job and its rows; returns the storage prefixes that may go after the commit.
+
+    Raises:
+        NotFoundError: no such job.
+        ConflictError: it still runs.
+    """
+    job = _lock_job(session, tenant_id, job_id)
+    if job.state not in TERMINAL_STATES:
+        raise ConflictError(f"job {job_id} is {job.state}: expected an ended job; cancel it first")
+    prefixes = [f"jobs/{job.id}/"]
+    upload_id = job.upload_id
+    session.delete(job)
+    session.flush()
+    if upload_id is not None and not session.scalar(select(exists().where(Job.upload_id == upload_id))):
+        session.execute(delete(Upload).where(Upload.id == upload_id))
+        prefixes.append(f"uploads/{upload_id}/")
+    return prefixes
+
+
+def drop_waiting_chunks(session: Session, job_id: uuid.UUID) -> None:
+    """Chunks that no worker holds will not run."""
+    session.execute(
+        update(Chunk)
+        .where(Chunk.job_id == job_id, Chunk.state.in_((ChunkState.PENDING, ChunkState.PUBLISHED)))
+        .values(state=ChunkState.CANCELLED, due_at=None, owner=None),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _lock_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job:
+    job = session.scalar(select(Job).where(Job.id == job_id, Job.tenant_id == tenant_id).with_for_update())
+    if job is None:
+        raise NotFoundError(f"no job {job_id}; list yours with GET /v1/jobs or `dermq jobs`")
+    return job
+
+
+def _has_running_chunk(session: Session, job_id: uuid.UUID) -> bool:
+    return bool(session.scalar(select(exists().where(Chunk.job_id == job_id, Chunk.state == ChunkState.RUNNING))))
+
+
+def _is_over_budget(job: Job) -> bool:
+    return job.error_budget is not None and job.failed > job.error_budget * (job.total or 0)
+
+
+def _reopen_dropped_chunks(session: Session, job_id: uuid.UUID) -> int:
+    """Chunks dropped by a cancel or an exhausted budget wait again; their items are still in `remaining`."""
+    reopened = session.execute(
+        update(Chunk)
+        .where(Chunk.job_id == job_id, Chunk.state == ChunkState.CANCELLED)
+        .values(state=ChunkState.PENDING, crashes=0, waits=0, publishes=0, due_at=None)
+        .returning(Chunk.chunk_no),
+        execution_options={"synchronize_session": False},
+    )
+    return len(reopened.all())
+
+
+def _reopen_failed_items(session: Session, job: Job, codes: Collection[str] | None) -> int:
+    """Take failed rows back and make new chunks of their items; returns how many items."""
+    chosen = [Result.job_id == job.id, Result.state == ItemState.FAILED]
+    if codes is not None:
+        chosen.append(Result.error_code.in_(codes))
+    rows = session.execute(select(Result.item_no, Result.error_code).where(*chosen).order_by(Result.item_no)).tuples().all()
+    if not rows:
+        return 0
+    numbers = [number for number, _ in rows]
+    for origin, picked in _group_by_chunk(session, job.id, numbers):
+        session.add(
+            Chunk(
+                job_id=job.id,
+                chunk_no=job.chunk_count,
+                first_item=origin.first_item,
+                item_count=origin.item_count,
+                picked=picked,
+                index_first_item=origin.index_first_item,
+                index_offset=origin.index_offset,
+                index_length=origin.index_length,
+                state=ChunkState.PENDING,
+            )
+        )
+        job.chunk_count += 1
+    session.flush()
+    session.execute(delete(Result).where(*chosen), execution_options={"synchronize_session": False})
+    add_tallies(session, job.id, Counter({("error", str(code)): -count for code, count in Counter(c for _, c in rows).items()}))
+    job.failed -= len(numbers)
+    return len(numbers)
+
+
+def _group_by_chunk(session: Session, job_id: uuid.UUID, numbers: list[int]) -> Iterator[tuple[Chunk, list[int]]]:
+    """Pair ascending item numbers with the widest chunk that covers them; later, narrower chunks of a range are passed over."""
+    chunks = session.scalars(
+        select(Chunk).where(Chunk.job_id == job_id).order_by(Chunk.first_item, Chunk.item_count.desc(), Chunk.chunk_no)
+    ).all()
+    position = 0
+    for chunk in chunks:
+        end = chunk.first_item + chunk.item_count
+        start = position
+        while position < len(numbers) and numbers[position] < end:
+            position += 1
+        if position > start:
+            yield chunk, numbers[start:position]
