@@ -1,0 +1,167 @@
+"""The arrays that models are trained on and fed with.
+
+Order of work: header → JPEG `draft()` (the inverse DCT at 1/2, 1/4 or 1/8 of the size, never below twice the target in each
+dimension) → opaque 8-bit → bilinear resize with antialiasing → EXIF orientation. The orientation comes last, on the small
+picture, with the target's sides swapped where it turns by a quarter.
+
+Whatever changes a pixel of this must raise PREPROCESSING_VERSION: a model remembers the hash it was trained under.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from core.imaging.colour import to_opaque
+from core.imaging.opening import decoding, open_image, orientation
+from core.settings import ImageLimits
+
+PREPROCESSING_VERSION: Final = 1
+
+Resize = Literal["stretch", "crop", "pad"]
+Box = tuple[float, float, float, float]
+
+_TURNS: Final = {  # EXIF orientation → what makes the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_QUARTER_TURNS: Final = (5, 6, 7, 8)
+_REDUCING_GAP: Final = 3.0  # whole-number box reduction first, down to three times the size: faster, the same to the eye
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """One image as the model sees it, and the size that it had."""
+
+    pixels: NDArray[np.uint8]  # [height, width, 3] of the target
+    width: int  # pixels of the original, upright
+    height: int
+
+
+def decode_image(
+    data: bytes,
+    *,
+    height: int,
+    width: int,
+    resize: Resize = "stretch",
+    limits: ImageLimits,
+    out: NDArray[np.uint8] | None = None,
+) -> DecodedImage:
+    """Decodes one image to the size a model expects. Safe to call from several threads.
+
+    Args:
+        data: the whole file.
+        height: of the result, pixels.
+        width: of the result, pixels.
+        resize: "stretch" ignores the aspect ratio; "crop" fills the target with the middle of the image; "pad" fits the image
+            into the target, black around it (as the vignette of a dermatoscope is).
+        limits: bytes and pixels that an image may have.
+        out: uint8 [height, width, 3], a row of a batch, written in place; `pixels` of the result is then this array.
+
+    Returns:
+        The pixels, uint8 [height, width, 3], RGB, and the original's size. Of several frames or pages, the first.
+
+    Raises:
+        ItemError: why this image cannot be decoded. Nothing else is raised for what the bytes may contain.
+        ValueError: `out` has another shape or type, or `resize` is unknown: a fault of the caller.
+    """
+    if resize not in get_args(Resize):
+        raise ValueError(f"resize: expected one of {', '.join(get_args(Resize))}, got {resize!r}")
+    pixels = _target(out, height, width)
+    image = open_image(data, limits)
+    with decoding(image):
+        small, size = _render(image, (width, height), resize)
+        pixels[...] = np.asarray(small)
+    return DecodedImage(pixels, *size)
+
+
+def preprocessing_hash(height: int, width: int, resize: str) -> str:
+    """Twelve hex digits that differ where the pixels of the same file would: rule version, target size, resize rule."""
+    rule = f"dermq-imaging/{PREPROCESSING_VERSION}/{height}x{width}/{resize}/rgb8"
+    return hashlib.sha256(rule.encode()).hexdigest()[:12]
+
+
+def load_opaque(image: ImageFile.ImageFile, enough: tuple[int, int]) -> tuple[Image.Image, Box]:
+    """Decodes an opened image, as small as the format can at no cost; call within `opening.decoding`.
+
+    Args:
+        image: freshly opened.
+        enough: (width, height) in pixels, as stored (not turned upright), that the whole image will be resized to.
+
+    Returns:
+        The image in mode L or RGB, at least twice `enough` unless the file itself is smaller, and the box in it that the
+        picture fills: the last column or row of a drafted JPEG may lie partly outside.
+    """
+    drafted = image.draft(None, (2 * enough[0], 2 * enough[1])) if image.format == "JPEG" else None
+    image.load()
+    return to_opaque(image), drafted[1] if drafted else (0, 0, *image.size)
+
+
+def scaled(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
+    """What lies in `box`, resized to (width, height) pixels, in RGB."""
+    small = image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=_REDUCING_GAP)
+    return small if small.mode == "RGB" else small.convert("RGB")
+
+
+def upright(image: Image.Image, turn: int) -> Image.Image:
+    """The image turned as EXIF orientation `turn` says."""
+    return image.transpose(_TURNS[turn]) if turn in _TURNS else image
+
+
+def _render(image: ImageFile.ImageFile, target: tuple[int, int], resize: Resize) -> tuple[Image.Image, tuple[int, int]]:
+    """The upright RGB image of exactly `target` (width, height) pixels, and the upright (width, height) of the original."""
+    is_jpeg = image.format == "JPEG"
+    if not is_jpeg:  # a PNG may bring its EXIF after the pixels; TIFF and HEIF turn themselves as they load
+        image.load()
+    turn, size = orientation(image), image.size
+    stored_target = target[::-1] if turn in _QUARTER_TURNS else target
+    whole = _whole(size, stored_target, resize)
+    flat, box = load_opaque(image, whole)
+    if resize == "crop":
+        box = _middle(box, stored_target)
+    small = upright(scaled(flat, whole if resize == "pad" else stored_target, box), turn)
+    return _padded(small, target), size[::-1] if turn in _QUARTER_TURNS else size
+
+
+def _target(out: NDArray[np.uint8] | None, height: int, width: int) -> NDArray[np.uint8]:
+    if out is None:
+        return np.empty((height, width, 3), np.uint8)
+    if out.shape != (height, width, 3) or out.dtype != np.uint8:
+        raise ValueError(f"out: expected uint8 [{height}, {width}, 3], got {out.dtype} {list(out.shape)}")
+    return out
+
+
+def _whole(size: tuple[int, int], target: tuple[int, int], resize: Resize) -> tuple[int, int]:
+    """The (width, height) that the whole image, uncropped, gets in the target."""
+    if resize == "stretch":
+        return target
+    scales = target[0] / size[0], target[1] / size[1]
+    scale = max(scales) if resize == "crop" else min(scales)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _middle(box: Box, target: tuple[int, int]) -> Box:
+    """The largest part of `box` around its centre that has the aspect ratio of `target`."""
+    left, top, right, bottom = box
+    width, height = right - left, bottom - top
+    aspect = target[0] / target[1]
+    dx, dy = max(0.0, (width - height * aspect) / 2), max(0.0, (height - width / aspect) / 2)
+    return left + dx, top + dy, right - dx, bottom - dy
+
+
+def _padded(image: Image.Image, target: tuple[int, int]) -> Image.Image:
+    if image.size == target:
+        return image
+    padded = Image.new("RGB", target)
+    padded.paste(image, ((target[0] - image.width) // 2, (target[1] - image.height) // 2))
+    return padded
