@@ -39,6 +39,7 @@ class Claim:
     version: int
     modelspec: dict[str, Any]
     waits: int
+    crashes: int  # times a worker died on it
 
 
 def claim_chunk(
@@ -84,6 +85,7 @@ def claim_chunk(
         version=job.version,
         modelspec=job.modelspec,
         waits=chunk.waits,
+        crashes=chunk.crashes,
     )
 
 

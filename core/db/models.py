@@ -175,6 +175,7 @@ class Job(Base):
 
     attempt: Mapped[int] = mapped_column(Integer, default=0)  # fencing token of prepare
     crashes: Mapped[int] = mapped_column(Integer, default=0)  # prepare attempts whose worker died
+    waits: Mapped[int] = mapped_column(Integer, default=0)  # times prepare was put back because machinery was away
     owner: Mapped[str | None]  # process that prepares it
     due_at: Mapped[datetime | None]  # when the sweeper must look at a queued or preparing job again
 
