@@ -1,0 +1,304 @@
+"""PredictClient: DermQ's view of TensorFlow Serving, or of anything that speaks its gRPC API. No TensorFlow in this process.
+
+Here: requests and replies. Elsewhere: the channel (serving.channel), checks of replies (serving.contract), codes to errors
+(serving.failures), arrays to tensors (serving.tensors).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from core.errors import JobError, ModelContractError, ServingUnavailableError
+from core.modelspec import DESCRIBE_INPUT_ALIAS, DESCRIBE_OUTPUT_ALIAS, DESCRIBE_SIGNATURE, INPUT_ALIAS, OUTPUT_ALIAS, ModelSpec
+from serving.channel import ProcessChannel
+from serving.contract import check_probabilities, check_serving_signature
+from serving.failures import Failure, to_error
+from serving.protos import metadata_pb2, predict_pb2, status_pb2
+from serving.protos.metadata_pb2 import SignatureDef
+from serving.protos.model_pb2 import ModelSpec as WireModelSpec
+from serving.stubs import Stubs
+from serving.tensors import TensorError, fill_tensor, to_array
+
+SERVING_DEFAULT = "serving_default"
+_TOLD_NOTHING = np.array([b""], dtype=object)  # the describe signature ignores its input
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a model says of itself, and the version that said it."""
+
+    spec: ModelSpec
+    version: int
+
+
+@dataclass(frozen=True)
+class VersionStatus:
+    """The state of one version as the server reports it."""
+
+    version: int
+    state: str  # START, LOADING, AVAILABLE, UNLOADING or END
+    error_code: str  # "OK", or why it could not be loaded
+    error_message: str
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often, and after what waits, one call is tried again. Small on purpose: the ledger does the long waiting."""
+
+    attempts: int = 3
+    base_s: float = 0.1
+    max_s: float = 1.0
+
+    def wait_s(self, attempt: int) -> float:
+        """Full jitter: uniform between 0 and the exponential bound."""
+        return random.uniform(0, min(self.max_s, self.base_s * 2**attempt))  # noqa: S311 - spreads load, keeps no secret
+
+
+class PendingPrediction:
+    """A Predict in flight. `result()` may be called once, from any thread."""
+
+    def __init__(self, finish: Callable[[], npt.NDArray[np.float32]], cancel: Callable[[], None]) -> None:
+        self._finish = finish
+        self._cancel = cancel
+
+    def result(self) -> npt.NDArray[np.float32]:
+        """Wait for the probabilities; raises what `PredictClient.predict` raises."""
+        return self._finish()
+
+    def cancel(self) -> None:
+        """Tell the server that nobody waits any more; `result()` then raises ServingUnavailableError, unless it was there."""
+        self._cancel()
+
+
+class PredictClient:
+    """Calls one Serving address. Cheap to make: the channel opens at first use, in the process that uses it. Thread-safe."""
+
+    def __init__(
+        self,
+        address: str,
+        timeout_s: float = 20.0,
+        *,
+        retry: Retry | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing is opened here.
+
+        Args:
+            address: host:port, or dns:///host:port for several replicas.
+            timeout_s: deadline of one call, its retries included.
+            retry: how transient failures are tried again within that time.
+            sleep: waits between attempts.
+            monotonic: the clock that deadlines are measured with, in seconds.
+        """
+        self.address = address
+        self.timeout_s = timeout_s
+        self._retry = retry or Retry()
+        self._sleep = sleep
+        self._monotonic = monotonic
+        self._channel = ProcessChannel(address)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the channel; calls in flight are cancelled."""
+        self._channel.close()
+
+    def describe(self, model: str, *, version: int | None = None, label: str | None = None) -> Described:
+        """Ask a model for its ModelSpec, and the server for the version behind a label.
+
+        Args:
+            model: the served name.
+            version: that very version; not together with `label`.
+            label: whatever version bears it; neither means the latest.
+
+        Raises:
+            ModelNotFoundError: no such model, version or label.
+            ModelContractError: no `describe` signature, a spec that cannot be read, or a `serving_default` that contradicts it.
+            ServingUnavailableError: no answer in time.
+        """
+        what = f"describe of {_name(model, version, label)}"
+        request = predict_pb2.PredictRequest(model_spec=_wire_spec(model, version, label, DESCRIBE_SIGNATURE))
+        fill_tensor(request.inputs[DESCRIBE_INPUT_ALIAS], _TOLD_NOTHING)
+        reply = self._call(lambda stubs: stubs.predict, request, what)
+        described = Described(_parse_spec(reply, what), reply.model_spec.version.value)
+        check_serving_signature(self.metadata(model, version=described.version), described.spec, what)
+        return described
+
+    def predict(
+        self, model: str, version: int, images: npt.NDArray[np.uint8], *, classes: int | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Classify a batch.
+
+        Args:
+            model: the served name.
+            version: the version a job is pinned to; an answer of another one is refused.
+            images: uint8 [batch, height, width, 3].
+            classes: how many probabilities each image must have; None takes what comes.
+
+        Returns:
+            float32 [batch, classes], each in [0, 1].
+
+        Raises:
+            BatchRejectedError: the model refuses the batch; bisect it.
+            ModelNotFoundError: the version is not served (any more).
+            ModelContractError: the answer is not what the contract says.
+            ServingUnavailableError: no answer in time.
+        """
+        return self.predict_async(model, version, images, classes=classes).result()
+
+    def predict_async(
+        self, model: str, version: int, images: npt.NDArray[np.uint8], *, classes: int | None = None
+    ) -> PendingPrediction:
+        """Send a batch and return at once; otherwise as `predict`. A retry, if one is due, happens inside `result()`."""
+        what = f"Predict of {_name(model, version, None)}"
+        request = predict_pb2.PredictRequest(
+            model_spec=_wire_spec(model, version, None, SERVING_DEFAULT), output_filter=[OUTPUT_ALIAS]
+        )
+        fill_tensor(request.inputs[INPUT_ALIAS], images)
+        deadline = self._monotonic() + self.timeout_s
+        first = self._channel.stubs().predict.future(request, timeout=self.timeout_s)
+
+        def finish() -> npt.NDArray[np.float32]:
+            reply = self._call(lambda stubs: stubs.predict, request, what, deadline=deadline, first=first, is_batch=True)
+            answered = reply.model_spec.version.value
+            if answered != version:
+                raise ModelContractError(f"{what} at {self.address}: version {answered} answered instead")
+            return check_probabilities(_output(reply, OUTPUT_ALIAS, what), len(images), classes, what)
+
+        return PendingPrediction(finish, first.cancel)
+
+    def metadata(self, model: str, *, version: int | None = None, label: str | None = None) -> dict[str, SignatureDef]:
+        """The signatures of a model by name; errors as `describe`."""
+        what = f"GetModelMetadata of {_name(model, version, label)}"
+        request = metadata_pb2.GetModelMetadataRequest(
+            model_spec=_wire_spec(model, version, label, ""), metadata_field=["signature_def"]
+        )
+        reply = self._call(lambda stubs: stubs.metadata, request, what)
+        return dict(metadata_pb2.SignatureDefMap.FromString(reply.metadata["signature_def"].value).signature_def)
+
+    def model_status(self, model: str, *, version: int | None = None) -> list[VersionStatus]:
+        """All versions the server knows of, newest first, gone ones included (state END).
+
+        Raises:
+            ModelNotFoundError: the server has never heard of the model or version.
+            ServingUnavailableError: no answer in time.
+        """
+        request = status_pb2.GetModelStatusRequest(model_spec=_wire_spec(model, version, None, ""))
+        reply = self._call(lambda stubs: stubs.status, request, f"GetModelStatus of {_name(model, version, None)}")
+        return [
+            VersionStatus(
+                version=each.version,
+                state=status_pb2.ModelVersionStatus.State.Name(each.state),
+                error_code=status_pb2.Code.Name(each.status.error_code),
+                error_message=each.status.error_message,
+            )
+            for each in reply.model_version_status
+        ]
+
+    def ready(self, model: str | None = None) -> bool:
+        """Whether the server answers at all, or, with a model, whether some version of it is AVAILABLE."""
+        try:
+            versions = self.model_status(model or "-")
+        except ServingUnavailableError:
+            return False
+        except JobError:
+            return model is None  # it answered, if only that it does not know the name
+        return model is None or any(version.state == "AVAILABLE" for version in versions)
+
+    def wait_ready(self, timeout_s: float, model: str | None = None, *, poll_s: float = 0.1) -> None:
+        """Block until `ready`.
+
+        Raises:
+            ServingUnavailableError: it was not, in all that time.
+        """
+        deadline = self._monotonic() + timeout_s
+        while not self.ready(model):
+            if self._monotonic() >= deadline:
+                wanted = f"model {model} with an AVAILABLE version" if model else "an answer"
+                raise ServingUnavailableError(f"expected {wanted} at {self.address} within {timeout_s:g} s, got none")
+            self._sleep(poll_s)
+
+    def _call(
+        self,
+        method: Callable[[Stubs], grpc.UnaryUnaryMultiCallable],
+        request: Any,
+        what: str,
+        *,
+        deadline: float | None = None,
+        first: grpc.Future | None = None,
+        is_batch: bool = False,
+    ) -> Any:
+        """Call until it succeeds, fails for good, or attempts or time run out. `first` is an attempt already under way."""
+        end = self._monotonic() + self.timeout_s if deadline is None else deadline
+        attempt = 0
+        while True:
+            left = max(end - self._monotonic(), 0.001)
+            pending = method(self._channel.stubs()).future(request, timeout=left) if first is None else first
+            first = None
+            failure = _failure(pending)
+            if failure is None:
+                return pending.result()
+            wait = self._retry.wait_s(attempt)
+            attempt += 1
+            too_late = attempt >= self._retry.attempts or self._monotonic() + wait >= end
+            if not failure.is_transient or too_late or pending.cancelled():
+                raise to_error(failure, what=what, address=self.address, is_batch=is_batch)
+            self._sleep(wait)
+
+
+def _failure(pending: grpc.Future) -> Failure | None:
+    try:
+        error = pending.exception()
+    except grpc.FutureCancelledError:
+        return Failure(grpc.StatusCode.CANCELLED, "cancelled on this side")
+    return None if error is None else Failure.of(error)
+
+
+def _wire_spec(model: str, version: int | None, label: str | None, signature: str) -> WireModelSpec:
+    if version is not None and label is not None:
+        raise ValueError(f"expected a version or a label of {model}, got both: {version} and {label!r}")
+    spec = WireModelSpec(name=model, signature_name=signature)
+    if version is not None:
+        spec.version.value = version
+    elif label is not None:
+        spec.version_label = label
+    return spec
+
+
+def _name(model: str, version: int | None, label: str | None) -> str:
+    if version is not None:
+        return f"{model} version {version}"
+    return f"{model} label {label!r}" if label is not None else f"{model} (latest)"
+
+
+def _output(reply: predict_pb2.PredictResponse, alias: str, what: str) -> npt.NDArray[Any]:
+    if alias not in reply.outputs:
+        raise ModelContractError(f"{what}: expected an output {alias!r}, got {sorted(reply.outputs)}")
+    try:
+        return to_array(reply.outputs[alias])
+    except TensorError as error:
+        raise ModelContractError(f"{what}: output {alias!r}: {error}") from error
+
+
+def _parse_spec(reply: predict_pb2.PredictResponse, what: str) -> ModelSpec:
+    texts = _output(reply, DESCRIBE_OUTPUT_ALIAS, what).ravel()
+    if len(texts) < 1 or not isinstance(texts[0], bytes):
+        raise ModelContractError(f"{what}: expected one JSON string, got {len(texts)} values of {texts.dtype}")
+    try:
+        return ModelSpec.model_validate_json(texts[0])
+    except ValidationError as error:
+        raise ModelContractError(f"{what}: the JSON is no ModelSpec: {error}; export the model again") from error

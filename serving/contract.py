@@ -1,0 +1,83 @@
+"""What a served model must look like, checked on this side of the wire (core.modelspec states the contract)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import ModelContractError
+from core.modelspec import INPUT_ALIAS, OUTPUT_ALIAS, ModelSpec
+from serving.protos import tensor_pb2
+from serving.protos.metadata_pb2 import SignatureDef, TensorInfo
+from serving.tensors import dtype_name
+
+_ROUNDING = 1e-5  # how far float32 softmax may stray over 1
+
+
+def check_serving_signature(signatures: Mapping[str, SignatureDef], spec: ModelSpec, what: str) -> None:
+    """Compare `serving_default` with what the model says of itself.
+
+    Args:
+        signatures: by name, as GetModelMetadata has them.
+        spec: what `describe` answered.
+        what: the call in words, for the message.
+
+    Raises:
+        ModelContractError: not `images` uint8 [?, height, width, 3] → `probabilities` float32 [?, classes].
+    """
+    signature = signatures.get("serving_default")
+    if signature is None:
+        raise ModelContractError(f"{what}: expected a signature 'serving_default', got {sorted(signatures)}")
+    _check_aliases(signature.inputs, INPUT_ALIAS, "inputs", what)
+    expected_shape = (-1, spec.input_height, spec.input_width, 3)
+    _check_tensor(signature.inputs[INPUT_ALIAS], INPUT_ALIAS, tensor_pb2.DT_UINT8, expected_shape, what)
+    if OUTPUT_ALIAS not in signature.outputs:
+        raise ModelContractError(f"{what}: expected an output {OUTPUT_ALIAS!r}, got {sorted(signature.outputs)}")
+    _check_tensor(signature.outputs[OUTPUT_ALIAS], OUTPUT_ALIAS, tensor_pb2.DT_FLOAT, (-1, len(spec.classes)), what)
+
+
+def check_probabilities(values: npt.NDArray[Any], batch: int, classes: int | None, what: str) -> npt.NDArray[np.float32]:
+    """The reply of one batch, or an error that says what is wrong with it.
+
+    Args:
+        values: as decoded.
+        batch: images sent.
+        classes: probabilities per image; None takes what comes.
+        what: the call in words, for the message.
+
+    Returns:
+        float32 [batch, classes], finite, in [0, 1].
+
+    Raises:
+        ModelContractError: it is anything else.
+    """
+    width = "classes" if classes is None else classes
+    if values.dtype != np.float32 or values.ndim != 2 or len(values) != batch or (classes and values.shape[1] != classes):
+        raise ModelContractError(
+            f"{what}: expected probabilities float32 [{batch}, {width}], got {values.dtype} {list(values.shape)}"
+        )
+    lowest, highest = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)  # NaN if any is NaN
+    if not (lowest >= -_ROUNDING and highest <= 1 + _ROUNDING):
+        raise ModelContractError(f"{what}: expected probabilities in [0, 1], got values from {lowest:g} to {highest:g}")
+    clipped: npt.NDArray[np.float32] = np.clip(values, 0.0, 1.0)
+    return clipped
+
+
+def _check_aliases(found: Mapping[str, TensorInfo], expected: str, kind: str, what: str) -> None:
+    if set(found) != {expected}:
+        raise ModelContractError(f"{what}: expected serving_default's {kind} to be [{expected!r}], got {sorted(found)}")
+
+
+def _check_tensor(info: TensorInfo, alias: str, dtype: int, shape: tuple[int, ...], what: str) -> None:
+    found = None if info.tensor_shape.unknown_rank else tuple(dim.size for dim in info.tensor_shape.dim)
+    fits = found is None or (
+        len(found) == len(shape) and all(-1 in pair or pair[0] == pair[1] for pair in zip(found, shape, strict=True))
+    )
+    if info.dtype != dtype or not fits:
+        raise ModelContractError(
+            f"{what}: expected {alias!r} to be {dtype_name(dtype)} {list(shape)}, got "
+            f"{dtype_name(info.dtype)} {'of unknown rank' if found is None else list(found)}; export the model again"
+        )
