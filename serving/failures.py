@@ -76,8 +76,8 @@ def to_error(failure: Failure, *, what: str, address: str, is_batch: bool = Fals
         words in failure.details for words in _CONTRACT_WORDS
     ):
         return ModelContractError(
-            f"{said}; expected a SavedModel with the signatures 'serving_default' (uint8 images → probabilities) and 'describe' "
-            "(its ModelSpec): export the model again with training/export.py"
+            f"{said}; expected a SavedModel with the signatures 'serving_default' (uint8 images → probabilities) and "
+            "'describe' (its ModelSpec): export the model again with training/export.py"
         )
     if is_batch and failure.code in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED}:
         return BatchRejectedError(said)  # also a message over the server's limit: half a batch may fit
