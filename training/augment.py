@@ -1,0 +1,83 @@
+"""Random geometric and colour changes of a batch, drawn from stateless seeds so that a run can be repeated.
+
+All geometry is one affine map, so an image is interpolated once. Dermatoscopic pictures have no up or down: any rotation is
+allowed, as are both mirror images.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Largest change of each kind; 0 switches a kind off."""
+
+    flip: bool = True
+    rotation_degrees: float = 180.0
+    zoom: float = 0.2  # scale within 1 ± zoom
+    stretch: float = 0.1  # height against width, within 1 ± stretch
+    shift: float = 0.1  # share of the side
+    brightness: float = 0.15  # share of the full range
+    contrast: float = 0.2
+    saturation: float = 0.2
+    tint: float = 0.05  # each channel's gain within 1 ± tint: lamps and cameras differ
+
+
+def augment(images: Any, seed: Any, settings: Augmentation) -> Any:
+    """A changed copy of `images` (float32 [n, h, w, 3] in 0…255) under `seed` (int [2])."""
+    return _colour(_geometry(images, seed, settings), seed, settings)
+
+
+def _uniform(shape: Any, seed: Any, stream: int, low: float, high: float) -> Any:
+    import tensorflow as tf
+
+    return tf.random.stateless_uniform(shape, tf.random.experimental.stateless_fold_in(seed, stream), low, high)
+
+
+def _geometry(images: Any, seed: Any, settings: Augmentation) -> Any:
+    """One affine map per image about its centre; what comes from outside is mirrored."""
+    import tensorflow as tf
+
+    n, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+    angle = _uniform([n], seed, 1, -1.0, 1.0) * (settings.rotation_degrees * math.pi / 180.0)
+    scale = 1.0 + _uniform([n], seed, 2, -1.0, 1.0) * settings.zoom
+    aspect = 1.0 + _uniform([n], seed, 3, -1.0, 1.0) * settings.stretch
+    mirror = tf.sign(_uniform([n], seed, 4, -1.0, 1.0)) if settings.flip else tf.ones([n])
+    flip = tf.sign(_uniform([n], seed, 5, -1.0, 1.0)) if settings.flip else tf.ones([n])
+    shift_x = _uniform([n], seed, 6, -1.0, 1.0) * (settings.shift * width)
+    shift_y = _uniform([n], seed, 7, -1.0, 1.0) * (settings.shift * height)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    across, down = mirror / (scale * aspect), flip * aspect / scale
+    a0, a1 = across * cos, -across * sin
+    b0, b1 = down * sin, down * cos
+    centre_x, centre_y = (width - 1) / 2.0, (height - 1) / 2.0
+    a2 = centre_x + shift_x - a0 * centre_x - a1 * centre_y
+    b2 = centre_y + shift_y - b0 * centre_x - b1 * centre_y
+    zero = tf.zeros([n])
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1),
+        output_shape=[height, width],
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",
+        fill_value=0.0,
+    )
+
+
+def _colour(images: Any, seed: Any, settings: Augmentation) -> Any:
+    import tensorflow as tf
+
+    n = tf.shape(images)[0]
+    scalar = [n, 1, 1, 1]
+    gain = 1.0 + _uniform([n, 1, 1, 3], seed, 8, -1.0, 1.0) * settings.tint
+    brightness = _uniform(scalar, seed, 9, -1.0, 1.0) * (settings.brightness * 255.0)
+    contrast = 1.0 + _uniform(scalar, seed, 10, -1.0, 1.0) * settings.contrast
+    saturation = 1.0 + _uniform(scalar, seed, 11, -1.0, 1.0) * settings.saturation
+    images = images * gain
+    grey = tf.reduce_mean(images, axis=3, keepdims=True)
+    images = grey + (images - grey) * saturation
+    mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
+    return tf.clip_by_value(mean + (images - mean) * contrast + brightness, 0.0, 255.0)

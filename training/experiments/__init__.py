@@ -1,0 +1,1 @@
+"""One small file per experiment: command, time, expected figure."""

@@ -1,0 +1,31 @@
+"""The starter model: what a newcomer meets in `make demo`.
+
+Command:  python -m training.train starter --data ../shared/data/ham10000
+Time:     about 15 minutes on two CPU cores
+Expect:   on the grouped split's test part better than the majority class (66.8 %); see docs/models/starter.md
+"""
+
+from __future__ import annotations
+
+from training.augment import Augmentation
+from training.experiments.base import Experiment
+
+EXPERIMENT = Experiment(
+    id="starter",
+    title="Starter: small residual net on HAM10000, 64x64",
+    architecture="starter",
+    dataset="ham10000",
+    height=64,
+    width=64,
+    epochs=40,
+    batch_size=64,
+    parameters=None,
+    minutes=15,
+    learning_rate=2e-3,
+    schedule="cosine",
+    weight_decay=5e-4,
+    label_smoothing=0.05,
+    ema_momentum=0.998,
+    balance=0.4,
+    augmentation=Augmentation(),
+)

@@ -1,0 +1,145 @@
+"""How good probabilities are: plain NumPy, each figure a function of labels and probabilities.
+
+Throughout: `labels` int64 [n], positions of classes; `probabilities` float [n, classes], rows sum to 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from training.datasets.base import FloatArray, IntArray
+
+BINS = 15
+
+
+def confusion_matrix(labels: IntArray, predicted: IntArray, classes: int) -> IntArray:
+    """int64 [classes, classes]: rows are true classes, columns predicted ones."""
+    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+
+
+def accuracy(labels: IntArray, probabilities: FloatArray) -> float:
+    """Share of images whose most probable class is the true one."""
+    return float((probabilities.argmax(axis=1) == labels).mean())
+
+
+def recalls(labels: IntArray, probabilities: FloatArray) -> FloatArray:
+    """float [classes]: recall of each class; NaN for a class with no image."""
+    matrix = confusion_matrix(labels, probabilities.argmax(axis=1), probabilities.shape[1])
+    return _divide(np.diag(matrix), matrix.sum(axis=1))
+
+
+def balanced_accuracy(labels: IntArray, probabilities: FloatArray) -> float:
+    """Mean recall over the classes that have images."""
+    return float(np.nanmean(recalls(labels, probabilities)))
+
+
+def auc(positive: Any, scores: FloatArray) -> float:
+    """Area under the ROC curve by ranks (Mann-Whitney, ties count half); NaN where one side is empty.
+
+    Args:
+        positive: bool [n].
+        scores: float [n], higher means more positive.
+    """
+    positives = int(positive.sum())
+    negatives = len(positive) - positives
+    if positives == 0 or negatives == 0:
+        return float("nan")
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
+    return float((ranks[positive].sum() - positives * (positives + 1) / 2.0) / (positives * negatives))
+
+
+def class_aucs(labels: IntArray, probabilities: FloatArray) -> FloatArray:
+    """float [classes]: one-vs-rest AUC of each class."""
+    return np.array([auc(labels == i, probabilities[:, i]) for i in range(probabilities.shape[1])])
+
+
+def macro_auc(labels: IntArray, probabilities: FloatArray) -> float:
+    """Mean one-vs-rest AUC over the classes that have images."""
+    return float(np.nanmean(class_aucs(labels, probabilities)))
+
+
+def expected_calibration_error(labels: IntArray, probabilities: FloatArray, bins: int = BINS) -> float:
+    """Mean gap of confidence and accuracy over equally wide bins of confidence, weighted by their size (Guo et al. 2017)."""
+    return float(
+        sum(row.count * abs(row.confidence - row.accuracy) for row in reliability(labels, probabilities, bins)) / len(labels)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """One bin of confidence: bounds are (low, high]."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float  # mean of the bin
+    accuracy: float
+
+
+def reliability(labels: IntArray, probabilities: FloatArray, bins: int = BINS) -> list[ReliabilityBin]:
+    """The non-empty bins of the reliability diagram."""
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    rows = []
+    for i in range(bins):
+        inside = index == i
+        if inside.any():
+            mean, share = float(confidence[inside].mean()), float(correct[inside].mean())
+            rows.append(ReliabilityBin(i / bins, (i + 1) / bins, int(inside.sum()), mean, share))
+    return rows
+
+
+def risk(probabilities: FloatArray, malignant: tuple[int, ...]) -> FloatArray:
+    """float [n]: summed probability of the malignant classes."""
+    summed: FloatArray = probabilities[:, list(malignant)].sum(axis=1)
+    return summed
+
+
+def threshold_for_sensitivity(is_malignant: Any, risks: FloatArray, sensitivity: float) -> float:
+    """The highest risk at which at least this share of the malignant images is flagged (risk ≥ threshold).
+
+    Raises:
+        ValueError: no image is malignant.
+    """
+    positives = np.sort(risks[is_malignant])[::-1]
+    if len(positives) == 0:
+        raise ValueError("thresholds need malignant images: the validation part has none")
+    return float(positives[int(np.ceil(sensitivity * len(positives))) - 1])
+
+
+def operating_point(is_malignant: Any, risks: FloatArray, threshold: float) -> dict[str, float]:
+    """Sensitivity, specificity and positive predictive value of flagging risk ≥ threshold, and the share flagged."""
+    flagged = risks >= threshold
+    return {
+        "threshold": threshold,
+        "sensitivity": _share(flagged[is_malignant]),
+        "specificity": _share(~flagged[~is_malignant]),
+        "precision": _share(is_malignant[flagged]),
+        "flagged": _share(flagged),
+    }
+
+
+def headline(labels: IntArray, probabilities: FloatArray, malignant: tuple[int, ...]) -> dict[str, float]:
+    """The few figures that a model's spec and a table of experiments show."""
+    return {
+        "accuracy": accuracy(labels, probabilities),
+        "balanced_accuracy": balanced_accuracy(labels, probabilities),
+        "macro_auc": macro_auc(labels, probabilities),
+        "malignant_auc": auc(np.isin(labels, malignant), risk(probabilities, malignant)),
+        "ece": expected_calibration_error(labels, probabilities),
+        "majority_accuracy": float(np.bincount(labels).max() / len(labels)),
+    }
+
+
+def _share(flags: Any) -> float:
+    return float(flags.mean()) if len(flags) else float("nan")
+
+
+def _divide(top: Any, bottom: Any) -> FloatArray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        quotient: FloatArray = top / bottom
+    return quotient

@@ -1,0 +1,84 @@
+"""From arrays in memory to batches: drawing (natural, balanced, oversampled), augmentation, prefetch.
+
+The random numbers of drawing and augmentation come from one seed each, in a fixed order: the same seed gives the same batches.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from training.augment import Augmentation, augment
+from training.datasets.base import IntArray, UInt8Array
+
+
+def training_batches(
+    pixels: UInt8Array,
+    labels: IntArray,
+    *,
+    classes: int,
+    batch_size: int,
+    seed: int,
+    balance: float = 0.0,
+    augmentation: Augmentation | None = None,
+) -> tuple[Any, int]:
+    """An endless `tf.data.Dataset` of (float32 [b, h, w, 3] in 0…255, one-hot float32 [b, classes]), and the steps of an epoch.
+
+    Args:
+        pixels: uint8 [n, h, w, 3].
+        labels: int64 [n].
+        classes: how many classes there are.
+        batch_size: images a batch.
+        seed: of drawing and augmentation.
+        balance: 0 draws each image once an epoch; above that a class is drawn in proportion to its share to the power of (1 - balance),
+            so that 1 draws all classes equally often.
+        augmentation: what to change, or None.
+    """
+    import tensorflow as tf
+
+    images, targets = tf.constant(np.asarray(pixels)), tf.constant(labels)
+    drawn = _draw(labels, balance, seed) if balance > 0 else _shuffled(len(labels), seed)
+    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=False).batch(2, drop_remainder=True)
+
+    def load(positions: Any, batch_seed: Any) -> tuple[Any, Any]:
+        batch = tf.cast(tf.gather(images, positions), tf.float32)
+        if augmentation is not None:
+            batch = augment(batch, batch_seed, augmentation)
+        return batch, tf.one_hot(tf.gather(targets, positions), classes)
+
+    batches = tf.data.Dataset.zip(drawn.batch(batch_size, drop_remainder=True), seeds)
+    return batches.map(load, num_parallel_calls=2, deterministic=True).prefetch(4), max(1, len(labels) // batch_size)
+
+
+def _shuffled(count: int, seed: int) -> Any:
+    import tensorflow as tf
+
+    return tf.data.Dataset.range(count).shuffle(count, seed=seed, reshuffle_each_iteration=True).repeat()
+
+
+def _draw(labels: IntArray, balance: float, seed: int) -> Any:
+    import tensorflow as tf
+
+    present = np.unique(labels)
+    counts = np.array([(labels == label).sum() for label in present], dtype=np.float64)
+    weights = counts ** (1.0 - balance)
+    streams = [
+        tf.data.Dataset.from_tensor_slices(np.flatnonzero(labels == label))
+        .shuffle(int(count), seed=seed + 1 + int(label), reshuffle_each_iteration=True)
+        .repeat()
+        for label, count in zip(present, counts, strict=True)
+    ]
+    return tf.data.Dataset.sample_from_datasets(streams, weights=list(weights / weights.sum()), seed=seed)
+
+
+def evaluation_batches(pixels: UInt8Array, batch_size: int = 128) -> Any:
+    """A `tf.data.Dataset` of float32 [b, h, w, 3] in 0…255, in order, each image once."""
+    import tensorflow as tf
+
+    def load(start: Any) -> Any:
+        return tf.cast(tf.numpy_function(lambda i: np.asarray(pixels[i : i + batch_size]), [start], tf.uint8), tf.float32)
+
+    shape = (None, *pixels.shape[1:])
+    starts = tf.data.Dataset.range(0, len(pixels), batch_size)
+    return starts.map(load).map(lambda batch: tf.ensure_shape(batch, shape)).prefetch(2)

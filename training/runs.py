@@ -1,0 +1,124 @@
+"""The folder of one run: what was trained, on what, and what came of it.
+
+run.json          experiment, seed, versions, git commit, history
+split.json        which image is in which part
+model.keras       the trained model
+predictions.npz   uncalibrated probabilities and labels of validation and test
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import InvalidRequestError
+from training.datasets.base import FloatArray, IntArray
+from training.splits import Split
+
+DEFAULT_ROOT = Path("data/runs")
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """`run.json`."""
+
+    experiment: str
+    dataset: str
+    licence: str
+    classes: tuple[str, ...]
+    malignant: tuple[str, ...]
+    height: int
+    width: int
+    resize: str
+    preprocessing_hash: str
+    seed: int
+    split: str
+    epochs: int
+    parameters: int
+    git_commit: str
+    versions: dict[str, str]
+    train_seconds: float = 0.0
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Uncalibrated probabilities of one part: ids, labels int64 [n], probabilities float32 [n, classes]."""
+
+    labels: IntArray
+    probabilities: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Reads and writes a run's files."""
+
+    path: Path
+
+    def save(self, record: RunRecord, split: Split) -> None:
+        """Writes the record and the split."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "run.json").write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
+        split.save(self.path / "split.json")
+
+    def record(self) -> RunRecord:
+        """The record.
+
+        Raises:
+            InvalidRequestError: the folder holds no run.
+        """
+        path = self.path / "run.json"
+        if not path.is_file():
+            raise InvalidRequestError(f"{self.path}: expected the folder of a run, found no run.json; train one first")
+        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        raw["classes"], raw["malignant"] = tuple(raw["classes"]), tuple(raw["malignant"])
+        return RunRecord(**raw)
+
+    def split(self) -> Split:
+        """The split."""
+        return Split.load(self.path / "split.json")
+
+    def save_predictions(self, parts: dict[str, Predictions]) -> None:
+        """Writes `predictions.npz`."""
+        arrays = {f"{part}_labels": found.labels for part, found in parts.items()}
+        arrays |= {f"{part}_probabilities": found.probabilities for part, found in parts.items()}
+        np.savez_compressed(self.path / "predictions.npz", **arrays)
+
+    def predictions(self, part: str) -> Predictions:
+        """What `save_predictions` wrote of one part."""
+        with np.load(self.path / "predictions.npz") as arrays:
+            return Predictions(arrays[f"{part}_labels"], arrays[f"{part}_probabilities"])
+
+    @property
+    def model_path(self) -> Path:
+        """Where the trained model lies."""
+        return self.path / "model.keras"
+
+    @property
+    def backup_path(self) -> Path:
+        """Where an interrupted run's state lies."""
+        return self.path / "backup"
+
+
+def git_commit() -> str:
+    """The commit of the working tree, "" outside a repository; a `+` marks changes not committed."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    here = Path(__file__).parent
+    head = subprocess.run([git, "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    changed = subprocess.run([git, "status", "--porcelain", "--", "."], cwd=here, capture_output=True, text=True, check=False)
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "") if head.returncode == 0 else ""
+
+
+def versions() -> dict[str, str]:
+    """Versions that can change a result."""
+    return {"python": platform.python_version()} | {name: version(name) for name in ("tensorflow", "keras", "numpy", "pillow")}

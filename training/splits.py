@@ -1,0 +1,88 @@
+"""Which images are trained on, which are validated on and which only tested; the file that says so travels with the model."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from training.datasets.base import Dataset, Sample
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Three disjoint lists of sample ids. `kind` and `seed` say how they came about."""
+
+    kind: str
+    seed: int
+    dataset: str
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def part(self, name: str) -> tuple[str, ...]:
+        """The ids of one of `PARTS`."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return parts[name]
+
+    @property
+    def title(self) -> str:
+        """One line for a model card: kind, seed and sizes."""
+        sizes = " / ".join(str(len(self.part(name))) for name in PARTS)
+        return f"{self.kind}, seed {self.seed}, train / validation / test = {sizes}"
+
+    def save(self, path: Path) -> None:
+        """Writes the split as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=None, separators=(",", ":")) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Split:
+        """Reads what `save` wrote."""
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        parts = {name: tuple(raw[name]) for name in PARTS}
+        return cls(kind=raw["kind"], seed=raw["seed"], dataset=raw["dataset"], **parts)
+
+
+def split_grouped(dataset: Dataset, *, seed: int, validation: float = 0.1, test: float = 0.2) -> Split:
+    """No group (lesion) in two parts; each class spread over the parts by its number of images.
+
+    Within a class the groups come in random order, each to the part that lacks most of its share. A group with several labels
+    counts under its first.
+    """
+    shares = {"train": 1.0 - validation - test, "validation": validation, "test": test}
+    generator = np.random.default_rng(seed)
+    assigned: dict[str, str] = {}
+    for groups in _groups_by_class(dataset).values():
+        assigned |= _assign(groups, shares, generator)
+    parts: dict[str, list[str]] = {name: [] for name in PARTS}
+    for sample in dataset.samples:
+        parts[assigned[sample.group]].append(sample.id)
+    frozen = {name: tuple(ids) for name, ids in parts.items()}
+    return Split(kind="grouped", seed=seed, dataset=dataset.name, **frozen)
+
+
+def _groups_by_class(dataset: Dataset) -> dict[str, list[list[Sample]]]:
+    members: dict[str, list[Sample]] = defaultdict(list)
+    for sample in dataset.samples:
+        members[sample.group].append(sample)
+    by_class: dict[str, list[list[Sample]]] = {name: [] for name in dataset.classes}
+    for group in sorted(members):
+        by_class[members[group][0].label].append(members[group])
+    return by_class
+
+
+def _assign(groups: list[list[Sample]], shares: dict[str, float], generator: np.random.Generator) -> dict[str, str]:
+    total = sum(len(group) for group in groups)
+    lacking = {name: share * total for name, share in shares.items()}
+    assigned = {}
+    for position in generator.permutation(len(groups)):
+        group = groups[position]
+        part = max(lacking, key=lambda name: lacking[name])
+        lacking[part] -= len(group)
+        assigned[group[0].group] = part
+    return assigned
