@@ -36,7 +36,8 @@ _TURNS: Final = {  # EXIF orientation → what makes the picture upright
     8: Image.Transpose.ROTATE_90,
 }
 _QUARTER_TURNS: Final = (5, 6, 7, 8)
-_REDUCING_GAP: Final = 3.0  # whole-number box reduction first, down to three times the size: faster, the same to the eye
+_REDUCING_GAP: Final = 3.0
+_MAX_REDUCTION: Final = 64  # Pillow's reduce() divides by a 24-bit reciprocal: one over 1,500 pixels a side makes white 231
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,13 @@ def load_opaque(image: ImageFile.ImageFile, enough: tuple[int, int]) -> tuple[Im
 
 
 def scaled(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
-    """What lies in `box`, resized to (width, height) pixels, in RGB."""
-    small = image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=_REDUCING_GAP)
+    """What lies in `box`, resized to (width, height) pixels, in RGB.
+
+    Far larger images are first reduced by whole numbers, to no less than three times the size: faster, the same to the eye.
+    """
+    shrink = max((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1])
+    gap = max(_REDUCING_GAP, shrink / _MAX_REDUCTION)
+    small = image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=gap)
     return small if small.mode == "RGB" else small.convert("RGB")
 
 
