@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from core.db.lifecycle import settle_job
+from core.db.lifecycle import fail_job, settle_job
 from core.db.models import Chunk, ChunkState, Job, JobState
 from core.db.outcomes import ItemOutcome, add_tallies, count_outcomes, insert_outcomes
 from core.db.window import WindowPolicy, open_window
@@ -156,6 +156,18 @@ def put_back_chunk(session: Session, claim: Claim, waiting_for: str, due_at: dat
         execution_options={"synchronize_session": False, "populate_existing": True},
     )
     if job is not None:
+        settle_job(session, job, now)
+    return True
+
+
+def fail_chunk_job(session: Session, claim: Claim, code: str, message: str, now: datetime) -> bool:
+    """This chunk met what no image of the job can be read through: drop it and fail the job."""
+    if not _change_claimed(session, claim, {"state": ChunkState.CANCELLED, "owner": None, "due_at": None}):
+        return False
+    job = session.scalar(select(Job).where(Job.id == claim.job_id).with_for_update())
+    if job is not None and job.state == JobState.RUNNING:
+        fail_job(session, job, code, message.replace("\x00", "\\x00"), now)
+    elif job is not None:
         settle_job(session, job, now)
     return True
 

@@ -9,11 +9,12 @@ PostgreSQL: connect and statement time-outs, pre-ping, so that no call waits wit
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import stamina
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -21,6 +22,8 @@ from sqlalchemy.orm import Session
 
 from core.errors import DatabaseUnavailableError
 from core.settings import DatabaseSettings
+
+T = TypeVar("T")
 
 SQLITE_WAL_SAFE_FROM = (3, 51, 3)
 
@@ -87,6 +90,22 @@ def transaction(engine: Engine) -> Iterator[Session]:
     """
     with _translated(engine), Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
+
+
+def retrying_transaction(engine: Engine, work: Callable[[Session], T], *, timeout_s: float = 45.0) -> T:
+    """Run an idempotent transaction until its outcome is known.
+
+    A connection lost during COMMIT leaves the outcome open; fenced work can be run again, and finds out.
+
+    Raises:
+        DatabaseUnavailableError: the database stayed away for `timeout_s`.
+    """
+    for attempt in stamina.retry_context(
+        on=DatabaseUnavailableError, attempts=None, timeout=timeout_s, wait_initial=0.05, wait_max=2.0, wait_jitter=0.1
+    ):
+        with attempt, transaction(engine) as session:
+            result = work(session)
+    return result
 
 
 @contextmanager

@@ -1,0 +1,73 @@
+"""The Celery app: settings of RELIABILITY, three tasks, and a context that opens after the fork."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_process_init, worker_process_shutdown
+
+from core.broker import celery_config
+from core.messages import QUEUE_CONTROL, QUEUES, SWEEP
+from core.settings import Settings
+from worker.context import WorkerContext
+from worker.dispatch import make_publisher
+from worker.tasks import ProcessState, register_tasks
+
+
+def create_celery(settings: Settings) -> Celery:
+    """Build the app. Nothing connects, and no engine or channel is made, before a worker process starts."""
+    app = Celery("dermq")
+    app.conf.update(celery_config(settings))
+    app.conf.update(_worker_config(settings))
+    state = ProcessState(lambda: WorkerContext.open(settings, make_publisher(app)))
+    register_tasks(app, state)
+    worker_process_init.connect(_opener(state), weak=False)
+    worker_process_shutdown.connect(_closer(state), weak=False)
+    return app
+
+
+def _worker_config(settings: Settings) -> dict[str, Any]:
+    worker = settings.worker
+    return {
+        "task_queues": None,
+        "worker_concurrency": worker.concurrency,
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        # Acknowledged when taken: the ledger, not Redis, knows what is unfinished (docs/adr/0001-ledger.md).
+        "task_acks_late": False,
+        "task_soft_time_limit": worker.soft_limit_s,
+        "task_time_limit": worker.hard_limit_s,
+        "worker_soft_shutdown_timeout": 5.0,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_hijack_root_logger": False,
+        "worker_send_task_events": False,
+        "worker_enable_remote_control": False,  # no pidbox keys in Redis; health is a file and a row
+        "worker_max_memory_per_child": 600_000,  # KiB; a leak in a decoder ends with the process, not with the machine
+        "beat_scheduler": "celery.beat:Scheduler",  # in memory: one entry, due at once after a restart
+        "beat_schedule": {
+            "sweep": {
+                "task": SWEEP,
+                "schedule": worker.sweep_interval_s,
+                "options": {"queue": QUEUE_CONTROL, "expires": worker.sweep_interval_s * 2},
+            }
+        },
+        "beat_max_loop_interval": worker.sweep_interval_s,
+    }
+
+
+def _opener(state: ProcessState) -> Any:
+    def open_context(**_: Any) -> None:
+        state.open()
+
+    return open_context
+
+
+def _closer(state: ProcessState) -> Any:
+    def close_context(**_: Any) -> None:
+        state.close()
+
+    return close_context
+
+
+__all__ = ["QUEUES", "create_celery"]

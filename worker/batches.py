@@ -1,0 +1,87 @@
+"""From members to uint8 batches: read, decode, and keep what could not be decoded as outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from core.archives.base import Archive, Member
+from core.db.outcomes import ItemOutcome
+from core.errors import ItemError
+from core.imaging import decode_image
+from core.modelspec import ModelSpec
+from core.settings import ImageLimits
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedItem:
+    """One image that stands in a batch."""
+
+    item_no: int
+    name: str
+    width: int  # pixels of the original, upright
+    height: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """Up to batch_items images, and the items met on the way that could not be decoded."""
+
+    images: npt.NDArray[np.uint8]  # [batch_items, height, width, 3]; the first len(items) rows are set
+    items: list[DecodedItem] = field(default_factory=list)
+    failures: list[ItemOutcome] = field(default_factory=list)
+
+    @property
+    def filled(self) -> npt.NDArray[np.uint8]:
+        """uint8 [len(items), height, width, 3]."""
+        return self.images[: len(self.items)]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchDecoder:
+    """Decodes the members of one archive to what one model expects."""
+
+    archive: Archive
+    spec: ModelSpec
+    limits: ImageLimits
+    batch_items: int
+
+    def batches(self, members: Iterable[tuple[int, Member]]) -> Iterator[Batch]:
+        """Yield batches in item order; the last one may be short, or hold failures only.
+
+        Raises:
+            StorageUnavailableError: the archive's bytes cannot be reached now.
+        """
+        batch = self._new_batch()
+        for number, member in members:
+            self._add(batch, number, member)
+            if len(batch.items) == self.batch_items:
+                yield batch
+                batch = self._new_batch()
+        if batch.items or batch.failures:
+            yield batch
+
+    def _new_batch(self) -> Batch:
+        return Batch(np.empty((self.batch_items, self.spec.input_height, self.spec.input_width, 3), np.uint8))
+
+    def _add(self, batch: Batch, number: int, member: Member) -> None:
+        if member.error is not None:
+            error = ItemError(member.error, member.error_text)
+            batch.failures.append(ItemOutcome.from_error(number, member.name, error))
+            return
+        try:
+            decoded = decode_image(
+                self.archive.read(member),
+                height=self.spec.input_height,
+                width=self.spec.input_width,
+                resize=self.spec.resize,
+                limits=self.limits,
+                out=batch.images[len(batch.items)],
+            )
+        except ItemError as error:
+            batch.failures.append(ItemOutcome.from_error(number, member.name, error))
+        else:
+            batch.items.append(DecodedItem(number, member.name, decoded.width, decoded.height))

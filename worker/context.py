@@ -1,0 +1,63 @@
+"""What a worker process holds: opened after the fork, once, and closed with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine
+
+from core.clock import Clock, SystemClock
+from core.db.engine import open_engine
+from core.db.sweeping import RescuePolicy
+from core.db.window import WindowPolicy
+from core.messages import Message
+from core.settings import Settings
+from core.storage.base import ObjectStorage
+from core.storage.factory import open_storage
+from serving.client import PredictClient
+from worker.archives import ArchiveCache
+from worker.ownership import owner_id
+
+
+@dataclass
+class WorkerContext:
+    """Connections and settings of one process."""
+
+    settings: Settings
+    engine: Engine
+    storage: ObjectStorage
+    client: PredictClient
+    publish: Callable[[Iterable[Message]], None]
+    clock: Clock = field(default_factory=SystemClock)
+    owner: str = field(default_factory=owner_id)
+
+    def __post_init__(self) -> None:
+        self.archives = ArchiveCache(self.storage, self.settings)
+
+    @classmethod
+    def open(cls, settings: Settings, publish: Callable[[Iterable[Message]], None]) -> WorkerContext:
+        """Make engine, storage and client. Nothing connects before its first use."""
+        return cls(
+            settings=settings,
+            engine=open_engine(settings.database_url, settings.database),
+            storage=open_storage(settings.storage_url, settings.storage),
+            client=PredictClient(settings.serving.address, settings.serving.timeout_s),
+            publish=publish,
+        )
+
+    @property
+    def window(self) -> WindowPolicy:
+        """The dispatch window's size and patience."""
+        return WindowPolicy(self.settings.worker.window, self.settings.worker.republish_s)
+
+    @property
+    def rescue(self) -> RescuePolicy:
+        """When chunks are given up as a whole."""
+        return RescuePolicy(self.window, self.settings.worker.max_crashes)
+
+    def close(self) -> None:
+        """Release everything."""
+        self.archives.close()
+        self.client.close()
+        self.engine.dispose()

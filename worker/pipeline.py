@@ -1,0 +1,131 @@
+"""The story of a chunk: claim it, decode and predict its items, commit the outcomes with "done", wake the next chunk.
+
+What can go wrong on the way, and what it means:
+- an image: a coded outcome, nothing else;
+- machinery (Serving, storage, database): the chunk waits and is put back, no attempt counts, no item fails;
+- the job as a whole (its archive or its model version is gone): the job fails and says why;
+- this process: the lease runs out, or the sweeper sees that the process is dead, and the chunk runs elsewhere;
+- the soft time limit or a shutdown: what is finished is committed, the rest waits for another task.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from celery.exceptions import SoftTimeLimitExceeded
+
+from core.db.chunks import Claim, claim_chunk, fail_chunk_job, finish_chunk, is_wanted, put_back_chunk
+from core.db.engine import reading, retrying_transaction, transaction
+from core.db.outcomes import ItemOutcome
+from core.errors import ItemErrorCode, JobError, NotFoundError, TransientError
+from core.logs import get_logger
+from core.modelspec import ModelSpec
+from worker.backoff import next_attempt_at
+from worker.batches import BatchDecoder
+from worker.context import WorkerContext
+from worker.prediction import Predictor
+
+log = get_logger(__name__)
+
+
+def classify_chunk(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> None:
+    """Run one chunk, if it is there to be run."""
+    claim = _claim(context, job_id, chunk_no)
+    if claim is None:
+        log.info("chunk_not_claimed", job_id=str(job_id), chunk_no=chunk_no)
+        return
+    outcomes: list[ItemOutcome] = []
+    try:
+        _collect_outcomes(context, claim, outcomes)
+    except TransientError as error:
+        context.archives.forget(job_id)
+        if not outcomes:
+            _put_back(context, claim, error)
+            return
+        log.warning("chunk_interrupted", job_id=str(job_id), chunk_no=chunk_no, waits_for=error.waits_for, error=str(error))
+    except SoftTimeLimitExceeded:
+        log.warning("chunk_soft_limit", job_id=str(job_id), chunk_no=chunk_no, finished=len(outcomes))
+    except (JobError, NotFoundError) as error:
+        context.archives.forget(job_id)
+        _fail_job(context, claim, error)
+        return
+    except BaseException:
+        _give_back(context, claim)
+        raise
+    _finish(context, claim, outcomes)
+
+
+def _claim(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> Claim | None:
+    with transaction(context.engine) as session:
+        return claim_chunk(
+            session,
+            job_id,
+            chunk_no,
+            owner=context.owner,
+            now=context.clock.now(),
+            lease_s=context.settings.worker.lease_s,
+        )
+
+
+def _collect_outcomes(context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome]) -> None:
+    """Append outcomes as they come, so that whoever interrupts finds the finished ones."""
+    settings = context.settings
+    spec = ModelSpec.model_validate(claim.modelspec)
+    job = context.archives.get(claim)
+    members = list(job.members(claim))
+    if len(members) == 1 and claim.crashes >= settings.worker.max_crashes:
+        number, member = members[0]
+        outcomes.append(ItemOutcome(number, member.name, error_code=ItemErrorCode.DECODER_CRASH, error=_blame(claim)))
+        return
+    decoder = BatchDecoder(job.archive, spec, settings.image, settings.worker.batch_items)
+    predictor = Predictor(context.client, claim.model, claim.version, spec)
+    try:
+        for batch in decoder.batches(members):
+            with reading(context.engine) as session:
+                if not is_wanted(session, claim.job_id):
+                    log.info("chunk_unwanted", job_id=str(claim.job_id), chunk_no=claim.chunk_no)
+                    break
+            outcomes.extend(predictor.submit(batch))
+        outcomes.extend(predictor.drain())
+    finally:
+        predictor.cancel()
+
+
+def _blame(claim: Claim) -> str:
+    return (
+        f"the process that decoded this image died or hung {claim.crashes} times, with no other image in the chunk; "
+        "look at the file by itself, or convert it anew"
+    )
+
+
+def _finish(context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome]) -> None:
+    messages = retrying_transaction(
+        context.engine, lambda session: finish_chunk(session, claim, outcomes, context.window, context.clock.now())
+    )
+    if messages is None:
+        log.warning("chunk_lease_lost", job_id=str(claim.job_id), chunk_no=claim.chunk_no, attempt=claim.attempt)
+        return
+    context.publish(messages)
+    log.info("chunk_finished", job_id=str(claim.job_id), chunk_no=claim.chunk_no, items=len(outcomes))
+
+
+def _put_back(context: WorkerContext, claim: Claim, error: TransientError) -> None:
+    now = context.clock.now()
+    due_at = next_attempt_at(now, claim.waits, context.settings.worker)
+    log.warning("chunk_waits", job_id=str(claim.job_id), chunk_no=claim.chunk_no, waits_for=error.waits_for, error=str(error))
+    with transaction(context.engine) as session:
+        put_back_chunk(session, claim, f"{error.waits_for}: {error}", due_at, now)
+
+
+def _give_back(context: WorkerContext, claim: Claim) -> None:
+    """This process is going down: let another one have the chunk at once."""
+    now = context.clock.now()
+    with transaction(context.engine) as session:
+        put_back_chunk(session, claim, "worker: the one that held this chunk is shutting down", now, now)
+
+
+def _fail_job(context: WorkerContext, claim: Claim, error: JobError | NotFoundError) -> None:
+    code = error.code if isinstance(error, JobError) else "archive_gone"
+    log.error("job_failed", job_id=str(claim.job_id), code=code, error=str(error))
+    with transaction(context.engine) as session:
+        fail_chunk_job(session, claim, code, str(error), context.clock.now())

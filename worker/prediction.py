@@ -1,0 +1,113 @@
+"""From batches to outcomes: at most two Predicts in flight, rejected batches bisected down to the guilty item."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from core.db.outcomes import ItemOutcome
+from core.errors import BatchRejectedError, ItemErrorCode
+from core.modelspec import ModelSpec
+from serving.client import PendingPrediction, PredictClient
+from worker.batches import Batch, DecodedItem
+
+IN_FLIGHT = 2  # one on the wire or in the model, one behind it; more only queues and costs memory
+
+
+class Predictor:
+    """Sends the batches of one chunk to one model version."""
+
+    def __init__(self, client: PredictClient, model: str, version: int, spec: ModelSpec) -> None:
+        self._client = client
+        self._model = model
+        self._version = version
+        self._spec = spec
+        self._pending: deque[tuple[Batch, PendingPrediction]] = deque()
+
+    def submit(self, batch: Batch) -> Iterator[ItemOutcome]:
+        """Send a batch; yields outcomes of earlier ones once two are in flight, so that decoding overlaps the model.
+
+        Raises:
+            ServingUnavailableError: machinery, not images.
+            JobError: the pinned version is gone or breaks its contract.
+        """
+        yield from batch.failures
+        if batch.items:
+            pending = self._client.predict_async(self._model, self._version, batch.filled, classes=len(self._spec.classes))
+            self._pending.append((batch, pending))
+        while len(self._pending) >= IN_FLIGHT:
+            yield from self._collect()
+
+    def drain(self) -> Iterator[ItemOutcome]:
+        """Outcomes of all that is still in flight."""
+        while self._pending:
+            yield from self._collect()
+
+    def cancel(self) -> None:
+        """Nobody waits for what is in flight any more."""
+        while self._pending:
+            self._pending.popleft()[1].cancel()
+
+    def _collect(self) -> Iterator[ItemOutcome]:
+        batch, pending = self._pending.popleft()
+        try:
+            probabilities = pending.result()
+        except BatchRejectedError as error:
+            yield from self._bisect(batch.items, batch.filled, error)
+        else:
+            yield from make_outcomes(self._spec, batch.items, probabilities)
+
+    def _bisect(
+        self, items: Sequence[DecodedItem], images: npt.NDArray[np.uint8], error: BatchRejectedError
+    ) -> Iterator[ItemOutcome]:
+        if len(items) == 1:
+            message = f"model {self._model} version {self._version} refuses this image: {error}"
+            item = items[0]
+            yield ItemOutcome(
+                item.item_no,
+                item.name,
+                width=item.width,
+                height=item.height,
+                error_code=ItemErrorCode.REJECTED_BY_MODEL,
+                error=message,
+            )
+            return
+        middle = len(items) // 2
+        for part in (slice(0, middle), slice(middle, None)):
+            try:
+                probabilities = self._client.predict(self._model, self._version, images[part], classes=len(self._spec.classes))
+            except BatchRejectedError as inner:
+                yield from self._bisect(items[part], images[part], inner)
+            else:
+                yield from make_outcomes(self._spec, items[part], probabilities)
+
+
+def make_outcomes(
+    spec: ModelSpec, items: Sequence[DecodedItem], probabilities: npt.NDArray[np.float32]
+) -> Iterator[ItemOutcome]:
+    """Label, score, risk and flag of each image.
+
+    Args:
+        spec: names the classes, the malignant ones and the threshold.
+        items: the batch.
+        probabilities: float32 [len(items), classes].
+    """
+    best = probabilities.argmax(axis=1)
+    risks = probabilities[:, spec.malignant_indices].sum(axis=1, dtype=np.float64).clip(0.0, 1.0)
+    wire = np.ascontiguousarray(probabilities, dtype="<f4")
+    for row, item in enumerate(items):
+        risk = float(risks[row])
+        yield ItemOutcome(
+            item_no=item.item_no,
+            name=item.name,
+            label=spec.classes[best[row]],
+            score=float(probabilities[row, best[row]]),
+            risk=risk,
+            probabilities=wire[row].tobytes(),
+            flag=risk >= spec.threshold,
+            width=item.width,
+            height=item.height,
+        )

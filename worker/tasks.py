@@ -1,0 +1,67 @@
+"""Celery's view of the worker: three tasks of three lines each."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+
+from celery import Celery
+
+from core.messages import CLASSIFY, PREPARE, QUEUE_INTERACTIVE, SWEEP
+from worker.context import WorkerContext
+from worker.pipeline import classify_chunk
+from worker.preparing import prepare_job
+from worker.sweeper import sweep
+
+PREPARE_SOFT_LIMIT_S = 4 * 3600.0  # a huge compressed tar is rewritten once; its lease is renewed all the while
+
+
+class ProcessState:
+    """The context of this very process; a forked child never uses its parent's."""
+
+    def __init__(self, open_context: Callable[[], WorkerContext]) -> None:
+        self._open_context = open_context
+        self._context: WorkerContext | None = None
+        self._pid = 0
+
+    def open(self) -> WorkerContext:
+        """The context, made on first use in this process."""
+        if self._context is None or self._pid != os.getpid():
+            self._context, self._pid = self._open_context(), os.getpid()
+        return self._context
+
+    def close(self) -> None:
+        """Release what this process opened."""
+        if self._context is not None and self._pid == os.getpid():
+            self._context.close()
+        self._context = None
+
+
+def register_tasks(app: Celery, state: ProcessState) -> None:
+    """Define the tasks on an app."""
+
+    def prepare(job_id: str) -> None:
+        context = state.open()
+        run_prepare(context, uuid.UUID(job_id))
+
+    def classify(job_id: str, chunk_no: int) -> None:
+        context = state.open()
+        classify_chunk(context, uuid.UUID(job_id), chunk_no)
+
+    def run_sweep() -> None:
+        context = state.open()
+        sweep(context)
+
+    app.task(prepare, name=PREPARE, soft_time_limit=PREPARE_SOFT_LIMIT_S, time_limit=PREPARE_SOFT_LIMIT_S + 60)
+    app.task(classify, name=CLASSIFY)
+    app.task(run_sweep, name=SWEEP)
+
+
+def run_prepare(context: WorkerContext, job_id: uuid.UUID) -> None:
+    """Prepare a job; a single image that somebody waits for is classified here and now, without another hop through Redis."""
+    messages = prepare_job(context, job_id)
+    if len(messages) == 1 and messages[0].queue == QUEUE_INTERACTIVE:
+        classify_chunk(context, job_id, int(messages[0].args[1]))
+    else:
+        context.publish(messages)
