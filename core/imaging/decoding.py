@@ -40,7 +40,7 @@ _REDUCING_GAP: Final = 3.0
 _MAX_REDUCTION: Final = 64  # Pillow's reduce() divides by a 24-bit reciprocal: one over 1,500 pixels a side makes white 231
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DecodedImage:
     """One image as the model sees it, and the size that it had."""
 

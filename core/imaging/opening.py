@@ -191,7 +191,7 @@ def _own_pixel_limit(image: ImageFile.ImageFile) -> Iterator[None]:
 
 
 def _item_error(name: str, error: Exception, *, at_end: bool, doing: str) -> ItemError:
-    text = str(error) or type(error).__name__
+    text = " ".join(str(error).split())[:200] or type(error).__name__
     if isinstance(error, MemoryError):
         return ItemError(
             ItemErrorCode.TOO_MANY_PIXELS, f"not enough memory for this {name} image while {doing}; make it smaller"
