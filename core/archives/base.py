@@ -52,9 +52,7 @@ class Member:
     def from_line(cls, line: bytes) -> Self:
         """The inverse of `to_line`."""
         name, offset, packed_size, size, method, crc32, error, error_text = json.loads(line)
-        return cls(
-            name, offset, packed_size, size, method, crc32, ItemErrorCode(error) if error else None, error_text
-        )
+        return cls(name, offset, packed_size, size, method, crc32, ItemErrorCode(error) if error else None, error_text)
 
 
 @dataclass(frozen=True, slots=True)

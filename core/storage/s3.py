@@ -21,6 +21,7 @@ from obstore.store import S3Store
 from core.errors import InvalidRequestError, NotFoundError, StorageUnavailableError
 from core.settings import StorageSettings
 from core.storage.base import ObjectInfo, StoredObject
+from core.storage.denied import StorageDeniedError
 from core.storage.keys import check_key
 
 if TYPE_CHECKING:
@@ -32,10 +33,6 @@ _LIST_ITEMS = 1000  # one page of ListObjectsV2
 _CONNECT_TIMEOUT_S = 5.0
 _RETRIES = 3
 _PROBE = ".dermq-check"
-
-
-class StorageDeniedError(StorageUnavailableError):
-    """The object storage answers, but refuses these credentials."""
 
 
 @contextmanager

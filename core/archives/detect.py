@@ -1,0 +1,150 @@
+"""From a job's source to the reference that any worker can open: once per job, at prepare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from core.archives.base import ArchiveKind, ArchiveRef
+from core.archives.compressed import ExpandLimits, expand_tar, sniff_codec
+from core.archives.sniff import HEAD_BYTES, Content, sniff
+from core.archives.source import Where, open_source
+from core.errors import ArchiveError, NotFoundError
+from core.settings import Settings, StorageSettings
+from core.storage.base import ObjectStorage, RandomAccess
+from core.storage.denied import StorageDeniedError
+from core.storage.factory import open_s3, split_s3_uri
+
+_KINDS = {
+    Content.ZIP: ArchiveKind.ZIP,
+    Content.TAR: ArchiveKind.TAR,
+    Content.IMAGE: ArchiveKind.SINGLE,
+    Content.MANIFEST: ArchiveKind.MANIFEST,
+}
+
+
+def prepare_archive(
+    source: Mapping[str, Any],
+    storage: ObjectStorage,
+    scratch_key: str,
+    settings: Settings,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+    limits: ExpandLimits | None = None,
+) -> ArchiveRef:
+    """Find out what a source is. A compressed TAR is written plain to `scratch_key`; nothing else is copied. Safe to run again.
+
+    Args:
+        source: {"kind": "upload", "key", "filename"}, {"kind": "path", "path"} or {"kind": "s3", "uri"}; optionally "root", the
+            folder or s3:// prefix that a manifest's paths count from. The caller has checked `path` and `root` against the
+            operator's allow-list.
+        storage: DermQ's own object storage.
+        scratch_key: where the plain TAR goes, if one is made.
+        settings: for S3's endpoint and credentials.
+        on_progress: called with the packed bytes read, every megabyte, while a TAR is made plain.
+        limits: what making it plain may cost.
+
+    Raises:
+        ArchiveError: missing, unreadable, none of the supported kinds, or (code "archive_bomb") unpacking without end.
+        StorageUnavailableError: the place of the bytes does not answer.
+    """
+    where, location, name, root = _locate(source)
+    if where == "path" and Path(location).is_dir():
+        return ArchiveRef(ArchiveKind.FOLDER, where, location, name)
+    if where == "s3" and not _is_object(location, settings.storage):
+        return _prefix(location, name, settings.storage)
+    try:
+        access = open_source(where, location, storage, settings.storage)
+    except NotFoundError as error:
+        raise ArchiveError(f"{name}: there is no such file: {error}", code="archive_gone") from error
+    try:
+        content = sniff(access, name)
+        if content is Content.COMPRESSED:
+            _make_plain(access, storage, scratch_key, limits or ExpandLimits(), on_progress)
+            return ArchiveRef(ArchiveKind.TAR, "storage", scratch_key, name)
+    finally:
+        access.close()
+    if content is not Content.MANIFEST:
+        return ArchiveRef(_KINDS[content], where, location, name)
+    return ArchiveRef(ArchiveKind.MANIFEST, where, location, name, root or _manifest_root(where, location, name))
+
+
+def _locate(source: Mapping[str, Any]) -> tuple[Where, str, str, str]:
+    """(where, location, name for people, explicit root of a manifest)."""
+    kind, root = source.get("kind"), str(source.get("root") or "")
+    if kind == "upload":
+        key = str(source["key"])
+        return "storage", key, str(source.get("filename") or key), _resolve_root(root)
+    if kind == "path":
+        path = _resolve(str(source["path"]))
+        return "path", str(path), path.name or str(path), _resolve_root(root)
+    if kind == "s3":
+        bucket, key = _split(str(source["uri"]))
+        return "s3", f"s3://{bucket}/{key}" if key else f"s3://{bucket}", key.rpartition("/")[2] or bucket, root
+    raise ArchiveError(f"expected a source of kind upload, path or s3, got {kind!r}")
+
+
+def _split(uri: str) -> tuple[str, str]:
+    try:
+        return split_s3_uri(uri)
+    except ValueError as error:
+        raise ArchiveError(str(error)) from error
+
+
+def _resolve_root(root: str) -> str:
+    return str(_resolve(root)) if root and not root.startswith("s3://") else root
+
+
+def _resolve(path: str) -> Path:
+    """Absolute and free of links, so that what was allowed is what is opened later."""
+    try:
+        return Path(path).resolve(strict=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ArchiveError(f"{path}: there is no such file or folder that can be read: {error}", code="archive_gone") from error
+
+
+def _is_object(uri: str, settings: StorageSettings) -> bool:
+    bucket, key = split_s3_uri(uri)
+    return bool(key) and _asked(uri, lambda: open_s3(bucket, "", settings).exists(key))
+
+
+def _prefix(uri: str, name: str, settings: StorageSettings) -> ArchiveRef:
+    bucket, prefix = split_s3_uri(uri)
+    if not _asked(uri, lambda: next(open_s3(bucket, prefix, settings).list(""), None) is not None):
+        raise ArchiveError(f"{uri}: there is no such object, and none below it", code="archive_gone")
+    return ArchiveRef(ArchiveKind.S3_PREFIX, "s3", uri, name)
+
+
+def _asked(uri: str, ask: Callable[[], bool]) -> bool:
+    """Ask a foreign bucket. That it refuses us is an answer, not a fault of machinery that a job should wait for."""
+    try:
+        return ask()
+    except StorageDeniedError as error:
+        raise ArchiveError(f"{uri}: {error}", code="source_denied") from error
+    except NotFoundError as error:
+        raise ArchiveError(f"{uri}: {error}", code="archive_gone") from error
+
+
+def _make_plain(
+    access: RandomAccess,
+    storage: ObjectStorage,
+    key: str,
+    limits: ExpandLimits,
+    on_progress: Callable[[int], None] | None,
+) -> None:
+    codec = sniff_codec(access.read_at(0, HEAD_BYTES))
+    if codec is None:
+        raise ArchiveError("the archive changed while it was read: submit it again")
+    with storage.writer(key) as writer:
+        expand_tar(access, codec, writer, limits, on_progress)
+        writer.commit()
+
+
+def _manifest_root(where: Where, location: str, name: str) -> str:
+    if where == "storage":
+        raise ArchiveError(
+            f"{name}: a CSV of paths that was uploaded does not say where its files lie: "
+            'submit it as {"kind": "path"} or {"kind": "s3"} beside its images, or name a "root"'
+        )
+    return location.rpartition("/")[0] or "/"

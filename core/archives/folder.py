@@ -1,0 +1,99 @@
+"""A folder on the server: every file below it, in the order of its path's bytes, links never followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.archives.base import Member
+from core.archives.beneath import RootFolder
+from core.archives.screening import Problem, size_problem
+from core.archives.skipping import is_skipped
+from core.errors import ArchiveError, ItemError, ItemErrorCode
+from core.storage.scan import EntryKind, scan_sorted
+
+_MAX_DEPTH = 100  # folders within folders; far above what people make, far below the recursion limit
+
+
+class FolderArchive:
+    """The files below one folder; names are relative POSIX paths."""
+
+    def __init__(self, root: Path, max_bytes: int) -> None:
+        """Open the folder.
+
+        Args:
+            root: an absolute, resolved path.
+            max_bytes: limit for one file.
+
+        Raises:
+            StorageUnavailableError: the folder is not there.
+        """
+        self._root = root
+        self._files = RootFolder(root)
+        self._max_bytes = max_bytes
+        self._skipped = 0
+
+    @property
+    def skipped(self) -> int:
+        """Folders and files passed over by members() so far."""
+        return self._skipped
+
+    def members(self) -> Iterator[Member]:
+        """All files, sorted, in constant memory. Names that are no UTF-8 carry surrogate escapes.
+
+        Raises:
+            ArchiveError: a folder cannot be read.
+        """
+        self._skipped = 0
+        return self._walk("", 0)
+
+    def _walk(self, folder: str, depth: int) -> Iterator[Member]:
+        if depth > _MAX_DEPTH:
+            raise ArchiveError(f"{self._root}: more than {_MAX_DEPTH} folders within folders at {folder[:200]!r}")
+        try:
+            for name, kind in scan_sorted(self._root / folder):
+                path = f"{folder}/{name}" if folder else name
+                if kind is EntryKind.FOLDER:
+                    self._skipped += 1
+                    yield from self._walk(path, depth + 1)
+                elif is_skipped(path) or (kind is EntryKind.LINK and (self._root / path).is_dir()):
+                    self._skipped += 1
+                else:
+                    yield self._member(path, kind)
+        except OSError as error:
+            if is_skipped(f"{folder}/…"):
+                return  # litter may be closed to us
+            raise ArchiveError(f"{self._root / folder}: the folder cannot be read: {error.strerror}") from error
+
+    def _member(self, path: str, kind: EntryKind) -> Member:
+        size, problem = 0, None
+        if kind is EntryKind.FILE:
+            try:
+                size = (self._root / path).lstat().st_size
+                problem = size_problem(size, self._max_bytes)
+            except FileNotFoundError:
+                problem = ItemErrorCode.NOT_FOUND, "deleted while the folder was listed"
+        else:
+            problem = _kind_problem(kind)
+        code, text = problem or (None, "")
+        return Member(path, packed_size=size, size=size, error=code, error_text=text)
+
+    def read(self, member: Member) -> bytes:
+        """The file's bytes as they are now.
+
+        Raises:
+            ItemError: what the listing already knew, or gone, grown too large, empty, replaced by a link.
+            StorageUnavailableError: the file system does not answer.
+        """
+        if member.error is not None:
+            raise ItemError(member.error, member.error_text)
+        return self._files.read(member.name, self._max_bytes)
+
+    def close(self) -> None:
+        """Release the folder."""
+        self._files.close()
+
+
+def _kind_problem(kind: EntryKind) -> Problem:
+    what = "a symbolic link; links are not followed" if kind is EntryKind.LINK else "a pipe, a socket or a device"
+    return ItemErrorCode.UNSAFE_PATH, f"expected a regular file, got {what}"

@@ -1,0 +1,110 @@
+"""What a file is, by its content; a name decides nothing unless the content says nothing."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from enum import StrEnum
+
+from core.archives.compressed import sniff_codec
+from core.archives.manifest import decode_text, looks_like_manifest
+from core.archives.tar import is_tar_header
+from core.archives.zip_directory import find_directory
+from core.errors import ArchiveError
+from core.storage.base import RandomAccess
+
+HEAD_BYTES = 4096
+_IMAGE_NAME = re.compile(r"\.(jpe?g|jfif|png|gif|bmp|dib|tiff?|webp|hei[cf]|avif|jp2|jxl)\Z", re.IGNORECASE)
+_IMAGES = (
+    b"\xff\xd8\xff",  # JPEG
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF87a",
+    b"GIF89a",
+    b"II*\0",  # TIFF, little-endian
+    b"MM\0*",  # TIFF, big-endian
+    b"II+\0",  # BigTIFF
+    b"MM\0+",
+    b"\0\0\0\x0cjP  \r\n\x87\n",  # JPEG 2000
+    b"\xffO\xffQ",
+    b"\xff\x0a",  # JPEG XL
+    b"\0\0\0\x0cJXL \r\n\x87\n",
+)
+_ISO_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
+_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # sizes of the known information headers, byte 14
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+_FOREIGN = {
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!\x1a\x07": "a RAR archive",
+    b"%PDF-": "a PDF",
+    b"MSCF": "a CAB archive",
+}
+
+
+class Content(StrEnum):
+    """What the bytes are."""
+
+    ZIP = "zip"
+    TAR = "tar"
+    COMPRESSED = "compressed"  # a TAR, one hopes
+    IMAGE = "image"
+    MANIFEST = "manifest"
+
+
+def sniff(access: RandomAccess, name: str) -> Content:
+    """Decide by the first bytes, by a TAR's checksum and by a ZIP's end record.
+
+    Args:
+        access: the file.
+        name: its name: for messages, and to take unrecognisable bytes for a damaged image where it ends like one.
+
+    Raises:
+        ArchiveError: none of the supported kinds; the message says what it looks like instead.
+    """
+    head = access.read_at(0, HEAD_BYTES)
+    signs: tuple[tuple[Content, Callable[[], bool]], ...] = (
+        (Content.ZIP, lambda: head.startswith(_ZIP)),
+        (Content.COMPRESSED, lambda: sniff_codec(head) is not None),
+        (Content.IMAGE, lambda: is_image(head)),
+        (Content.TAR, lambda: is_tar_header(head)),
+        (Content.ZIP, lambda: _ends_like_zip(access)),
+        (Content.MANIFEST, lambda: looks_like_manifest(head)),
+        (Content.IMAGE, lambda: _IMAGE_NAME.search(name) is not None),  # its one row will say what is wrong with it
+    )
+    for content, holds in signs:
+        if holds():
+            return content
+    raise ArchiveError(
+        f"{name}: expected a ZIP, a TAR (plain, gzip, bzip2, xz, zstd), a CSV of paths or an image, got {_describe(head)}"
+    )
+
+
+def is_image(head: bytes) -> bool:
+    """Whether the first bytes announce an image format, supported or not."""
+    if head.startswith(_IMAGES):
+        return True
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return True
+    if head[4:8] == b"ftyp" and head[8:12] in _ISO_BRANDS:
+        return True
+    return head[:2] == b"BM" and len(head) >= 18 and struct.unpack_from("<I", head, 14)[0] in _BMP_HEADERS
+
+
+def _ends_like_zip(access: RandomAccess) -> bool:
+    """A ZIP behind other bytes: self-extracting, or an empty head."""
+    try:
+        return find_directory(access).entries > 0
+    except ArchiveError:
+        return False
+
+
+def _describe(head: bytes) -> str:
+    if not head:
+        return "an empty file"
+    for magic, what in _FOREIGN.items():
+        if head.startswith(magic):
+            return what
+    text = decode_text(head[:200])
+    if text is not None:
+        return f"text that begins with {' '.join(text.split())[:60]!r}"
+    return f"bytes that begin with {head[:8].hex(' ')}"

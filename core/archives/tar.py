@@ -1,0 +1,234 @@
+"""Plain TAR files: headers in a stream, members by offset. Compressed ones are made plain first, see compressed.py.
+
+Formats: POSIX.1-1988 ustar, POSIX.1-2001 pax (records `path` and `size`), GNU (long names, base-256 numbers); the numbers of
+one header are decoded by the standard library. Sparse files are a coded failure.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from core.archives.base import Member
+from core.archives.ranges import read_member_range
+from core.archives.screening import Problem, name_problem, size_problem
+from core.archives.skipping import is_skipped
+from core.errors import ArchiveError, ItemError, ItemErrorCode
+from core.storage.base import RandomAccess
+
+BLOCK = 512
+_MAX_METADATA_BYTES = 1024 * 1024  # one long name or set of pax records
+_MAX_METADATA_RUN = 64  # of them before one member
+_ZEROS = bytes(BLOCK)
+_PAX_TYPES = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
+_FOLDER_TYPES = (tarfile.DIRTYPE, b"D")  # D: GNU's dump of a directory's names
+_LABEL_TYPE = b"V"  # GNU's volume label: no file at all
+_MULTIVOLUME_TYPE = b"M"
+_SPARSE_CONTINUES = 482  # byte of a GNU sparse header: another block of the map follows
+_SPARSE_CONTINUES_AGAIN = 504  # the same in such a block
+
+
+@dataclass(slots=True)
+class _Overrides:
+    """What extended headers say of the next member; `everywhere` holds for all that follow."""
+
+    everywhere: dict[str, bytes] = field(default_factory=dict)
+    records: dict[str, bytes] = field(default_factory=dict)
+    long_name: bytes | None = None
+
+    def get(self, keyword: str) -> bytes | None:
+        return self.records.get(keyword, self.everywhere.get(keyword))
+
+    @property
+    def sparse(self) -> bool:
+        return any(keyword.startswith("GNU.sparse.") for keyword in self.records)
+
+
+class TarArchive:
+    """Random access to the members of an uncompressed TAR file."""
+
+    def __init__(self, access: RandomAccess, max_bytes: int) -> None:
+        """Reads nothing yet.
+
+        Args:
+            access: the file; closed with the archive.
+            max_bytes: limit for one member.
+        """
+        self._access = access
+        self._max_bytes = max_bytes
+        self._skipped = 0
+
+    @property
+    def skipped(self) -> int:
+        """Members passed over by members() so far."""
+        return self._skipped
+
+    def members(self) -> Iterator[Member]:
+        """All members in archive order. One that the file cuts off is yielded as TRUNCATED, and is the last.
+
+        Raises:
+            ArchiveError: a header is damaged, or the file ends within one.
+        """
+        self._skipped = 0
+        position, count = 0, 0
+        everywhere: dict[str, bytes] = {}
+        while (found := self._next_header(position, count, everywhere)) is not None:
+            header, overrides, data_start = found
+            size = _size(header, overrides, data_start)
+            name = _name(header, overrides)
+            count += 1
+            if _is_skipped(header, name):
+                self._skipped += 1
+            else:
+                code, text = self._problem(header, overrides, name, size, data_start) or (None, "")
+                yield Member(name, data_start, size, size, error=code, error_text=text)
+            has_data = header.isreg() or header.type not in tarfile.SUPPORTED_TYPES  # unknown types count as files (POSIX)
+            position = data_start + (_padded(size) if has_data else 0)
+
+    def _next_header(
+        self, position: int, count: int, everywhere: dict[str, bytes]
+    ) -> tuple[tarfile.TarInfo, _Overrides, int] | None:
+        """The next member's header, what extended headers add to it, and the offset of its data; None at the end."""
+        overrides = _Overrides(everywhere)
+        for _ in range(_MAX_METADATA_RUN):
+            header = self._read_header(position, count)
+            if header is None:
+                return None
+            position += BLOCK
+            if header.type == tarfile.GNUTYPE_LONGNAME:
+                overrides.long_name = self._metadata(position, header.size).partition(b"\0")[0]
+            elif header.type in _PAX_TYPES:
+                overrides.records |= parse_pax(self._metadata(position, header.size))
+            elif header.type == tarfile.XGLTYPE:
+                everywhere |= _wanted(parse_pax(self._metadata(position, header.size)))
+            elif header.type != tarfile.GNUTYPE_LONGLINK:
+                return header, overrides, self._skip_sparse_map(header, position)
+            position += _padded(header.size)
+        raise ArchiveError(f"more than {_MAX_METADATA_RUN} extended headers before byte {position:,} of the TAR: damaged")
+
+    def _read_header(self, position: int, count: int) -> tarfile.TarInfo | None:
+        block = self._access.read_at(position, BLOCK)
+        if not block or block == _ZEROS:  # the end marker, or a writer that left it out
+            return None
+        if len(block) < BLOCK:
+            raise ArchiveError(f"the TAR ends within a header, after {count:,} members: it is cut off")
+        try:
+            header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        except (tarfile.HeaderError, ValueError) as error:
+            raise ArchiveError(f"damaged TAR header at byte {position:,}, after {count:,} members: {error}") from error
+        if header.size < 0:
+            raise ArchiveError(f"TAR header at byte {position:,} claims {header.size} bytes: damaged")
+        return header
+
+    def _metadata(self, position: int, size: int) -> bytes:
+        if size > _MAX_METADATA_BYTES:
+            raise ArchiveError(f"an extended TAR header claims {size:,} bytes, the limit is {_MAX_METADATA_BYTES:,}: damaged")
+        data = self._access.read_at(position, size)
+        if len(data) < size:
+            raise ArchiveError(f"the TAR ends within an extended header at byte {position:,}: it is cut off")
+        return data
+
+    def _skip_sparse_map(self, header: tarfile.TarInfo, position: int) -> int:
+        if header.type == tarfile.GNUTYPE_SPARSE:
+            place = _SPARSE_CONTINUES - BLOCK
+            while self._access.read_at(position + place, 1) not in (b"", b"\0"):
+                position += BLOCK
+                place = _SPARSE_CONTINUES_AGAIN - BLOCK
+        return position
+
+    def _problem(self, header: tarfile.TarInfo, overrides: _Overrides, name: str, size: int, data_start: int) -> Problem | None:
+        if header.issym() or header.islnk() or header.isdev():
+            return ItemErrorCode.UNSAFE_PATH, "expected a regular file, got a link or a device"
+        if header.type in (tarfile.GNUTYPE_SPARSE, _MULTIVOLUME_TYPE) or overrides.sparse:
+            return (
+                ItemErrorCode.UNSUPPORTED_FORMAT,
+                "sparse and multi-volume members are not supported: pack again without them",
+            )
+        problem = name_problem(name)
+        missing = data_start + size - self._access.size
+        if problem is None and missing > 0:
+            return (
+                ItemErrorCode.TRUNCATED,
+                f"the archive ends {missing:,} bytes before this member does; what came after is lost",
+            )
+        return problem or size_problem(size, self._max_bytes)
+
+    def read(self, member: Member) -> bytes:
+        """The member's bytes. TAR has no checksum over them.
+
+        Raises:
+            ItemError: what the listing already knew, or truncated.
+            StorageUnavailableError: the bytes cannot be reached now.
+        """
+        if member.error is not None:
+            raise ItemError(member.error, member.error_text)
+        data = read_member_range(self._access, member, member.offset, member.size)
+        if len(data) < member.size:
+            raise ItemError(
+                ItemErrorCode.TRUNCATED, f"the archive ends {member.size - len(data):,} bytes before the member does"
+            )
+        return data
+
+    def close(self) -> None:
+        """Release the file."""
+        self._access.close()
+
+
+def is_tar_header(block: bytes) -> bool:
+    """Whether the first 512 bytes of a file are a TAR header (also of the old format without magic), by their checksum."""
+    if len(block) < BLOCK or block[:BLOCK] == _ZEROS:
+        return False
+    try:
+        tarfile.TarInfo.frombuf(block[:BLOCK], "utf-8", "surrogateescape")
+    except (tarfile.HeaderError, ValueError):
+        return False
+    return True
+
+
+def parse_pax(data: bytes) -> dict[str, bytes]:
+    """Records `length keyword=value\\n` of a pax extended header (POSIX.1-2001, pax, "pax Extended Header").
+
+    Raises:
+        ArchiveError: damaged.
+    """
+    records: dict[str, bytes] = {}
+    cursor = 0
+    while cursor < len(data) and data[cursor] != 0:
+        digits, space, _ = data[cursor : cursor + 20].partition(b" ")
+        length = int(digits) if space and digits.isdigit() else 0
+        keyword, equals, value = data[cursor + len(digits) + 1 : cursor + length - 1].partition(b"=")
+        if not equals or data[cursor + length - 1 : cursor + length] != b"\n":
+            raise ArchiveError(
+                f"damaged pax header of the TAR: expected 'length keyword=value', got {data[cursor : cursor + 40]!r}"
+            )
+        records[keyword.decode("utf-8", "surrogateescape")] = value
+        cursor += length
+    return records
+
+
+def _wanted(records: dict[str, bytes]) -> dict[str, bytes]:
+    return {keyword: records[keyword] for keyword in ("path", "size") if keyword in records}
+
+
+def _name(header: tarfile.TarInfo, overrides: _Overrides) -> str:
+    raw = overrides.get("GNU.sparse.name") or overrides.get("path") or overrides.long_name
+    return header.name if raw is None else raw.decode("utf-8", "surrogateescape")
+
+
+def _size(header: tarfile.TarInfo, overrides: _Overrides, position: int) -> int:
+    raw = overrides.get("size")
+    if raw is None:
+        return header.size
+    if not raw.isdigit() or len(raw) > 20:
+        raise ArchiveError(f"the pax header before byte {position:,} of the TAR says size {raw[:40]!r}: damaged")
+    return int(raw)
+
+
+def _is_skipped(header: tarfile.TarInfo, name: str) -> bool:
+    # `tar -C folder .` names its members ./a.jpg and its root ".".
+    return header.type in (*_FOLDER_TYPES, _LABEL_TYPE) or is_skipped(name)
+
+
+def _padded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK

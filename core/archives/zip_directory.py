@@ -1,0 +1,196 @@
+"""The central directory of a ZIP file, read in constant memory however many entries it has.
+
+Layout: APPNOTE.TXT 6.3 (PKWARE), sections 4.3.12 (central directory header), 4.3.14 to 4.3.16 (end records), 4.5.3 (ZIP64
+field). Bytes before the archive (self-extracting files) shift all offsets. macOS's Archive Utility writes counts modulo 2^16
+and offsets modulo 2^32 where ZIP64 is due; both are told by what is there and read as meant.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from core.errors import ArchiveError
+from core.storage.base import RandomAccess
+
+MAX_DIRECTORY_BYTES = 4 * 1024**3  # some 40 million entries
+
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR64 = struct.Struct("<4sLQL")
+_HEADER = struct.Struct("<4s6H3L5H2L")
+_END_MARK, _END64_MARK, _LOCATOR64_MARK, _HEADER_MARK = b"PK\5\6", b"PK\6\6", b"PK\6\7", b"PK\1\2"
+_MAX_COMMENT = 0xFFFF
+_FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF  # "look into the ZIP64 record"
+_BLOCK = 1024 * 1024
+_MAX_CANDIDATES = 16
+_EXTRA_ZIP64 = 0x0001
+
+
+class Entry(NamedTuple):
+    """One header of the central directory; offset already counts from the first byte of the file."""
+
+    name: bytes
+    flags: int
+    method: int
+    crc32: int
+    packed_size: int
+    size: int
+    attributes: int
+    offset: int
+    extra: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Where the central directory lies, in bytes from the start of the file."""
+
+    start: int
+    size: int
+    entries: int  # as claimed by the end record
+    shift: int  # bytes before the archive
+    zip64: bool
+
+
+def find_directory(access: RandomAccess) -> Directory:
+    """Locate the central directory through the end record.
+
+    Raises:
+        ArchiveError: no ZIP file, damaged, cut off, or one part of several.
+    """
+    base = max(0, access.size - _END.size - _MAX_COMMENT)
+    tail = access.read_at(base, access.size - base)
+    first_error = ArchiveError("expected the end record of a ZIP file, found none: the file is cut off or not a ZIP")
+    position, found = len(tail), 0
+    while found < _MAX_CANDIDATES and (position := tail.rfind(_END_MARK, 0, position)) >= 0:
+        found += 1
+        if position + _END.size > len(tail):
+            continue
+        try:  # a comment, or bytes after the archive, may hold the mark by chance
+            return _read_end(access, _END.unpack_from(tail, position), base + position)
+        except ArchiveError as error:
+            first_error = error if found == 1 else first_error
+    raise first_error
+
+
+def _read_end(access: RandomAccess, fields: tuple[bytes, int, int, int, int, int, int, int], end: int) -> Directory:
+    _, disk, directory_disk, here, entries, size, offset, _ = fields
+    zip64 = False
+    locator = access.read_at(end - _LOCATOR64.size, _LOCATOR64.size) if end >= _LOCATOR64.size else b""
+    if locator.startswith(_LOCATOR64_MARK):
+        end, (disk, directory_disk, here, entries, size, offset) = _read_end64(access, locator, end - _LOCATOR64.size)
+        zip64 = True
+    if disk not in (0, _FULL16) or directory_disk not in (0, _FULL16) or here != entries:
+        raise ArchiveError("expected a ZIP file in one piece, got one part of a split archive: join the parts first")
+    if size > MAX_DIRECTORY_BYTES:
+        raise ArchiveError(f"the ZIP's central directory claims {size:,} bytes, the limit is {MAX_DIRECTORY_BYTES:,}")
+    shift = end - size - offset
+    if shift < 0 or entries * _HEADER.size > size:
+        raise ArchiveError("the ZIP's end record contradicts the file's size: the file is cut off or damaged")
+    if size and access.read_at(end - size, len(_HEADER_MARK)) != _HEADER_MARK:
+        raise ArchiveError(f"expected the ZIP's central directory at byte {end - size:,}, found something else: damaged")
+    return Directory(end - size, size, entries, shift, zip64)
+
+
+def _read_end64(access: RandomAccess, locator: bytes, end: int) -> tuple[int, tuple[int, int, int, int, int, int]]:
+    _, disk, offset, disks = _LOCATOR64.unpack(locator)
+    if disk != 0 or disks > 1:
+        raise ArchiveError("expected a ZIP file in one piece, got one part of a split archive: join the parts first")
+    for position in (offset, end - _END64.size):  # the second where bytes precede the archive
+        record = access.read_at(position, _END64.size) if 0 <= position < end else b""
+        if len(record) == _END64.size and record.startswith(_END64_MARK):
+            _, _, _, _, disk, directory_disk, here, entries, size, start = _END64.unpack(record)
+            return position, (disk, directory_disk, here, entries, size, start)
+    raise ArchiveError("expected the ZIP64 end record where its locator points, found something else: damaged")
+
+
+def read_entries(access: RandomAccess, directory: Directory) -> Iterator[Entry]:
+    """All entries in directory order, one megabyte of the directory held at a time.
+
+    Raises:
+        ArchiveError: the directory is damaged, or holds another number of entries than claimed.
+    """
+    count = 0
+    place = _Unwrapped() if _is_wrapped(directory) else _Shifted(directory.shift)
+    for fields, name, extra in _headers(access, directory):
+        count += 1
+        _, _, _, flags, method, _, _, crc32, packed_size, size, _, _, _, _, _, attributes, offset = fields
+        if _FULL32 in (size, packed_size, offset):
+            size, packed_size, offset = _widen(size, packed_size, offset, extra)
+        offset = place.absolute(offset, packed_size)
+        yield Entry(name, flags, method, crc32, packed_size, size, attributes, offset, extra)
+    # Writers without ZIP64 count modulo 2^16.
+    if count != directory.entries and (directory.zip64 or (count - directory.entries) % (_FULL16 + 1)):
+        raise ArchiveError(f"the ZIP claims {directory.entries:,} entries and holds {count:,}: damaged")
+
+
+def _headers(access: RandomAccess, directory: Directory) -> Iterator[tuple[tuple[int, ...], bytes, bytes]]:
+    position, end = directory.start, directory.start + directory.size
+    block, cursor = b"", 0
+    unpack, fixed = _HEADER.unpack_from, _HEADER.size
+    while position < end:
+        known_end = position + len(block) - cursor
+        if len(block) - cursor < fixed + 3 * _FULL16 and known_end < end:
+            block = block[cursor:] + access.read_at(known_end, min(_BLOCK, end - known_end))
+            cursor = 0
+        if len(block) - cursor < fixed or block[cursor : cursor + 4] != _HEADER_MARK:
+            raise ArchiveError(f"expected an entry of the ZIP's central directory at byte {position:,}, found something else")
+        fields = unpack(block, cursor)
+        name_end = cursor + fixed + fields[10]
+        extra_end = name_end + fields[11]
+        length = extra_end + fields[12] - cursor
+        if position + length > end or cursor + length > len(block):
+            raise ArchiveError(f"the entry at byte {position:,} of the ZIP's central directory is longer than the directory")
+        yield fields, block[cursor + fixed : name_end], block[name_end:extra_end]
+        cursor += length
+        position += length
+
+
+def _widen(size: int, packed_size: int, offset: int, extra: bytes) -> tuple[int, int, int]:
+    """Take what did not fit into 32 bits from the ZIP64 field; a missing value stays as it is, and fails where it is used."""
+    field = extra_field(extra, _EXTRA_ZIP64)
+    values = [size, packed_size, offset]
+    for index, value in enumerate(values):
+        if value == _FULL32 and len(field) >= 8:
+            values[index], field = int.from_bytes(field[:8], "little"), field[8:]
+    return values[0], values[1], values[2]
+
+
+def extra_field(extra: bytes, kind: int) -> bytes:
+    """The content of the first extra field of a kind, b"" if there is none."""
+    cursor = 0
+    while cursor + 4 <= len(extra):
+        field, length = struct.unpack_from("<HH", extra, cursor)
+        if field == kind:
+            return extra[cursor + 4 : cursor + 4 + length]
+        cursor += 4 + length
+    return b""
+
+
+def _is_wrapped(directory: Directory) -> bool:
+    return not directory.zip64 and directory.shift > 0 and directory.shift % (_FULL32 + 1) == 0
+
+
+@dataclass(slots=True)
+class _Shifted:
+    """Offsets count from the first byte of the archive, `shift` bytes into the file."""
+
+    shift: int
+
+    def absolute(self, offset: int, packed_size: int) -> int:  # noqa: ARG002 - the signature of its sibling
+        return offset + self.shift
+
+
+@dataclass(slots=True)
+class _Unwrapped:
+    """Offsets were cut to 32 bits; the members lie in directory order, so each lies behind the one before it."""
+
+    floor: int = 0
+
+    def absolute(self, offset: int, packed_size: int) -> int:
+        if offset < self.floor:
+            offset += -(-(self.floor - offset) // (_FULL32 + 1)) * (_FULL32 + 1)
+        self.floor = offset + packed_size
+        return offset
