@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from core.imaging import preprocessing_hash
 from core.modelspec import ModelSpec
 
 HAM_CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -30,7 +31,7 @@ def tiny_spec(name: str = "tiny", *, height: int = 28, width: int = 28, classes:
         thresholds={"balanced": 0.5},
         operating_point="balanced",
         dataset="none",
-        preprocessing_hash="tiny",
+        preprocessing_hash=preprocessing_hash(height, width, "stretch"),
         licence="CC0-1.0",
     )
 
@@ -80,7 +81,7 @@ def export_tiny_model(
     import tensorflow as tf
 
     text = spec_json or tiny_spec(name, height=height, width=width, classes=classes).model_dump_json()
-    module = _module(tf, (height, width), len(classes), bias, rejecting, text)
+    module = _module(tf, (height, width), len(classes), bias=bias, rejecting=rejecting, text=text)
     signatures = {"serving_default": module.classify}
     if describing:
         signatures["describe"] = module.describe
@@ -98,7 +99,7 @@ def _parameters(classes: int, bias: float) -> tuple[npt.NDArray[np.float32], npt
     return weights, offsets
 
 
-def _module(tf: Any, size: tuple[int, int], classes: int, bias: float, rejecting: bool, text: str) -> Any:
+def _module(tf: Any, size: tuple[int, int], classes: int, *, bias: float, rejecting: bool, text: str) -> Any:
     weights, offsets = _parameters(classes, bias)
     module = tf.Module()
     module.weights = tf.Variable(weights)

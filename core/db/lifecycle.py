@@ -186,7 +186,7 @@ def _reopen_failed_items(session: Session, job: Job, codes: Collection[str] | No
     chosen = [Result.job_id == job.id, Result.state == ItemState.FAILED]
     if codes is not None:
         chosen.append(Result.error_code.in_(codes))
-    rows = session.execute(select(Result.item_no, Result.error_code).where(*chosen).order_by(Result.item_no)).tuples().all()
+    rows = session.execute(select(Result.item_no, Result.error_code).where(*chosen).order_by(Result.item_no)).all()
     if not rows:
         return 0
     numbers = [number for number, _ in rows]

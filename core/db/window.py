@@ -61,9 +61,9 @@ def mark_published(session: Session, job_id: uuid.UUID, numbers: list[int], poli
     if not numbers:
         return
     publishes = dict(
-        session.execute(select(Chunk.chunk_no, Chunk.publishes).where(Chunk.job_id == job_id, Chunk.chunk_no.in_(numbers)))
-        .tuples()
-        .all()
+        session.execute(
+            select(Chunk.chunk_no, Chunk.publishes).where(Chunk.job_id == job_id, Chunk.chunk_no.in_(numbers))
+        ).all()
     )
     by_count: dict[int, list[int]] = {}
     for number, count in publishes.items():
