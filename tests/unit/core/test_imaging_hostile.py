@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import warnings
 from functools import cache
 from typing import Any
@@ -121,6 +122,13 @@ def test_damage_in_the_middle_of_a_png_is_told_from_a_cut() -> None:
     data = bytearray(sample("PNG"))
     data[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
     assert "damaged" in str(failure(bytes(data)))
+
+
+def test_heic_without_its_plugin_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as Python marks a module that cannot be imported
+    error = failure(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    assert error.code is ItemErrorCode.UNSUPPORTED_FORMAT
+    assert "install dermq[heic]" in str(error)
 
 
 def test_a_limit_of_the_task_queue_passes_through() -> None:
