@@ -23,17 +23,27 @@ from core.storage.scan import EntryKind, scan_sorted
 _INCOMING = ".incoming"  # unfinished writes: on the same file system, so that the rename is atomic
 _FLUSH_BYTES = 8 * 1024 * 1024
 _ORPHAN_AGE_S = 3600.0
+_MOVE_TRIES = 100
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
 @contextmanager
-def _storage_errors(what: str) -> Iterator[None]:
-    """Translate OSError: what is missing is not found, all else (full, read-only, unmounted) is machinery."""
+def _read_errors(what: str) -> Iterator[None]:
+    """Translate OSError: what is missing is not found, all else is machinery."""
     try:
         yield
     except OSError as error:
         if error.errno in _GONE:
             raise NotFoundError(f"{what}: no such object ({error.strerror})") from error
+        raise StorageUnavailableError(f"{what}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _write_errors(what: str) -> Iterator[None]:
+    """Translate OSError: full, read-only, not mounted: all is machinery."""
+    try:
+        yield
+    except OSError as error:
         raise StorageUnavailableError(f"{what}: {error.strerror or error}") from error
 
 
@@ -52,7 +62,7 @@ class LocalFile:
             StorageUnavailableError: it cannot be opened.
         """
         self._label = label or str(path)
-        with _storage_errors(self._label):
+        with _read_errors(self._label):
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not block the open
         status = os.fstat(self._fd)
         if not stat.S_ISREG(status.st_mode):
@@ -70,7 +80,7 @@ class LocalFile:
         length = min(length, self._size - offset)
         if offset < 0 or length <= 0:
             return b""
-        with _storage_errors(self._label):
+        with _read_errors(self._label):
             data = os.pread(self._fd, length, offset)
             if len(data) == length:
                 return data
@@ -97,7 +107,7 @@ class LocalWriter:
         self._unflushed = 0
         self._hash = hashlib.sha256()
         self._temporary = root / _INCOMING / uuid.uuid4().hex
-        with _storage_errors(f"{root}: writing {key!r}"):
+        with _write_errors(f"{root}: writing {key!r}"):
             self._temporary.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
             fcntl.flock(self._fd, fcntl.LOCK_EX)  # held by the living: see LocalStorage.remove_orphans
@@ -106,7 +116,7 @@ class LocalWriter:
         """Append bytes."""
         if self._fd < 0:
             raise ValueError(f"{self._key!r}: this write was committed or aborted already")
-        with _storage_errors(f"{self._root}: writing {self._key!r}"):
+        with _write_errors(f"{self._root}: writing {self._key!r}"):
             view = memoryview(data)
             while view:
                 view = view[os.write(self._fd, view) :]
@@ -129,7 +139,7 @@ class LocalWriter:
             raise ValueError(f"{self._key!r}: this write was committed or aborted already")
         target = self._root / self._key
         try:
-            with _storage_errors(f"{self._root}: committing {self._key!r}"):
+            with _write_errors(f"{self._root}: committing {self._key!r}"):
                 os.fsync(self._fd)
                 self._move_to(target)
         except BaseException:
@@ -139,15 +149,16 @@ class LocalWriter:
         return StoredObject(self._key, self._size, self._hash.hexdigest())
 
     def _move_to(self, target: Path) -> None:
-        for last_try in (False, False, True):
-            _make_folder(target.parent)
+        for tries_left in reversed(range(_MOVE_TRIES)):
             try:
+                _make_folder(target.parent)
                 self._temporary.replace(target)
                 break
-            except FileNotFoundError:  # a concurrent delete() removed the folder, which was empty until now
-                if last_try:
+            except FileNotFoundError:  # a concurrent delete() took a folder that was empty until now
+                if not tries_left:
                     raise
-        _sync_folder(target.parent)
+        with suppress(FileNotFoundError):  # as above, and the object with it
+            _sync_folder(target.parent)
 
     def abort(self) -> None:
         """Leave no trace. Does nothing after commit()."""
@@ -193,7 +204,7 @@ class LocalStorage:
         yield from self._walk(folder, prefix)
 
     def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
-        with _storage_errors(f"{self._root}: listing {folder!r}"):
+        with _read_errors(f"{self._root}: listing {folder!r}"):
             if not (self._root / folder).is_dir():
                 return
             for name, kind in scan_sorted(self._root / folder):

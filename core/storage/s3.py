@@ -129,7 +129,10 @@ class S3Writer:
         if file is not None:
             reason = RuntimeError("aborted")  # obstore aborts the upload where the block ends with an error
             with _storage_errors(f"{self._label}: aborting"):
-                file.__exit__(RuntimeError, reason, None)
+                try:
+                    file.flush()  # a part that arrives after the abort would stay
+                finally:
+                    file.__exit__(RuntimeError, reason, None)
 
     def __enter__(self) -> Self:
         return self

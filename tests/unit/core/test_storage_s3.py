@@ -1,0 +1,108 @@
+"""What only S3 does: outages, timeouts, refusals, uploads left behind, and who pays for the import."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.errors import NotFoundError, StorageUnavailableError
+from core.settings import StorageSettings
+from core.storage.factory import open_storage, split_s3_uri
+from core.storage.local import LocalStorage
+from tests.s3 import client, make_bucket, put_object, running_s3, s3_settings, storage_in
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[StorageSettings]:
+    with running_s3() as settings:
+        make_bucket(settings, "dermq-test")
+        yield settings
+
+
+def test_a_server_that_is_away_is_unavailable() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        storage = storage_in(s3_settings(f"http://127.0.0.1:{unused.getsockname()[1]}", timeout_s=2), "bucket")
+    for use in (storage.check, lambda: storage.open("k"), lambda: next(storage.list("")), lambda: storage.delete("k")):
+        with pytest.raises(StorageUnavailableError):
+            use()
+    writer = storage.writer("k")
+    writer.write(b"x")
+    with pytest.raises(StorageUnavailableError):
+        writer.commit()
+
+
+def test_a_server_that_never_answers_is_given_up() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(16)
+        storage = storage_in(s3_settings(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.5), "bucket")
+        started = time.monotonic()
+        with pytest.raises(StorageUnavailableError):
+            storage.open("k")
+        assert time.monotonic() - started < 10  # four tries of half a second, with pauses
+
+
+def test_a_missing_bucket(s3: StorageSettings) -> None:
+    storage = storage_in(s3, "no-such-bucket")
+    with pytest.raises(StorageUnavailableError, match="no such bucket"):
+        storage.check()
+    with pytest.raises(NotFoundError, match="no such bucket"):
+        next(storage.list(""))
+
+
+def test_an_aborted_upload_leaves_no_parts(s3: StorageSettings) -> None:
+    storage = storage_in(s3, "dermq-test")
+    with storage.writer("big") as writer:
+        for _ in range(5):
+            writer.write(bytes(8 << 20))
+    assert client(s3).list_multipart_uploads(Bucket="dermq-test").get("Uploads", []) == []
+    assert list(storage.list("")) == []
+
+
+def test_whole_objects_are_read_within_a_limit(s3: StorageSettings) -> None:
+    storage = storage_in(s3, "dermq-test", "whole")
+    with storage.writer("k") as writer:
+        writer.write(b"0123456789")
+        writer.commit()
+    assert storage.read_whole("k", 10) == b"0123456789"
+    assert storage.read_whole("k", 4) == b"0123"
+    assert storage.exists("k")
+    assert not storage.exists("nope")
+    with pytest.raises(NotFoundError):
+        storage.read_whole("nope", 4)
+
+
+def test_listing_and_deleting_go_beyond_one_page(s3: StorageSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.storage.s3._LIST_ITEMS", 10)
+    storage = storage_in(s3, "dermq-test", "pages")
+    for number in range(25):
+        put_object(s3, "dermq-test", f"pages/n/{number:04}", b"x")
+    assert [info.key for info in storage.list("n/")] == [f"n/{number:04}" for number in range(25)]
+    assert storage.delete_prefix("n/") == 25
+    assert list(storage.list("")) == []
+
+
+def test_urls(tmp_path: Path) -> None:
+    assert isinstance(open_storage(tmp_path.as_uri(), StorageSettings()), LocalStorage)
+    for url in ("", "/folder", "file://host/folder", "file:folder", "s3:///key", "gs://bucket", "http://host"):
+        with pytest.raises(ValueError, match="expected"):
+            open_storage(url, StorageSettings())
+    assert split_s3_uri("s3://bucket") == split_s3_uri("s3://bucket/") == ("bucket", "")
+    assert split_s3_uri("s3://bucket/a%20b/c d/") == ("bucket", "a%20b/c d")
+
+
+def test_obstore_is_loaded_for_s3_only() -> None:
+    code = (
+        "import sys; from core.archives.detect import prepare_archive; from core.archives.open import open_archive; "
+        "from core.settings import StorageSettings; from core.storage.factory import open_storage; "
+        "open_storage('file:///nowhere', StorageSettings()); assert 'obstore' not in sys.modules; "
+        "open_storage('s3://bucket', StorageSettings()); assert 'obstore' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
