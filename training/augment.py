@@ -7,23 +7,11 @@ allowed, as are both mirror images.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
+import tensorflow as tf
 
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """Largest change of each kind; 0 switches a kind off."""
-
-    flip: bool = True
-    rotation_degrees: float = 180.0
-    zoom: float = 0.2  # scale within 1 ± zoom
-    stretch: float = 0.1  # height against width, within 1 ± stretch
-    shift: float = 0.1  # share of the side
-    brightness: float = 0.15  # share of the full range
-    contrast: float = 0.2
-    saturation: float = 0.2
-    tint: float = 0.05  # each channel's gain within 1 ± tint: lamps and cameras differ
+from training.experiments.base import Augmentation
 
 
 def augment(images: Any, seed: Any, settings: Augmentation) -> Any:
@@ -32,15 +20,11 @@ def augment(images: Any, seed: Any, settings: Augmentation) -> Any:
 
 
 def _uniform(shape: Any, seed: Any, stream: int, low: float, high: float) -> Any:
-    import tensorflow as tf
-
     return tf.random.stateless_uniform(shape, tf.random.experimental.stateless_fold_in(seed, stream), low, high)
 
 
 def _geometry(images: Any, seed: Any, settings: Augmentation) -> Any:
     """One affine map per image about its centre; what comes from outside is mirrored."""
-    import tensorflow as tf
-
     n, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
     angle = _uniform([n], seed, 1, -1.0, 1.0) * (settings.rotation_degrees * math.pi / 180.0)
     scale = 1.0 + _uniform([n], seed, 2, -1.0, 1.0) * settings.zoom
@@ -68,8 +52,6 @@ def _geometry(images: Any, seed: Any, settings: Augmentation) -> Any:
 
 
 def _colour(images: Any, seed: Any, settings: Augmentation) -> Any:
-    import tensorflow as tf
-
     n = tf.shape(images)[0]
     scalar = [n, 1, 1, 1]
     gain = 1.0 + _uniform([n, 1, 1, 3], seed, 8, -1.0, 1.0) * settings.tint

@@ -27,7 +27,7 @@ def negative_log_likelihood(labels: IntArray, probabilities: FloatArray) -> floa
 
 
 def fit_temperature(labels: IntArray, probabilities: FloatArray, low: float = 0.05, high: float = 20.0) -> float:
-    """The temperature with the least negative log-likelihood, by golden-section search over log T (the function has one minimum)."""
+    """The temperature with the least negative log-likelihood, by golden-section search over log T (it has one minimum)."""
 
     def cost(log_temperature: float) -> float:
         return negative_log_likelihood(labels, apply_temperature(probabilities, float(np.exp(log_temperature))))

@@ -22,6 +22,8 @@ from core.errors import ConflictError, DermqError
 from core.modelspec import ModelSpec
 from training import metrics
 from training.calibrate import apply_temperature, fit_temperature
+from training.card import render_card
+from training.datasets.base import FloatArray
 from training.runs import Predictions, RunFolder, RunRecord
 
 DEFAULT_ROOT = Path("serving/models")
@@ -112,7 +114,7 @@ def _spec(
 def _evaluation(
     record: RunRecord,
     test: Predictions,
-    calibrated: metrics.FloatArray,
+    calibrated: FloatArray,
     figures: dict[str, float],
     thresholds: dict[str, float],
 ) -> dict[str, object]:
@@ -142,6 +144,7 @@ def _write(run: RunFolder, spec: ModelSpec, evaluation: dict[str, object], direc
     extra.mkdir()
     run.split().save(extra / "split.json")
     (extra / "spec.json").write_text(spec.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (directory / "README.md").write_text(render_card(run.record(), spec, evaluation), encoding="utf-8")
     (extra / "evaluation.json").write_text(json.dumps(evaluation, indent=1) + "\n", encoding="utf-8")
 
 
@@ -160,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"export: {error}", file=sys.stderr)
         return 2
     print(f"published: {target}")
-    print((target / "assets.extra" / "evaluation.json").read_text(encoding="utf-8"))
+    print((target / "README.md").read_text(encoding="utf-8"))
     return 0
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from training.augment import Augmentation, augment
+from training.augment import augment
 from training.datasets.base import IntArray, UInt8Array
+from training.experiments.base import Augmentation
 
 
 def training_batches(
@@ -31,12 +33,10 @@ def training_batches(
         classes: how many classes there are.
         batch_size: images a batch.
         seed: of drawing and augmentation.
-        balance: 0 draws each image once an epoch; above that a class is drawn in proportion to its share to the power of (1 - balance),
-            so that 1 draws all classes equally often.
+        balance: 0 draws each image once an epoch; above that a class is drawn in proportion to its share to the power of
+            (1 - balance), so that 1 draws all classes equally often.
         augmentation: what to change, or None.
     """
-    import tensorflow as tf
-
     images, targets = tf.constant(np.asarray(pixels)), tf.constant(labels)
     drawn = _draw(labels, balance, seed) if balance > 0 else _shuffled(len(labels), seed)
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=False).batch(2, drop_remainder=True)
@@ -52,14 +52,10 @@ def training_batches(
 
 
 def _shuffled(count: int, seed: int) -> Any:
-    import tensorflow as tf
-
     return tf.data.Dataset.range(count).shuffle(count, seed=seed, reshuffle_each_iteration=True).repeat()
 
 
 def _draw(labels: IntArray, balance: float, seed: int) -> Any:
-    import tensorflow as tf
-
     present = np.unique(labels)
     counts = np.array([(labels == label).sum() for label in present], dtype=np.float64)
     weights = counts ** (1.0 - balance)
@@ -74,7 +70,6 @@ def _draw(labels: IntArray, balance: float, seed: int) -> Any:
 
 def evaluation_batches(pixels: UInt8Array, batch_size: int = 128) -> Any:
     """A `tf.data.Dataset` of float32 [b, h, w, 3] in 0…255, in order, each image once."""
-    import tensorflow as tf
 
     def load(start: Any) -> Any:
         return tf.cast(tf.numpy_function(lambda i: np.asarray(pixels[i : i + batch_size]), [start], tf.uint8), tf.float32)

@@ -31,6 +31,7 @@ class RunRecord:
     """`run.json`."""
 
     experiment: str
+    architecture: str
     dataset: str
     licence: str
     classes: tuple[str, ...]
@@ -88,8 +89,9 @@ class RunFolder:
 
     def save_predictions(self, parts: dict[str, Predictions]) -> None:
         """Writes `predictions.npz`."""
-        arrays = {f"{part}_labels": found.labels for part, found in parts.items()}
-        arrays |= {f"{part}_probabilities": found.probabilities for part, found in parts.items()}
+        arrays: dict[str, Any] = {}
+        for part, found in parts.items():
+            arrays |= {f"{part}_labels": found.labels, f"{part}_probabilities": found.probabilities}
         np.savez_compressed(self.path / "predictions.npz", **arrays)
 
     def predictions(self, part: str) -> Predictions:

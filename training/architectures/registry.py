@@ -1,21 +1,18 @@
 """The architectures by name: `build(name, …)` gives an uncompiled model.
 
-Contract of each: float32 [batch, height, width, 3] in 0…255 → softmax float32 [batch, classes]; whatever normalisation it needs is in
-the graph.
+Contract of each: float32 [batch, height, width, 3] in 0…255 → softmax float32 [batch, classes]; whatever normalisation it needs
+is in the graph. The builders' modules import Keras, so they are imported when one is built, not before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from core.errors import InvalidRequestError
-from training.architectures.starter import build_starter
 
-Builder = Callable[..., Any]
-
-ARCHITECTURES: dict[str, Builder] = {
-    "starter": build_starter,
+ARCHITECTURES: dict[str, tuple[str, str]] = {  # name → module, builder
+    "starter": ("training.architectures.starter", "build_starter"),
 }
 
 
@@ -27,4 +24,5 @@ def build(name: str, height: int, width: int, classes: int, **options: Any) -> A
     """
     if name not in ARCHITECTURES:
         raise InvalidRequestError(f"architecture {name!r}: expected one of {sorted(ARCHITECTURES)}")
-    return ARCHITECTURES[name](height, width, classes, **options)
+    module, builder = ARCHITECTURES[name]
+    return getattr(import_module(module), builder)(height, width, classes, **options)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
+from keras import layers
+
 
 def build_starter(
     height: int,
@@ -16,12 +19,9 @@ def build_starter(
 ) -> Any:
     """A `keras.Model`: float32 [batch, height, width, 3] in 0…255 → softmax float32 [batch, classes].
 
-    A stem of stride 2, then stages of residual blocks (He et al. 2016, average-pooled shortcuts after He et al. 2019), each stage at half the
-    size of the one before; global average pooling; dropout; softmax.
+    A stem of stride 2, then stages of residual blocks (He et al. 2016; average-pooled shortcuts after He et al. 2019), each
+    stage at half the size of the one before; global average pooling; dropout; softmax.
     """
-    import keras
-    from keras import layers
-
     inputs = keras.Input((height, width, 3), name="images")
     x = layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)
     x = _convolution(x, widths[0], stride=2)
@@ -34,16 +34,12 @@ def build_starter(
 
 
 def _convolution(x: Any, filters: int, *, kernel: int = 3, stride: int = 1, activate: bool = True) -> Any:
-    from keras import layers
-
     x = layers.Conv2D(filters, kernel, strides=stride, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
     x = layers.BatchNormalization(momentum=0.97)(x)
     return layers.Activation("relu")(x) if activate else x
 
 
 def _residual(x: Any, filters: int, *, stride: int) -> Any:
-    from keras import layers
-
     y = _convolution(x, filters, stride=stride)
     y = _convolution(y, filters, activate=False)
     if stride > 1:

@@ -6,7 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from training.augment import Augmentation
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Largest change of each kind; 0 switches a kind off."""
+
+    flip: bool = True
+    rotation_degrees: float = 180.0
+    zoom: float = 0.2  # scale within 1 ± zoom
+    stretch: float = 0.1  # height against width, within 1 ± stretch
+    shift: float = 0.1  # share of the side
+    brightness: float = 0.15  # share of the full range
+    contrast: float = 0.2
+    saturation: float = 0.2
+    tint: float = 0.05  # each channel's gain within 1 ± tint: lamps and cameras differ
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ Expect:   on the grouped split's test part better than the majority class (66.8 
 
 from __future__ import annotations
 
-from training.augment import Augmentation
-from training.experiments.base import Experiment
+from training.experiments.base import Augmentation, Experiment
 
 EXPERIMENT = Experiment(
     id="starter",
