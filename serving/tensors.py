@@ -43,6 +43,11 @@ class TensorError(ValueError):
     """A TensorProto that contradicts itself, or a dtype without a numpy counterpart."""
 
 
+def can_read(number: int) -> bool:
+    """Whether a dtype number has a numpy counterpart here."""
+    return number in _DTYPES
+
+
 def dtype_name(number: int) -> str:
     """TensorFlow's word for a dtype number: 4 → 'uint8', 1 → 'float'."""
     if number not in tensor_pb2.DataType.values():

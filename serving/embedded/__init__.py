@@ -1,0 +1,14 @@
+"""TensorFlow Serving's gRPC API for one machine and for tests, in Python. Production is the TensorFlow Serving container.
+
+    options      TensorFlow Serving's flags
+    modelconfig  model_config_file → ModelEntry: which models, which versions of them, which labels
+    source       polls folders (and the config file) and says which versions are aspired to
+    manager      loads before it unloads, counts who uses what, keeps the states
+    servable     one loaded SavedModel
+    servercore   name, version or label → a servable in use, with TensorFlow Serving's codes
+    predict      a PredictRequest → tensors in, tensors out, with TensorFlow Serving's codes
+    servicers    the two gRPC services, thin
+    server       puts them together; `python -m serving.embedded`
+
+Only here and in training is TensorFlow imported. Not offered: Classify, Regress, MultiInference, SessionRun (UNIMPLEMENTED).
+"""

@@ -1,0 +1,26 @@
+"""`python -m serving.embedded`: flags as TensorFlow Serving's tensorflow_model_server."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from core.logs import configure_logs, get_logger
+from serving.embedded.options import parse_options
+
+
+def main() -> None:
+    """Parse the command line, serve, exit."""
+    options, unknown = parse_options(sys.argv[1:])
+    configure_logs(options.log_level)
+    if unknown:
+        get_logger("serving.embedded").warning("flags that mean nothing here", flags=unknown)
+    # TensorFlow loads here, after --help and mistakes; first from where it is kept quiet.
+    import_module("serving.embedded.tensorflow_runtime")
+    server = import_module("serving.embedded.server")
+
+    server.exit_now(server.serve(options))
+
+
+if __name__ == "__main__":
+    main()

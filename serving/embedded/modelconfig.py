@@ -1,0 +1,89 @@
+"""Which models are served: TensorFlow Serving's ModelServerConfig → ModelEntry, checked as `server_core.cc` checks it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from google.protobuf import text_format  # type: ignore[import-untyped, unused-ignore]
+
+from serving.embedded.status import StatusError, invalid_argument
+from serving.protos.config_pb2 import ModelServerConfig, ServableVersionPolicy
+
+
+@dataclass(frozen=True)
+class VersionPolicy:
+    """Which of the versions in a folder are served: the newest `latest`, or all, or the `specific` ones."""
+
+    latest: int | None = 1
+    specific: tuple[int, ...] | None = None
+
+    def select(self, found: Mapping[int, Path]) -> dict[int, Path]:
+        """The versions to serve out of those found, newest first."""
+        newest_first = sorted(found, reverse=True)
+        if self.specific is not None:
+            chosen = [version for version in newest_first if version in self.specific]
+        else:
+            chosen = newest_first[: self.latest]
+        return {version: found[version] for version in chosen}
+
+    def missing(self, found: Mapping[int, Path]) -> list[int]:
+        """Versions asked for by number that are not there."""
+        return sorted(set(self.specific or ()) - set(found))
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model of the configuration."""
+
+    name: str
+    base_path: Path
+    policy: VersionPolicy = VersionPolicy()
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_config_file(path: Path) -> tuple[ModelEntry, ...]:
+    """Parse a `--model_config_file`.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, the file is no text-format ModelServerConfig or says something that cannot be served.
+        OSError: it cannot be read.
+    """
+    try:
+        config = text_format.Parse(path.read_text(encoding="utf-8"), ModelServerConfig())
+    except text_format.ParseError as error:
+        raise invalid_argument(f"Invalid protobuf file: '{path}': {error}") from error
+    return entries_of(config)
+
+
+def entries_of(config: ModelServerConfig) -> tuple[ModelEntry, ...]:
+    """The models of a configuration.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, in TensorFlow Serving's words.
+    """
+    seen: set[str] = set()
+    entries = []
+    for each in config.model_config_list.config:
+        if each.name in seen:
+            raise invalid_argument(f"Illegal to list model {each.name} multiple times in config list")
+        seen.add(each.name)
+        if not Path(each.base_path).is_absolute():
+            raise _relative(each.name, each.base_path)
+        policy = _policy(each.model_version_policy)
+        entries.append(ModelEntry(each.name, Path(each.base_path), policy, dict(each.version_labels)))
+    return tuple(entries)
+
+
+def _relative(name: str, base_path: str) -> StatusError:
+    return invalid_argument(f"Expected model {name} to have an absolute path or URI; got base_path()={base_path}")
+
+
+def _policy(proto: ServableVersionPolicy) -> VersionPolicy:
+    choice = proto.WhichOneof("policy_choice")
+    if choice == "all":
+        return VersionPolicy(latest=None)
+    if choice == "specific":
+        return VersionPolicy(latest=None, specific=tuple(proto.specific.versions))
+    return VersionPolicy(latest=max(1, proto.latest.num_versions))

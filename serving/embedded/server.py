@@ -1,0 +1,138 @@
+"""The embedded server put together, and its life from the first load to the signal that ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+
+import grpc
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+from core.logs import get_logger
+from serving.embedded.manager import ServableManager
+from serving.embedded.modelconfig import ModelEntry, read_config_file
+from serving.embedded.options import Options
+from serving.embedded.servable import SavedModelServable, Threads, load_servable
+from serving.embedded.servercore import ServerCore
+from serving.embedded.servicers import ModelServicer, PredictionServicer
+from serving.embedded.slots import RunSlots
+from serving.embedded.source import FileSystemSource
+from serving.embedded.status import StatusError
+
+_log = get_logger(__name__)
+
+GRACE_S = 30.0  # what running requests may take after SIGTERM
+
+
+class EmbeddedServer:
+    """One server. `start` returns when the models are loaded and the port is open."""
+
+    def __init__(self, options: Options) -> None:
+        """Nothing runs before `start`."""
+        self.options = options
+        self.port = 0
+        slots = options.tensorflow_inter_op_parallelism or options.tensorflow_session_parallelism or os.cpu_count() or 1
+        intra_op = options.tensorflow_intra_op_parallelism or options.tensorflow_session_parallelism or 1
+        threads = Threads(intra_op=intra_op)
+        manager: ServableManager[SavedModelServable] = ServableManager(
+            lambda _model, _version, path: load_servable(path, threads),
+            max_retries=options.max_num_load_retries,
+            retry_interval_s=options.load_retry_interval_micros / 1e6,
+        )
+        source = FileSystemSource(manager.aspire, options.file_system_poll_wait_seconds)
+        self.core = ServerCore(
+            manager, source, allow_labels_for_unavailable=options.allow_version_labels_for_unavailable_models
+        )
+        self._grpc = grpc.server(
+            ThreadPoolExecutor(max_workers=options.grpc_max_threads, thread_name_prefix="rpc"),
+            options=[
+                ("grpc.max_receive_message_length", -1),  # 4 MB otherwise; TensorFlow Serving itself takes 2 GiB
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a lottery
+                *options.channel_arguments,
+            ],
+        )
+        prediction = PredictionServicer(self.core, RunSlots(slots), as_content=options.enable_serialization_as_tensor_content)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, self._grpc)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.core), self._grpc)
+        self._stopped = threading.Event()
+        self._config_watch = threading.Thread(target=self._watch_config, name="config-watch", daemon=True)
+
+    def start(self) -> None:
+        """Load the models, then open the port.
+
+        Raises:
+            StatusError: the configuration or a model cannot be served.
+            OSError: the configuration file cannot be read, or the port is taken.
+        """
+        self.core.start(self._entries())
+        address = f"{self.options.bind_address}:{self.options.port}"
+        try:
+            self.port = self._grpc.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}: {error}") from error
+        self._grpc.start()
+        if self.options.model_config_file and self.options.model_config_file_poll_wait_seconds > 0:
+            self._config_watch.start()
+        _log.info(f"Running gRPC ModelServer at {self.options.bind_address}:{self.port} ...")
+
+    def stop(self, grace_s: float = GRACE_S) -> None:
+        """Take no more requests, let the running ones finish, unload."""
+        self._stopped.set()
+        self._grpc.stop(grace_s).wait()
+        self.core.stop()
+
+    def _entries(self) -> tuple[ModelEntry, ...]:
+        if self.options.model_config_file:
+            return read_config_file(Path(self.options.model_config_file))
+        return (ModelEntry(self.options.model_name, Path(self.options.model_base_path)),)
+
+    def _watch_config(self) -> None:
+        """Read the configuration file again and again; one that cannot be served leaves the old one in force."""
+        applied = self._entries()
+        while not self._stopped.wait(self.options.model_config_file_poll_wait_seconds):
+            try:
+                entries = self._entries()
+                if entries != applied:
+                    self.core.configure(entries)
+                    applied = entries
+                    _log.info("configuration reloaded", models=[entry.name for entry in entries])
+            except (OSError, StatusError) as error:
+                _log.error("configuration not reloaded", file=self.options.model_config_file, error=str(error))
+
+
+def serve(options: Options) -> int:
+    """Run until SIGTERM or SIGINT.
+
+    Returns:
+        The process's exit code: 0 after a signal, 1 if the server could not start.
+    """
+    asked_to_stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        asked_to_stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    server = EmbeddedServer(options)
+    try:
+        server.start()
+    except (StatusError, OSError) as error:
+        _log.error(f"Failed to start server. Error: {error}")
+        return 1
+    asked_to_stop.wait()
+    _log.info("stopping")
+    server.stop()
+    return 0
+
+
+def exit_now(code: int) -> None:
+    """End the process without TensorFlow's destructors, which take seconds and can crash after the threads are gone."""
+    sys.stderr.flush()
+    sys.stdout.flush()
+    os._exit(code)
