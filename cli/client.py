@@ -1,0 +1,220 @@
+"""DermQ's HTTP API as this command line uses it: time limits on every call, retries where they are safe, errors for people."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+import stamina
+from stamina.instrumentation import set_on_retry_hooks
+
+from cli.exits import CliError
+from cli.payload import Payload
+from cli.problems import error_from_response, unreachable
+
+API = "/v1"
+_TIMEOUT = httpx2.Timeout(60.0, connect=5.0, pool=5.0)
+_RETRIED_STATUS = frozenset({429, 502, 503, 504})
+_LOST = (httpx2.TransportError,)  # refused, reset, timed out: no answer came
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What a job is asked for besides its images. None leaves the choice to the server."""
+
+    model: str | None = None
+    label: str | None = None
+    version: int | None = None
+    name: str | None = None
+    priority: str | None = None
+    error_budget: float | None = None
+
+    def parameters(self) -> dict[str, str | int | float]:
+        """The query or JSON parameters that are set."""
+        values = {key: getattr(self, key) for key in self.__slots__}
+        return {key: value for key, value in values.items() if value is not None}
+
+
+class _NotNowError(Exception):
+    """The server asked to come back later."""
+
+    def __init__(self, error: CliError, retry_after_s: float) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.retry_after_s = retry_after_s
+
+
+class Client:
+    """A connection to one server. Use it as a context manager.
+
+    Args:
+        url: base URL of the server.
+        api_key: sent as a bearer token, if given.
+        attempts: tries of a call that may be repeated.
+    """
+
+    def __init__(self, url: str, api_key: str | None = None, *, attempts: int = 4) -> None:
+        self.url = url.rstrip("/")
+        self._attempts = attempts
+        set_on_retry_hooks([])  # stamina would log to stdout, which belongs to the command's result
+        headers = {"User-Agent": "dermq-cli", "Accept": "application/json"}
+        if api_key:
+            headers["Authorization"] = f"Bearer {api_key}"
+        self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._http.close()
+
+    def submit(
+        self, payload: Payload, request: JobRequest, *, key: str | None = None, on_sent: Callable[[int], None] | None = None
+    ) -> dict[str, Any]:
+        """Stream an archive; returns the job.
+
+        Args:
+            payload: the body.
+            request: model and the like; the payload's name is used where it has none.
+            key: idempotency key; a random one by default, so that a lost answer can be asked for again.
+            on_sent: called with the number of bytes sent so far.
+        """
+        headers = {"Idempotency-Key": key or str(uuid.uuid4()), "Content-Type": "application/octet-stream"}
+        if payload.exact:
+            headers["Content-Length"] = str(payload.size)
+        parameters = {"name": payload.name, **request.parameters()}
+
+        def send() -> httpx2.Response:
+            body = _counted(payload.open(), on_sent)
+            return self._http.post(f"{API}/jobs", params=parameters, headers=headers, content=body)
+
+        return _object(self._call(send))
+
+    def submit_source(self, source: str, request: JobRequest, *, key: str | None = None) -> dict[str, Any]:
+        """Submit images that the server itself can reach: an s3:// prefix, or a path it allows."""
+        body = {"source": source, **request.parameters()}
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        return _object(self._call(lambda: self._http.post(f"{API}/jobs", json=body, headers=headers)))
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """One job."""
+        return self.get(_job_path(job_id))
+
+    def pages(self, path: str, parameters: Mapping[str, str | int | float] | None = None) -> Iterator[list[dict[str, Any]]]:
+        """All pages of a list, by its `next` links."""
+        page = self.get(path, parameters)
+        while True:
+            yield page["data"]
+            following = page.get("next")
+            if not following:
+                return
+            page = self.get(str(following))
+
+    def get(self, path: str, parameters: Mapping[str, str | int | float] | None = None) -> dict[str, Any]:
+        """GET one JSON object; a path may also be a link that the server gave."""
+        return _object(self._call(lambda: self._http.get(path, params=parameters)))
+
+    def act(self, job_id: str, action: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """POST …/cancel or …/retry; both may be repeated without harm."""
+        return _object(self._call(lambda: self._http.post(f"{_job_path(job_id)}/{action}", json=body)))
+
+    def delete(self, job_id: str) -> None:
+        """Remove a job and its results."""
+        self._call(lambda: self._http.delete(_job_path(job_id)))
+
+    def save_results(
+        self, job_id: str, suffix: str, path: Path, parameters: Mapping[str, str | int | float] | None = None
+    ) -> None:
+        """Stream …/results.<suffix> into a file, which appears whole or not at all."""
+        part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+        try:
+            with part.open("wb") as file:
+                for block in self.result_blocks(job_id, suffix, parameters):
+                    file.write(block)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def result_blocks(
+        self, job_id: str, suffix: str, parameters: Mapping[str, str | int | float] | None = None
+    ) -> Iterator[bytes]:
+        """The bytes of …/results.<suffix>."""
+        with (
+            self._told(),
+            self._http.stream(
+                "GET", f"{_job_path(job_id)}/results.{suffix}", params=parameters, headers={"Accept": "*/*"}
+            ) as response,
+        ):
+            if response.is_error:
+                response.read()
+                raise error_from_response(response)
+            yield from response.iter_bytes()
+
+    def _call(self, send: Callable[[], httpx2.Response]) -> httpx2.Response:
+        """Send, and send again while nothing is lost by it: every call here can be repeated (submits by their key)."""
+        with self._told():
+            for attempt in stamina.retry_context(on=_should_retry, attempts=self._attempts, timeout=20.0, wait_max=2.0):
+                with attempt:
+                    return _checked(send())
+        raise AssertionError("retry_context either returns or raises")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except _NotNowError as error:
+            raise error.error from error
+        except _LOST as error:
+            raise unreachable(self.url, error) from error
+        except httpx2.InvalidURL as error:
+            raise unreachable(self.url, error) from error
+
+
+def _should_retry(error: Exception) -> bool | float:
+    if isinstance(error, _NotNowError):
+        return error.retry_after_s
+    # A read timeout means that the server is busy with this very call: asking again would double its work.
+    return isinstance(error, _LOST) and not isinstance(error, (httpx2.ReadTimeout, httpx2.UnsupportedProtocol))
+
+
+def _checked(response: httpx2.Response) -> httpx2.Response:
+    if response.is_success:
+        return response
+    error = error_from_response(response)
+    if response.status_code in _RETRIED_STATUS:
+        raise _NotNowError(error, _retry_after(response))
+    raise error
+
+
+def _retry_after(response: httpx2.Response) -> float:
+    """Seconds of Retry-After (RFC 9110, 10.2.3; the date form is not used by DermQ), at most five."""
+    value = response.headers.get("retry-after", "")
+    return min(float(value), 5.0) if value.isdigit() else 1.0
+
+
+def _object(response: httpx2.Response) -> dict[str, Any]:
+    value = response.json()
+    if not isinstance(value, dict):
+        raise TypeError(f"expected a JSON object from {response.request.url}, got {type(value).__name__}")
+    return value
+
+
+def _counted(blocks: Iterator[bytes], on_sent: Callable[[int], None] | None) -> Iterator[bytes]:
+    sent = 0
+    for block in blocks:
+        yield block
+        sent += len(block)
+        if on_sent:
+            on_sent(sent)
+
+
+def _job_path(job_id: str) -> str:
+    from urllib.parse import quote
+
+    return f"{API}/jobs/{quote(job_id, safe='')}"

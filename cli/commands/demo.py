@@ -1,0 +1,63 @@
+"""`dermq demo`: the whole of DermQ on pictures that it draws itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import DataDirOption
+
+IMAGES = 42
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End after the summary instead of leaving the API up.")] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write the results.")] = Path("results.csv"),
+    data_dir: DataDirOption = None,
+) -> None:
+    """Draw a sample archive, screen it, show the summary, and leave the API up until Ctrl-C.
+
+    The pictures are drawn, not photographed: what the model says of them means nothing. Three members are broken on purpose.
+    """
+    from cli.client import JobRequest
+    from cli.commands.screen import run_job, show_end
+    from cli.outcome import exit_code
+    from cli.outfile import choose_out
+    from cli.service import Target, open_service
+    from cli.stack.folder import DataFolder
+    from cli.stack.stack import StackOptions
+    from cli.submission import read_source
+    from cli.terminal import open_out
+
+    target_file = choose_out(out, None)
+    archive = _draw(DataFolder.at(data_dir).root / "demo" / "sample.zip")
+    source = read_source(str(archive))
+    with open_service(Target(None, None, data_dir), StackOptions(source_roots=source.source_roots)) as service:
+        job = run_job(service, source, JobRequest())
+        service.client.save_results(job.id, target_file.format.value, target_file.path)
+        show_end(service, job, console=open_out(), wrote=str(target_file.path))
+        if not once and service.is_own:
+            open_out().print(f"\nThe API is up at {service.client.url} (docs at /docs). Stop it with Ctrl-C.", soft_wrap=True)
+            _wait_for_ctrl_c()
+    raise typer.Exit(exit_code(job))
+
+
+def _draw(path: Path) -> Path:
+    from cli.sample import write_sample_archive
+    from cli.terminal import open_err
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    open_err().print(f"drawing {IMAGES} sample pictures into {path}", style="dim", soft_wrap=True)
+    write_sample_archive(path, images=IMAGES, seed=0)
+    return path
+
+
+def _wait_for_ctrl_c() -> None:
+    import signal
+
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,32 @@
+"""`dermq doctor`: is everything in order, and if not, what to do."""
+
+from __future__ import annotations
+
+import typer
+
+from cli.options import ApiKeyOption, DataDirOption, JsonOption, ServerOption
+
+
+def doctor(
+    json: JsonOption = False, server: ServerOption = None, api_key: ApiKeyOption = None, data_dir: DataDirOption = None
+) -> None:
+    """Check this machine and the server, and say what to do about what is wrong."""
+    from cli.checks import Grade, run_checks
+    from cli.exits import ExitCode
+    from cli.service import Target
+    from cli.terminal import open_out, print_json
+
+    styles = {Grade.OK: "green", Grade.WARN: "yellow", Grade.FAIL: "bold red"}
+    console = open_out()
+    findings = []
+    for finding in run_checks(Target(server, api_key, data_dir)):
+        findings.append(finding)
+        if not json:
+            console.print(f"{finding.grade.value:<5}", style=styles[finding.grade], end="")
+            console.print(f"{finding.name:<12} {finding.detail}", soft_wrap=True)
+            if finding.advice:
+                console.print(f"{'':<17} {finding.advice}", style="dim", soft_wrap=True)
+    if json:
+        print_json([finding.as_json() for finding in findings])
+    failed = any(finding.grade is Grade.FAIL for finding in findings)
+    raise typer.Exit(ExitCode.JOB_FAILED if failed else ExitCode.OK)

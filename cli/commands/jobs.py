@@ -1,0 +1,161 @@
+"""`dermq jobs|status|cancel|retry|delete`: look at jobs and steer them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.options import ApiKeyOption, DataDirOption, JobArgument, JsonOption, ServerOption
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def list_jobs(
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many of the newest jobs.")] = 20,
+    json: JsonOption = False,
+    server: ServerOption = None,
+    api_key: ApiKeyOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """List jobs, the newest first."""
+    from cli.service import Target, connect
+    from cli.terminal import open_err, open_out, print_json
+
+    with connect(Target(server, api_key, data_dir)).client as client:
+        found: list[dict[str, Any]] = []
+        for page in client.pages("/v1/jobs", {"limit": min(limit, 100)}):
+            found += page
+            if len(found) >= limit:
+                break
+    found = found[:limit]
+    if json:
+        print_json(found)
+    elif found:
+        open_out().print(_job_table(found))
+    else:
+        open_err().print("No jobs yet. Submit one with `dermq submit PATH`.")
+
+
+def status(
+    job: JobArgument,
+    *,
+    json: JsonOption = False,
+    server: ServerOption = None,
+    api_key: ApiKeyOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Show one job as it stands now."""
+    from cli.jobview import JobView
+    from cli.service import Target, connect
+    from cli.terminal import print_json
+
+    with connect(Target(server, api_key, data_dir)).client as client:
+        view = JobView(client.job(job))
+    if json:
+        print_json(view.raw)
+        return
+    _print_status(view.raw)
+
+
+def cancel(
+    job: JobArgument,
+    *,
+    json: JsonOption = False,
+    server: ServerOption = None,
+    api_key: ApiKeyOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Cancel a job; the results so far are kept."""
+    from cli.service import Target, connect
+
+    with connect(Target(server, api_key, data_dir)).client as client:
+        _tell(client.act(job, "cancel"), json, "is being cancelled; results so far are kept")
+
+
+def retry(
+    job: JobArgument,
+    *,
+    code: Annotated[
+        list[str] | None, typer.Option("--code", help="Only items that failed with this code; may be repeated. Default: all.")
+    ] = None,
+    json: JsonOption = False,
+    server: ServerOption = None,
+    api_key: ApiKeyOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Run the failed items of a job again."""
+    from cli.service import Target, connect
+
+    with connect(Target(server, api_key, data_dir)).client as client:
+        _tell(client.act(job, "retry", {"codes": code} if code else {}), json, "runs its failed items again")
+
+
+def delete(
+    job: JobArgument,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: JsonOption = False,
+    server: ServerOption = None,
+    api_key: ApiKeyOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Delete a job with its archive and its results, for good."""
+    from cli.service import Target, connect
+    from cli.terminal import open_err, print_json
+
+    with connect(Target(server, api_key, data_dir)).client as client:
+        if not yes and not json:
+            name = client.job(job).get("name") or job
+            typer.confirm(f"Delete job {job} ({name}) with its results?", abort=True, err=True)
+        client.delete(job)
+    if json:
+        print_json({"id": job, "object": "job", "deleted": True})
+    else:
+        open_err().print(f"Job {job} is deleted.", soft_wrap=True)
+
+
+def _tell(raw: dict[str, Any], as_json: bool, what: str) -> None:
+    from cli.terminal import open_err, print_json
+
+    if as_json:
+        print_json(raw)
+        return
+    open_err().print(f"Job {raw['id']} {what}. To follow it: dermq watch {raw['id']}", soft_wrap=True)
+
+
+def _job_table(raws: list[dict[str, Any]]) -> Table:
+    from cli.following import describe_state
+    from cli.formats import format_count, format_moment
+    from cli.jobview import JobView
+    from cli.summary import make_table
+
+    table = make_table("Job", "Name", "State", "Items", "Failed", "Submitted", right=(3, 4))
+    for raw in raws:
+        job = JobView(raw)
+        items = format_count(job.finished_items)
+        if job.total is not None and job.total != job.finished_items:
+            items += f" of {format_count(job.total)}"
+        state = job.state if job.is_terminal else describe_state(job)
+        table.add_row(job.id, job.name, state, items, format_count(job.failed), format_moment(raw["timestamps"]["queued"]))
+    return table
+
+
+def _print_status(raw: dict[str, Any]) -> None:
+    from cli.following import describe_state
+    from cli.formats import format_duration, format_moment, format_rate
+    from cli.jobview import JobView
+    from cli.summary import print_heading
+    from cli.terminal import open_out
+
+    job, console = JobView(raw), open_out()
+    print_heading(console, job)
+    if not job.is_terminal:
+        console.print(f"Now:       {describe_state(job)}", soft_wrap=True)
+        console.print(f"Speed:     {format_rate(job.images_per_s)}, {format_duration(job.eta_s)} left", soft_wrap=True)
+    console.print(f"Model:     {job.model}", soft_wrap=True)
+    for state, moment in raw["timestamps"].items():
+        if moment:
+            console.print(f"{state.capitalize() + ':':<10} {format_moment(moment)}", soft_wrap=True)
+    console.print(job.disclaimer, style="bold")

@@ -1,0 +1,101 @@
+"""`dermq results|errors`: fetch what a job has found, also while it runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from cli.options import (
+    ApiKeyOption,
+    DataDirOption,
+    FormatOption,
+    JobArgument,
+    JsonOption,
+    OutOption,
+    ResultFormat,
+    ServerOption,
+    Sort,
+)
+
+
+def results(
+    job: JobArgument,
+    *,
+    out: OutOption = None,
+    format: FormatOption = None,
+    label: Annotated[str | None, typer.Option("--label", metavar="L", help="Only items with this predicted class.")] = None,
+    min_risk: Annotated[
+        float | None, typer.Option("--min-risk", min=0, max=1, help="Only items of at least this risk.")
+    ] = None,
+    sort: Annotated[Sort | None, typer.Option("--sort", help="Order. Default: as in the archive.")] = None,
+    json: JsonOption = False,
+    server: ServerOption = None,
+    api_key: ApiKeyOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Fetch results: into --out FILE, else to stdout (CSV, or JSON lines with --json)."""
+    from cli.outfile import choose_out
+    from cli.service import Target, connect
+    from cli.terminal import open_err
+
+    filters: dict[str, str | int | float] = {}
+    for key, value in (("label", label), ("min_risk", min_risk), ("sort", sort.value if sort else None)):
+        if value is not None:
+            filters[key] = value
+    target = choose_out(out, format) if out else None
+    with connect(Target(server, api_key, data_dir)).client as client:
+        if target:
+            client.save_results(job, target.format.value, target.path, filters)
+            open_err().print(f"Results: {target.path}", soft_wrap=True)
+            return
+        suffix = format or (ResultFormat.JSONL if json else ResultFormat.CSV)
+        _refuse_binary_on_terminal(suffix)
+        for block in client.result_blocks(job, suffix.value, filters):
+            sys.stdout.buffer.write(block)
+        sys.stdout.buffer.flush()
+
+
+def errors(
+    job: JobArgument,
+    *,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 100,
+    json: JsonOption = False,
+    server: ServerOption = None,
+    api_key: ApiKeyOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """List the items that have no result, and why."""
+    from cli.jobview import JobView
+    from cli.service import Target, connect
+    from cli.summary import make_table
+    from cli.terminal import open_err, open_out, print_json
+
+    with connect(Target(server, api_key, data_dir)).client as client:
+        view = JobView(client.job(job))
+        rows: list[dict[str, Any]] = []
+        for page in client.pages(f"/v1/jobs/{view.id}/errors", {"limit": min(limit, 200)}):
+            rows += page
+            if len(rows) >= limit:
+                break
+    rows = rows[:limit]
+    if json:
+        print_json(rows)
+        return
+    if not rows:
+        open_err().print("No item has failed.")
+        return
+    table = make_table("Item", "Name", "Code", "Reason", right=(0,))
+    for row in rows:
+        table.add_row(str(row["item"]), str(row["name"]), str(row["error_code"]), str(row["error"]))
+    open_out().print(table)
+    if view.failed > len(rows):
+        open_err().print(f"{len(rows)} of {view.failed} shown; --limit shows more.")
+
+
+def _refuse_binary_on_terminal(suffix: ResultFormat) -> None:
+    from cli.exits import CliError, ExitCode
+
+    if suffix is ResultFormat.PARQUET and sys.stdout.isatty():
+        raise CliError("Parquet is not for a terminal", ExitCode.USAGE, "Give --out results.parquet.")

@@ -1,0 +1,54 @@
+"""`dermq submit`: hand images in and leave."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cli.options import ApiKeyOption, DataDirOption, JsonOption, LabelOption, ModelOption, ServerOption, VersionOption
+
+
+class Priority(StrEnum):
+    """How much of the workers a job may have at a time."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+def submit(
+    path: Annotated[str, typer.Argument(metavar="PATH|s3://…", help="A folder, an archive, an image, or an S3 prefix.")],
+    *,
+    model: ModelOption = None,
+    label: LabelOption = None,
+    version: VersionOption = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the job. Default: that of the file or folder.")] = None,
+    priority: Annotated[Priority | None, typer.Option("--priority", help="Default: normal.")] = None,
+    error_budget: Annotated[
+        float | None, typer.Option("--error-budget", min=0, help="Fail the job once so many items have failed. Default: never.")
+    ] = None,
+    json: JsonOption = False,
+    server: ServerOption = None,
+    api_key: ApiKeyOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Submit images and print the job's id, without waiting for results."""
+    from cli.client import JobRequest
+    from cli.following import open_view
+    from cli.service import Target, connect
+    from cli.submission import check_choice, read_source, submit_source
+    from cli.terminal import open_err, print_json
+
+    check_choice(label, version)
+    source = read_source(path)
+    request = JobRequest(model, label, version, name, priority.value if priority else None, error_budget)
+    service = connect(Target(server, api_key, data_dir))
+    with service.client, open_view() as view:
+        job = submit_source(service, source, request, view)
+    if json:
+        print_json(job.raw)
+        return
+    typer.echo(job.id)
+    open_err().print(f"Submitted {job.name}; to follow it: dermq watch {job.id}", soft_wrap=True)

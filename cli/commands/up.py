@@ -1,0 +1,52 @@
+"""`dermq up`: the one-machine stack, until Ctrl-C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import DataDirOption
+
+if TYPE_CHECKING:
+    from cli.stack.stack import Stack
+
+
+def up(
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="Port of the API. Default: 8080, or a free one.")
+    ] = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option("--root", help="A folder whose files jobs may name instead of uploading them; may be repeated."),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the output of all processes.")] = False,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Run DermQ on this machine: queue, model server, workers and API, until Ctrl-C.
+
+    Everything it keeps is in one data folder. A process that dies is started again; Ctrl-C stops all in order.
+    """
+    from cli.service import StackStatus, terminating_gently
+    from cli.stack.folder import DataFolder
+    from cli.stack.stack import Stack, StackOptions
+    from cli.terminal import open_out
+
+    folder = DataFolder.at(data_dir)
+    options = StackOptions(source_roots=tuple(root or ()), port=port, watched=verbose)
+    with StackStatus() as status, terminating_gently():
+        try:
+            with Stack(folder, options, note=status.note, progress=status.progress) as stack:
+                status.done(f"ready, data and logs in {folder.root}")
+                open_out().print(f"DermQ is up: {stack.url}", soft_wrap=True)
+                status.note("To screen images: dermq screen PATH. To stop: Ctrl-C.")
+                wait_for_end(stack)
+        except KeyboardInterrupt:
+            status.note("stopped; jobs and results are kept")
+
+
+def wait_for_end(stack: Stack) -> None:
+    """Wait for Ctrl-C (KeyboardInterrupt) or for a part that cannot be kept running (CliError)."""
+    while True:
+        stack.await_failure(timeout_s=1.0)

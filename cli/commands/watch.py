@@ -1,0 +1,40 @@
+"""`dermq watch`: follow a job that runs already."""
+
+from __future__ import annotations
+
+import typer
+
+from cli.options import ApiKeyOption, DataDirOption, JobArgument, JsonOption, ServerOption, StrictOption
+
+
+def watch(
+    job: JobArgument,
+    *,
+    json: JsonOption = False,
+    strict: StrictOption = False,
+    server: ServerOption = None,
+    api_key: ApiKeyOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Follow a job until it ends, then show its summary. Ctrl-C leaves the job running."""
+    from cli.following import follow, open_view
+    from cli.jobview import JobView
+    from cli.outcome import exit_code
+    from cli.service import Target, connect
+    from cli.summary import print_summary
+    from cli.terminal import open_err, open_out, print_json
+
+    service = connect(Target(server, api_key, data_dir))
+    with service.client as client:
+        try:
+            with open_view() as view:
+                ended = follow(client, JobView(client.job(job)), view)
+        except KeyboardInterrupt:
+            open_err().print(f"Job {job} goes on without you; to come back: dermq watch {job}", soft_wrap=True)
+            raise
+        if json:
+            print_json(ended.raw)
+        else:
+            print_summary(open_out(), client, ended)
+            open_err().print(f"To fetch the results: dermq results {job} --out results.csv", soft_wrap=True)
+    raise typer.Exit(exit_code(ended, strict=strict))

@@ -1,0 +1,40 @@
+"""Exit codes, and the one error that carries them to the shell."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What `dermq` tells the shell. Stable: scripts branch on these numbers."""
+
+    OK = 0
+    JOB_FAILED = 1  # the job ended as failed or cancelled, or DermQ itself could not go on
+    USAGE = 2  # the command or the request cannot be understood, or the input is not there
+    UNREACHABLE = 3  # no server answers, or it says that it cannot serve now
+    NOT_FOUND = 4  # no such job, model or item
+    CONFLICT = 5  # the request contradicts the present state; the data folder is held by another `dermq up`
+    FAILED_ITEMS = 6  # only with --strict: the job succeeded, but some items have no result
+    INTERRUPTED = 130  # Ctrl-C
+
+
+EXIT_CODES_HELP = (
+    "Exit codes: 0 done; 1 the job failed or was cancelled; 2 wrong usage or input; 3 no server answers; 4 not found; "
+    "5 conflict, or the data folder is in use; 6 some items failed (only with --strict); 130 interrupted. "
+    "More in docs/cli.md."
+)
+
+
+class CliError(Exception):
+    """A failure that is told to the user in one or two sentences, without a traceback.
+
+    Args:
+        message: names the thing, what was expected and what came.
+        code: the process's exit code.
+        hint: what to do about it; shown on a line of its own.
+    """
+
+    def __init__(self, message: str, code: ExitCode, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.hint = hint

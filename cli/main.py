@@ -1,0 +1,79 @@
+"""`dermq`: the front door. Each command lives in a file of its own under cli/commands and imports what it needs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from cli.commands.demo import demo
+from cli.commands.doctor import doctor
+from cli.commands.jobs import cancel, delete, list_jobs, retry, status
+from cli.commands.models import models
+from cli.commands.results import errors, results
+from cli.commands.screen import screen
+from cli.commands.submit import submit
+from cli.commands.up import up
+from cli.commands.watch import watch
+from cli.exits import EXIT_CODES_HELP, CliError, ExitCode
+
+_SCREENING = "Screen images"
+_JOBS = "Jobs"
+_MACHINE = "This machine"
+
+app = typer.Typer(
+    name="dermq",
+    help="Screens archives of dermatoscopic images: class probabilities and a risk score for every image, "
+    "or a precise reason why not. Research use only, not a diagnosis.",
+    epilog=EXIT_CODES_HELP,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo", rich_help_panel=_SCREENING)(demo)
+app.command("screen", rich_help_panel=_SCREENING)(screen)
+app.command("submit", rich_help_panel=_SCREENING)(submit)
+app.command("jobs", rich_help_panel=_JOBS)(list_jobs)
+app.command("status", rich_help_panel=_JOBS)(status)
+app.command("watch", rich_help_panel=_JOBS)(watch)
+app.command("results", rich_help_panel=_JOBS)(results)
+app.command("errors", rich_help_panel=_JOBS)(errors)
+app.command("cancel", rich_help_panel=_JOBS)(cancel)
+app.command("retry", rich_help_panel=_JOBS)(retry)
+app.command("delete", rich_help_panel=_JOBS)(delete)
+app.command("up", rich_help_panel=_MACHINE)(up)
+app.command("models", rich_help_panel=_MACHINE)(models)
+app.command("doctor", rich_help_panel=_MACHINE)(doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"dermq {version('dermq')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    del version  # its callback has done the work
+
+
+def main() -> None:
+    """Run the command line and leave with one of cli.exits.ExitCode."""
+    try:
+        app()
+    except CliError as error:
+        from cli.terminal import print_error
+
+        print_error(error)
+        sys.exit(error.code)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class ResultFormat(StrEnum):
+    """How results are written."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+class Sort(StrEnum):
+    """Order of results."""
+
+    RISK_DOWN = "-risk"
+    RISK_UP = "risk"
+    ITEM = "item"
+
+
+_WHERE = "Where to run"
+_MODEL = "Model"
+
+ServerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        envvar="DERMQ_SERVER",
+        metavar="URL",
+        help="A DermQ server. Default: the stack on this machine.",
+        rich_help_panel=_WHERE,
+    ),
+]
+ApiKeyOption = Annotated[
+    str | None,
+    typer.Option("--api-key", envvar="DERMQ_API_KEY", metavar="KEY", help="Sent as a bearer token.", rich_help_panel=_WHERE),
+]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        envvar="DERMQ_DATA_DIR",
+        metavar="DIR",
+        help="All state of the stack on this machine. Default: ~/.local/share/dermq.",
+        rich_help_panel=_WHERE,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothing else there.")]
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", metavar="M", help="Name of the model. Default: the server's.", rich_help_panel=_MODEL)
+]
+LabelOption = Annotated[
+    str | None,
+    typer.Option("--label", metavar="L", help="Version by label. Default: stable.", rich_help_panel=_MODEL),
+]
+VersionOption = Annotated[
+    int | None, typer.Option("--version", metavar="N", min=1, help="Version by number.", rich_help_panel=_MODEL)
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FILE", help="Where to write the results; the extension decides the format."),
+]
+FormatOption = Annotated[ResultFormat | None, typer.Option("--format", help="Format of the results.")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 6 if any item has no result.")]

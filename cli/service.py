@@ -1,0 +1,185 @@
+"""Which server a command talks to: the one it names, the stack on this machine, or one of its own for the duration."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Self
+
+from cli.exits import CliError, ExitCode
+from cli.terminal import is_interactive, open_err
+
+if TYPE_CHECKING:
+    from cli.client import Client
+    from cli.stack.folder import DataFolder
+    from cli.stack.lock import Holder
+    from cli.stack.stack import StackOptions
+
+_STARTING_LIMIT_S = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How the user says where the server is."""
+
+    server: str | None
+    api_key: str | None
+    data_dir: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A server to talk to."""
+
+    client: Client
+    is_own: bool = False  # it runs for this command only
+    source_roots: tuple[Path, ...] = ()  # folders of this machine that it reads by itself
+
+    def reads(self, path: Path) -> bool:
+        """Whether the server can read a local path where it lies, so that nothing has to be sent."""
+        return any(path.resolve().is_relative_to(root) for root in self.source_roots)
+
+
+def connect(target: Target) -> Service:
+    """A server that runs already.
+
+    Raises:
+        CliError: none is named and none runs on this machine.
+    """
+    found = _find_running(target)
+    if found is None:
+        raise CliError(
+            f"no server: none was named, and no stack runs on {_folder_of(target)}",
+            ExitCode.UNREACHABLE,
+            "Start one with `dermq up`, or name one with --server URL (or DERMQ_SERVER).",
+        )
+    return found
+
+
+@contextmanager
+def open_service(target: Target, options: StackOptions) -> Iterator[Service]:
+    """A server that runs already, or a one-machine stack for as long as the context lasts."""
+    found = _find_running(target)
+    if found is not None:
+        with found.client:
+            yield found
+        return
+    from cli.client import Client
+    from cli.stack.folder import DataFolder
+    from cli.stack.stack import Stack
+
+    folder = DataFolder.at(target.data_dir)
+    with (
+        StackStatus() as status,
+        terminating_gently(),
+        Stack(folder, options, note=status.note, progress=status.progress) as stack,
+        Client(stack.url, target.api_key) as client,
+    ):
+        status.done(f"one-machine stack ready at {stack.url}, data in {folder.root}")
+        yield Service(client, is_own=True, source_roots=_read_roots(folder))
+
+
+def _find_running(target: Target) -> Service | None:
+    from cli.client import Client
+
+    if target.server:
+        return Service(Client(target.server, target.api_key))
+    from cli.stack.folder import DataFolder
+
+    folder = DataFolder.at(target.data_dir)
+    url = _await_url(folder)
+    return Service(Client(url, target.api_key), source_roots=_read_roots(folder)) if url else None
+
+
+def _await_url(folder: DataFolder) -> str | None:
+    """URL of the stack that runs on the folder; waits for one that is starting."""
+    from cli.stack.lock import find_holder
+
+    deadline = time.monotonic() + _STARTING_LIMIT_S
+    holder: Holder | None
+    while (holder := find_holder(folder.lock)) is not None:
+        if holder.url:
+            return holder.url
+        if time.monotonic() > deadline:
+            raise CliError(
+                f"the stack of process {holder.pid} on {folder.root} is still not ready",
+                ExitCode.UNREACHABLE,
+                f"Look into {folder.log('api').parent}, or stop it with `kill {holder.pid}`.",
+            )
+        time.sleep(0.2)
+    return None
+
+
+def _read_roots(folder: DataFolder) -> tuple[Path, ...]:
+    from cli.stack.state import load_state
+
+    state = load_state(folder.state)
+    return tuple(Path(root) for root in state.source_roots) if state else ()
+
+
+def _folder_of(target: Target) -> Path:
+    from cli.stack.folder import DataFolder
+
+    return DataFolder.at(target.data_dir).root
+
+
+@contextmanager
+def terminating_gently() -> Iterator[None]:
+    """SIGTERM and SIGHUP (the terminal was closed) end the command as Ctrl-C does: what it started is stopped in order."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, interrupt) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+class StackStatus:
+    """What the stack is doing: a spinner with seconds on a terminal, a line per step elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = open_err()
+        self._status = self._console.status("", spinner="dots") if is_interactive() else None
+        self._began: float | None = None
+        self._last = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._hide()
+
+    def progress(self, text: str) -> None:
+        """What is being waited for."""
+        self._began = self._began or time.monotonic()
+        if self._status is not None:
+            self._status.update(f"{text}… {time.monotonic() - self._began:.1f} s")
+            self._status.start()
+        elif text != self._last:
+            self._console.print(f"{text}…", soft_wrap=True)
+        self._last = text
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(text, style="dim", soft_wrap=True)
+
+    def done(self, text: str) -> None:
+        """The wait is over."""
+        self._hide()
+        after = f" (after {time.monotonic() - self._began:.1f} s)" if self._began else ""
+        self._console.print(f"{text}{after}", style="dim", soft_wrap=True)
+        self._began = None
+
+    def _hide(self) -> None:
+        if self._status is not None:
+            self._status.stop()

@@ -1,0 +1,30 @@
+"""Readies the ledger before anything uses it: `python -m cli.stack.ledger`. A process of its own, so that the supervisor stays
+small, and so that its failure is in a log like any other's.
+"""
+
+from __future__ import annotations
+
+from core.clock import SystemClock
+from core.db.engine import open_engine, transaction
+from core.db.migrate import current_revision, upgrade
+from core.db.sweeping import expire_all_leases
+from core.logs import configure_logs, get_logger
+from core.settings import Settings
+
+
+def ready_ledger() -> None:
+    """Migrate to the newest schema, and end the leases of the last run: its workers are dead, nobody will keep them."""
+    settings = Settings()
+    configure_logs(settings.log.level)
+    engine = open_engine(settings.database_url, settings.database)
+    try:
+        upgrade(engine)
+        with transaction(engine) as session:
+            expire_all_leases(session, SystemClock().now())
+        get_logger(__name__).info("ledger_ready", revision=current_revision(engine))
+    finally:
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    ready_ledger()

@@ -1,0 +1,265 @@
+"""The one-machine stack as a whole: start, wait until it is ready, keep it, stop it in order."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cli.exits import CliError, ExitCode
+from cli.stack import logs, models_config, valkey
+from cli.stack.folder import DataFolder, write_private
+from cli.stack.lock import FolderLock
+from cli.stack.parts import STOP_ORDER, Addresses, list_parts, make_environment
+from cli.stack.ports import free_port, is_free
+from cli.stack.processes import Identity, identify
+from cli.stack.readiness import ask_ready
+from cli.stack.reaping import reap
+from cli.stack.state import StackState, load_state
+from cli.stack.supervisor import Supervisor
+
+START_LIMIT_S = 180.0
+_STARTER = "starter"
+
+
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """What a stack is asked for."""
+
+    source_roots: tuple[Path, ...] = ()  # folders whose files may be named as a job's source
+    port: int | None = None  # of the API; None takes the settings' one, or a free one if that is taken
+    watched: bool = False  # print the parts' output
+
+
+class Stack:
+    """A running one-machine stack; a context manager that stops it.
+
+    Args:
+        folder: the data folder.
+        options: ports and the like.
+        note: told of what is worth a line of its own (an orphan reaped, a crash).
+        progress: told again and again what is being waited for.
+    """
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        options: StackOptions,
+        *,
+        note: Callable[[str], None],
+        progress: Callable[[str], None],
+    ) -> None:
+        self.folder = folder
+        self.options = options
+        self._note, self._progress = note, progress
+        self._lock = FolderLock(folder.lock)
+        self._supervisor: Supervisor | None = None
+        self._state: StackState | None = None
+        self._saving = threading.Lock()  # the supervisor's thread writes the state, too
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def await_failure(self, timeout_s: float) -> None:
+        """Wait; a part that cannot be kept running ends the wait.
+
+        Raises:
+            CliError: which part, with the last lines of its log.
+        """
+        if self._supervisor and self._supervisor.failed.wait(timeout_s):
+            raise self._failure(f"{self._supervisor.failure} keeps dying")
+
+    def stop(self) -> None:
+        """Stop all in order, from the door inwards; a second Ctrl-C meanwhile kills what is left."""
+        supervisor, self._supervisor = self._supervisor, None
+        try:
+            if supervisor:
+                self._stop_parts(supervisor)
+        finally:
+            self._forget()
+            self._lock.release()
+
+    def _stop_parts(self, supervisor: Supervisor) -> None:
+        try:
+            for name in STOP_ORDER:
+                self._progress(f"stopping {name}")
+                began = time.monotonic()
+                how = supervisor.stop(name)
+                if how != "not started":
+                    self._note(f"{name} {how} ({time.monotonic() - began:.1f} s)")
+        except KeyboardInterrupt:
+            self._note("killing what is left")
+        finally:
+            supervisor.kill_all()
+            supervisor.close()
+
+    def _start(self) -> None:
+        from core.settings import ApiSettings
+
+        began = time.monotonic()
+        self.folder.create()
+        self._lock.acquire()
+        self._reap()
+        addresses = Addresses(free_port(), free_port(), self._pick_api_port(ApiSettings().port), secrets.token_urlsafe(24))
+        stack_id = str(uuid.uuid4())
+        roots = sorted({path.resolve() for path in (*self.options.source_roots, *ApiSettings().source_roots)})
+        environment = make_environment(self.folder, addresses, stack_id=stack_id, source_roots=roots)
+        self._write_models_config()
+        command = (
+            str(valkey.find_binary()),
+            str(valkey.write_config(self.folder.valkey, addresses.valkey_port, addresses.password)),
+        )
+        parts = list_parts(self.folder, addresses, command)
+        for name in (*parts, "ledger"):
+            logs.open_run(self.folder.log(name))
+        self._state = _new_state(stack_id, addresses, roots)
+        self._supervisor = self._make_supervisor(environment)
+        self._supervisor.begin()
+        self._supervisor.launch(parts["valkey"])
+        self._supervisor.launch(parts["serving"])  # the slowest to load: the rest starts meanwhile
+        self._ready_ledger(environment)
+        self._await_valkey(addresses)
+        for name in ("worker", "beat", "api"):
+            self._supervisor.launch(parts[name])
+        self._await_ready(addresses.api_url, began)
+        self._supervisor.keep_running()
+        self._announce(addresses.api_url)
+
+    def _make_supervisor(self, environment: dict[str, str]) -> Supervisor:
+        from honcho.printer import Printer
+
+        return Supervisor(
+            env=environment,
+            cwd=self.folder.root,
+            log_path=self.folder.log,
+            on_change=self._record,
+            say=self._note,
+            printer=Printer(sys.stderr),
+            watched=self.options.watched,
+        )
+
+    def _record(self, processes: dict[str, Identity]) -> None:
+        with self._saving:
+            if self._state:
+                self._state.processes = processes
+                self._state.save(self.folder.state)
+
+    def _announce(self, url: str) -> None:
+        """The stack is ready: write down where, for other commands on this folder."""
+        self.url = url
+        with self._saving:
+            if self._state:
+                self._state.url = url
+                self._state.save(self.folder.state)
+        self._lock.publish(url)
+
+    def _forget(self) -> None:
+        with self._saving:
+            if self._state:
+                self._state.processes, self._state.url = {}, ""
+                self._state.save(self.folder.state)
+                self._state = None
+
+    def _reap(self) -> None:
+        earlier = load_state(self.folder.state)
+        if earlier and earlier.processes:
+            self._progress("ending what an earlier run left behind")
+            found = reap(earlier)
+            if found:
+                self._note(f"an earlier run was killed; ended what it left behind: {', '.join(found)}")
+
+    def _pick_api_port(self, preferred: int) -> int:
+        if self.options.port is not None:
+            if not is_free(self.options.port):
+                raise CliError(
+                    f"port {self.options.port} is taken by another process",
+                    ExitCode.CONFLICT,
+                    "Choose another with --port, or leave it out: a free one is found then.",
+                )
+            return self.options.port
+        return preferred if is_free(preferred) else free_port()
+
+    def _write_models_config(self) -> None:
+        import serving
+
+        shipped = Path(serving.__file__).parent / "models"
+        models = models_config.find_models(shipped, self.folder.models)
+        if not models:
+            raise CliError(
+                f"no model: neither {shipped} nor {self.folder.models} holds <name>/<version>/saved_model.pb",
+                ExitCode.USAGE,
+                "Install DermQ again, or put an exported model there.",
+            )
+        write_private(self.folder.models_config, models_config.render_config(models))
+
+    def _ready_ledger(self, environment: dict[str, str]) -> None:
+        self._progress("readying the database")
+        with self.folder.log("ledger").open("ab") as log:
+            done = subprocess.run(
+                [sys.executable, "-m", "cli.stack.ledger"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=self.folder.root,
+                check=False,
+                timeout=START_LIMIT_S,
+            )
+        if done.returncode != 0:
+            raise self._failure("the database could not be readied", "ledger")
+
+    def _await_valkey(self, addresses: Addresses) -> None:
+        self._progress("starting valkey")
+        if not valkey.await_ready(addresses.broker_url, 30.0):
+            raise self._failure("valkey does not answer", "valkey")
+
+    def _await_ready(self, url: str, began: float) -> None:
+        supervisor = self._supervisor
+        while supervisor and not supervisor.failed.wait(0.1):
+            answer = ask_ready(url)
+            if answer.ready:
+                return
+            missing = answer.missing or (("api",) if not answer.answered else ("serving",))
+            self._progress(f"starting {', '.join(missing)}")
+            if time.monotonic() - began > START_LIMIT_S:
+                raise self._failure(
+                    f"not ready after {START_LIMIT_S:.0f} s, still waiting for {', '.join(missing)}", missing[0]
+                )
+        raise self._failure(f"{supervisor.failure if supervisor else 'the stack'} died while the stack was starting")
+
+    def _failure(self, message: str, name: str | None = None) -> CliError:
+        name = name or (self._supervisor.failure if self._supervisor else None) or "api"
+        path = self.folder.log(name)
+        tail = "".join(f"\n  | {line}" for line in logs.read_tail(path))
+        return CliError(f"{message}.{tail}", ExitCode.JOB_FAILED, f"Its log: {path}")
+
+
+def _new_state(stack_id: str, addresses: Addresses, source_roots: Sequence[Path]) -> StackState:
+    own = identify(os.getpid())
+    if own is None:
+        raise RuntimeError(f"the start time of this process ({os.getpid()}) cannot be read from /proc or ps")
+    return StackState(
+        stack_id=stack_id,
+        supervisor=own,
+        ports={"valkey": addresses.valkey_port, "serving": addresses.serving_port, "api": addresses.api_port},
+        source_roots=[str(path) for path in source_roots],
+        broker_url=addresses.broker_url,
+    )

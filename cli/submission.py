@@ -1,0 +1,88 @@
+"""Hands images to a server: by their place where it can read them itself, else by sending them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.exits import CliError, ExitCode
+from cli.jobview import JobView
+
+if TYPE_CHECKING:
+    from cli.client import JobRequest
+    from cli.following import ProgressView
+    from cli.service import Service
+
+_S3 = "s3://"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Images to screen: an s3:// address, or a path of this machine."""
+
+    text: str
+
+    @property
+    def path(self) -> Path | None:
+        """The local path, None for an address."""
+        return None if self.text.startswith(_S3) else Path(self.text)
+
+    @property
+    def source_roots(self) -> tuple[Path, ...]:
+        """What a stack of one's own must be allowed to read for this."""
+        if self.path is None:
+            return ()
+        return (self.path.resolve() if self.path.is_dir() else self.path.resolve().parent,)
+
+
+def read_source(text: str) -> Source:
+    """Check what the user named before anything is started for it.
+
+    Raises:
+        CliError: nothing readable is there, or it is an address of another kind.
+    """
+    source = Source(text)
+    if "://" in text and source.path is not None:
+        raise CliError(
+            f"cannot screen {text}: expected a path or an s3:// address",
+            ExitCode.USAGE,
+            "Fetch it first, for example with curl, and name the file.",
+        )
+    if source.path is not None:
+        _require_readable(source.path)
+    return source
+
+
+def check_choice(label: str | None, version: int | None) -> None:
+    """A version is chosen by label or by number, not by both."""
+    if label is not None and version is not None:
+        raise CliError(f"got --label {label} and --version {version}", ExitCode.USAGE, "Give one of the two.")
+
+
+def submit_source(service: Service, source: Source, request: JobRequest, view: ProgressView | None = None) -> JobView:
+    """Submit and return the job as the server took it up."""
+    from cli.payload import read_payload
+
+    if source.path is None:
+        return JobView(service.client.submit_source(source.text, request))
+    if service.reads(source.path):
+        named = replace(request, name=request.name or source.path.resolve().name)
+        return JobView(service.client.submit_source(str(source.path.resolve()), named))
+    payload = read_payload(source.path)
+
+    def show(sent: int) -> None:
+        if view is not None:
+            view.show_upload(sent, payload.size)
+
+    return JobView(service.client.submit(payload, request, on_sent=show))
+
+
+def _require_readable(path: Path) -> None:
+    if not path.exists():
+        raise CliError(f"{path} does not exist", ExitCode.USAGE, "Name a folder, an archive, an image or an s3:// address.")
+    if not os.access(path, os.R_OK):
+        raise CliError(f"{path} cannot be read", ExitCode.USAGE, "Check its permissions.")
+    if path.is_dir() and not any(path.iterdir()):
+        raise CliError(f"the folder {path} is empty", ExitCode.USAGE, "Name a folder that holds images.")

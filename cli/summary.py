@@ -1,0 +1,95 @@
+"""What a finished job comes to, on one screen: classes, the riskiest items, the failures, the figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cli.formats import format_count, format_duration, format_rate, format_share
+from cli.jobview import JobView
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from cli.client import Client
+
+RISKIEST = 10
+_EXAMPLE_PAGES = 5
+
+
+def print_summary(console: Console, client: Client, job: JobView) -> None:
+    """The whole summary; the riskiest items and examples of failures are fetched."""
+    console.print()
+    print_heading(console, job)
+    if job.labels:
+        console.print(_class_table(job))
+    if job.succeeded:
+        page = client.get(f"/v1/jobs/{job.id}/results", {"sort": "-risk", "limit": RISKIEST})
+        console.print(_risk_table([row for row in page["data"] if row.get("risk") is not None]))
+    if job.errors:
+        console.print(_failure_table(job, find_examples(client, job)))
+    console.print(f"{job.disclaimer} Model: {job.model}.", style="bold", soft_wrap=True)
+
+
+def find_examples(client: Client, job: JobView) -> dict[str, dict[str, Any]]:
+    """One failed item per code; of a code that comes late in a large job there may be none."""
+    examples: dict[str, dict[str, Any]] = {}
+    for number, page in enumerate(client.pages(f"/v1/jobs/{job.id}/errors", {"limit": 200})):
+        for row in page:
+            examples.setdefault(str(row.get("error_code") or row.get("code")), row)
+        if len(examples) >= len(job.errors) or number + 1 >= _EXAMPLE_PAGES:
+            break
+    return examples
+
+
+def print_heading(console: Console, job: JobView) -> None:
+    """Name, state and figures of a job."""
+    styles = {"succeeded": "bold green", "failed": "bold red", "cancelled": "bold yellow"}
+    console.print(job.name, style="bold", end=" ", soft_wrap=True)
+    console.print(job.state, style=styles.get(job.state, "bold"))
+    parts = [f"{format_count(job.finished_items)} items", f"{format_count(job.succeeded)} classified"]
+    parts.append(f"{format_count(job.failed)} failed")
+    if job.skipped:
+        parts.append(f"{format_count(job.skipped)} skipped (folders, system files)")
+    if job.seconds is not None:
+        parts.append(format_duration(job.seconds))
+    if job.images_per_s:
+        parts.append(format_rate(job.images_per_s))
+    console.print(" · ".join(parts), soft_wrap=True)
+    if job.error:
+        console.print(job.error, style="red", soft_wrap=True)
+
+
+def _class_table(job: JobView) -> Table:
+    table = make_table("Class", "Items", "Share", right=(1, 2))
+    order = {name: number for number, name in enumerate(job.classes)}
+    for name, count in sorted(job.labels.items(), key=lambda entry: (-entry[1], order.get(entry[0], 0))):
+        table.add_row(name, format_count(count), format_share(count, job.succeeded))
+    return table
+
+
+def _risk_table(rows: list[dict[str, Any]]) -> Table:
+    table = make_table("Highest risk", "Risk", "Label", "Score", "", right=(1, 3))
+    for row in rows:
+        flag = "flagged" if row.get("flag") else ""
+        table.add_row(str(row["name"]), f"{row['risk']:.3f}", str(row["label"]), f"{row['score']:.3f}", flag)
+    return table
+
+
+def _failure_table(job: JobView, examples: dict[str, dict[str, Any]]) -> Table:
+    table = make_table("Failure", "Items", "For example", right=(1,))
+    for code, count in sorted(job.errors.items(), key=lambda entry: -entry[1]):
+        row = examples.get(code)
+        table.add_row(code, format_count(count), f"{row['name']}: {row.get('error') or row.get('message')}" if row else "")
+    return table
+
+
+def make_table(*columns: str, right: tuple[int, ...] = ()) -> Table:
+    """An empty table in the manner of this command line; `right` are the columns of figures."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number in right else "left", no_wrap=number in right, overflow="fold")
+    return table

@@ -1,0 +1,50 @@
+"""The two streams of a command: stdout carries results for programs and people, stderr everything else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cli.exits import CliError
+
+
+def open_out() -> Console:
+    """A console on stdout. Names are printed as they are: no markup, no emoji codes, no highlighting."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+@cache
+def open_err() -> Console:
+    """The console on stderr, for progress, notes and errors: one, so that lines appear above a live bar and not in it."""
+    from rich.console import Console
+
+    return Console(stderr=True, markup=False, emoji=False, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout, indented for a terminal and on one line for a pipe."""
+    indent = 2 if sys.stdout.isatty() else None
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+    sys.stdout.flush()
+
+
+def print_error(error: CliError) -> None:
+    """The error in one paragraph, the hint on the next line."""
+    console = open_err()
+    console.print("Error:", style="bold red", end=" ")
+    console.print(str(error), soft_wrap=True)
+    if error.hint:
+        console.print(error.hint, style="dim", soft_wrap=True)
+
+
+def is_interactive() -> bool:
+    """Whether stderr is a terminal on which a live bar can be drawn."""
+    console = open_err()
+    return console.is_terminal and not console.is_dumb_terminal
