@@ -93,7 +93,9 @@ class ApiSettings(BaseSettings):
     source_roots: tuple[Path, ...] = ()  # server paths that may be named as a job's source
     allow_s3_sources: bool = True
     classify_wait_s: float = 30.0
-    public_url: str = ""
+    public_url: str = ""  # as clients see it, where a proxy stands in front: links are made from it
+    models: tuple[str, ...] = ()  # models that GET /v1/models lists besides the default one
+    allow_unauthenticated: bool = False  # listen beyond loopback without keys: for a container on a private network only
 
     @field_validator("source_roots", mode="after")
     @classmethod

@@ -1,0 +1,62 @@
+"""`python -m api`: the HTTP server. Ends in order on SIGTERM and SIGINT: streams first, then requests, then connections."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import UnsafeBindingError, create_app
+from api.resources import Resources
+from core.logs import configure_logs, get_logger
+from core.settings import Settings
+
+_GRACE_S = 20  # for requests that run when the server is told to stop
+
+
+class Server(uvicorn.Server):
+    """Tells the application's streams to end when the process is told to: they would not by themselves."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        resources: Resources | None = getattr(self._app.state, "resources", None)
+        if resources is not None:  # else it has not started yet
+            resources.stopping.set()
+        super().handle_exit(sig, frame)
+
+
+def make_server(settings: Settings) -> Server:
+    """A server that is ready to run."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.api.host,
+        port=settings.api.port,
+        log_config=None,
+        access_log=False,  # api.middleware writes one line per request, with its id
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    return Server(config, app)
+
+
+def main() -> int:
+    """Run until told to stop."""
+    settings = Settings()
+    configure_logs(settings.log.level)
+    try:
+        server = make_server(settings)
+    except UnsafeBindingError as error:
+        get_logger(__name__).error("refused to start", reason=str(error))
+        return 2
+    server.run()
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

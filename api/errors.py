@@ -1,0 +1,138 @@
+"""The only map from errors to HTTP: every error leaves as application/problem+json (RFC 9457).
+
+`type` is an address under /v1/problems that says what the problem means; `code` is its last part, stable, for programs.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from core import errors
+from core.logs import get_logger
+
+PROBLEM_TYPE = "application/problem+json"
+PROBLEM_PATH = "/v1/problems"
+_RETRY_AFTER_S = 5
+_CLIENT_CLOSED = 499  # nginx's number; nobody is there to read it
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of problem: its HTTP status, stable code, title, and what it means."""
+
+    status: int
+    code: str
+    title: str
+    meaning: str
+
+
+class UploadStalledError(errors.InvalidRequestError):
+    """No byte of the body came for too long."""
+
+
+INVALID_PARAMETERS = Kind(422, "invalid_parameters", "Invalid parameters", "A parameter is missing, unknown or out of range.")
+INTERNAL = Kind(500, "internal", "Internal error", "A fault of DermQ itself; its logs have the request id and the reason.")
+
+KINDS: dict[type[Exception], Kind] = {
+    UploadStalledError: Kind(408, "upload_stalled", "Upload stalled", "No byte of the body came for too long."),
+    errors.InvalidRequestError: Kind(
+        400, "invalid_request", "Invalid request", "The request cannot be understood as it stands."
+    ),
+    errors.NotFoundError: Kind(404, "not_found", "Not found", "No such job, item or model for this caller."),
+    errors.ConflictError: Kind(409, "conflict", "Conflict", "The request contradicts the present state."),
+    errors.TooLargeError: Kind(413, "too_large", "Too large", "The body is larger than the operator allows."),
+    errors.ForbiddenSourceError: Kind(
+        403, "forbidden_source", "Source not allowed", "The operator does not allow this source."
+    ),
+    errors.ModelNotFoundError: Kind(404, "unknown_model", "Unknown model", "Serving has no such model, version or label."),
+    errors.ModelContractError: Kind(
+        502, "model_contract", "Model breaks its contract", "The served model does not describe itself as DermQ expects."
+    ),
+    errors.ItemError: Kind(422, "item_error", "Image cannot be classified", "The image itself is at fault; `code` says how."),
+    errors.JobError: Kind(422, "job_error", "Job cannot run", "Nothing of the job can be classified; `code` says why."),
+    errors.BrokerUnavailableError: Kind(503, "broker_unavailable", "Broker away", "Redis does not answer."),
+    errors.DatabaseUnavailableError: Kind(503, "database_unavailable", "Database away", "The database does not answer."),
+    errors.ServingUnavailableError: Kind(503, "serving_unavailable", "Serving away", "TensorFlow Serving does not answer."),
+    errors.StorageUnavailableError: Kind(503, "storage_unavailable", "Storage away", "The object storage does not answer."),
+    errors.TransientError: Kind(503, "unavailable", "Temporarily unavailable", "Some part is away or overloaded."),
+    errors.PermanentError: Kind(422, "refused", "Refused", "The same request will be refused again."),
+    errors.DermqError: INTERNAL,
+}
+
+
+def problem_response(
+    request: Request, kind: Kind, detail: str, *, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    """A problem document. `more` are extension members, `code` among them where it says more than the kind's."""
+    body = {
+        "type": f"{PROBLEM_PATH}/{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "instance": request.url.path,
+        "code": kind.code,
+        "request_id": request.scope.get("state", {}).get("request_id"),
+    }
+    # ASCII only: whatever a message quotes, lone surrogates too, can be sent.
+    content = json.dumps(body | more, default=str).encode()
+    return Response(content, kind.status, headers, PROBLEM_TYPE)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make the application answer with problems only. What is raised and not listed here ends in the middleware, as 500."""
+    app.add_exception_handler(errors.DermqError, _on_dermq_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_parameters)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+
+
+def kind_of(error: Exception) -> Kind:
+    """The kind of the nearest ancestor that has one."""
+    return next((KINDS[ancestor] for ancestor in type(error).__mro__ if ancestor in KINDS), INTERNAL)
+
+
+async def _on_dermq_error(request: Request, error: Exception) -> Response:
+    kind = kind_of(error)
+    headers = {"Retry-After": str(_RETRY_AFTER_S)} if kind.status in (429, 503) else None
+    more = {"code": str(error.code)} if isinstance(error, (errors.ItemError, errors.JobError)) else {}
+    if kind.status >= 500:
+        _log.warning("request failed", error=str(error), kind=type(error).__name__)
+    return problem_response(request, kind, str(error), headers=headers, **more)
+
+
+async def _on_invalid_parameters(request: Request, error: Exception) -> Response:
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    # The offending value is not sent back: it may be anything.
+    told = [{"field": ".".join(map(str, each["loc"])), "message": each["msg"]} for each in found]
+    detail = "; ".join(f"{each['field']}: {each['message']}" for each in told) or "invalid parameters"
+    if found and all(each["loc"][:1] == ("path",) for each in found):  # the address itself names nothing
+        return problem_response(request, KINDS[errors.NotFoundError], f"no such address: {detail}")
+    return problem_response(request, INVALID_PARAMETERS, detail, errors=told)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    status = HTTPStatus(error.status_code)
+    details = {
+        404: f"nothing is at {request.url.path}; /docs lists what there is",
+        405: f"{request.method} is not possible at {request.url.path}; the Allow header says what is",
+    }
+    kind = Kind(status, status.phrase.lower().replace(" ", "_"), status.phrase, status.description)
+    headers = dict(error.headers) if error.headers else None
+    return problem_response(request, kind, details.get(status, str(error.detail)), headers=headers)
+
+
+async def _on_disconnect(request: Request, _error: Exception) -> Response:
+    _log.info("client left in mid-request", path=request.url.path)
+    return Response(status_code=_CLIENT_CLOSED)

@@ -1,0 +1,125 @@
+"""What comes with a POST: the archive as the raw body or in a form, or JSON that names a source; and its parameters, merged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from api.forms import FormReader
+from api.names import filename_of
+from api.resources import Resources
+from api.schemas import JobParameters, SourceRequest
+from api.sources import resolve_source
+from api.uploads import UploadSink, open_sink, receive_raw
+from core.db.jobs import NewUpload
+from core.errors import InvalidRequestError, TooLargeError
+
+_JSON_BYTES = 64 * 1024
+
+Model = TypeVar("Model", bound=BaseModel)
+Inspect = Callable[[UploadSink], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What a request brought."""
+
+    parameters: JobParameters
+    source: dict[str, Any]
+    source_name: str
+    upload: NewUpload | None = None
+
+
+def media_type(request: Request) -> str:
+    """The body's media type, in lower case, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def take_job(request: Request, here: Resources, asked: JobParameters, path_name: str = "") -> Intake:
+    """Receive a submission of whatever kind.
+
+    Args:
+        request: its body is still unread.
+        here: storage and limits.
+        asked: the parameters in the query; a form's or a JSON object's go before them.
+        path_name: the file name in the address (curl -T), if any.
+
+    Raises:
+        DermqError: it cannot be taken; nothing of it is kept.
+    """
+    if media_type(request) == "application/json":
+        return await _take_source(request, here, asked)
+    return await take_upload(request, here, asked, ("archive", "file"), here.settings.api.max_upload_bytes, path_name=path_name)
+
+
+async def take_upload(
+    request: Request,
+    here: Resources,
+    asked: JobParameters,
+    file_fields: Sequence[str],
+    max_bytes: int,
+    *,
+    path_name: str = "",
+    inspect: Inspect | None = None,
+) -> Intake:
+    """Receive bytes, raw or in a form; `inspect` may refuse them before they are kept."""
+    async with open_sink(here.storage, max_bytes) as sink:
+        if media_type(request) == "multipart/form-data":
+            filename, values = await FormReader(request, sink, file_fields, tuple(JobParameters.model_fields)).read()
+            asked = merge(JobParameters, asked, values)
+        else:
+            filename = filename_of(request.headers.get("content-disposition")) or path_name
+            await receive_raw(request, sink)
+        if inspect is not None:
+            inspect(sink)
+        upload = await run_in_threadpool(sink.commit, asked.name or filename)
+    source = {"kind": "upload", "key": upload.key, "filename": upload.filename}
+    return Intake(asked, source, upload.filename, upload)
+
+
+async def _take_source(request: Request, here: Resources, asked: JobParameters) -> Intake:
+    wanted = merge(SourceRequest, asked, await read_json(request))
+    source, name = await run_in_threadpool(resolve_source, wanted.source, here.settings.api)
+    return Intake(wanted, source, name)
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """A small JSON object from the body; an empty body is an empty object.
+
+    Raises:
+        InvalidRequestError: it is something else.
+        TooLargeError: it is not small.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _JSON_BYTES:
+            raise TooLargeError(f"expected at most {_JSON_BYTES} bytes of JSON; archives are sent with another Content-Type")
+    try:
+        value = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"the body is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidRequestError(f"expected a JSON object as body, got {type(value).__name__}")
+    return value
+
+
+def merge(model: type[Model], query: BaseModel | None, values: dict[str, Any]) -> Model:
+    """Check body values, with those of the query where the body has none.
+
+    Raises:
+        RequestValidationError: which the error map turns into a problem.
+    """
+    given = query.model_dump(exclude_unset=True, mode="json") if query is not None else {}
+    try:
+        return model.model_validate(given | values)
+    except ValidationError as error:
+        found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False, include_context=False)]
+        raise RequestValidationError(found) from error

@@ -1,0 +1,53 @@
+"""Opens what requests use, and closes it in the opposite order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from uuid import UUID
+
+from fastapi import FastAPI
+from sqlalchemy import Engine
+from starlette.concurrency import run_in_threadpool
+
+from api.publisher import Publisher
+from api.resources import Resources
+from core.db.engine import open_engine, transaction
+from core.db.jobs import note_waiting
+from core.logs import get_logger
+from core.settings import Settings
+from core.storage.factory import open_storage
+from serving.client import PredictClient
+
+_MODEL_TIMEOUT_S = 5.0  # for questions about models; somebody is waiting for the page
+
+
+def make_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """The application's lifespan. Nothing is contacted: the process starts, and answers /healthz, with everything else away."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine = open_engine(settings.database_url, settings.database)
+        publisher = Publisher(settings, on_lost=_noting(engine))
+        client = PredictClient(settings.serving.address, min(_MODEL_TIMEOUT_S, settings.serving.timeout_s))
+        storage = open_storage(settings.storage_url, settings.storage)
+        app.state.resources = Resources(settings, engine, storage, publisher, client)
+        log = get_logger(__name__)
+        log.info("ready", database=engine.url.render_as_string(), storage=settings.storage_url)
+        try:
+            yield
+        finally:
+            await run_in_threadpool(publisher.close)
+            client.close()
+            engine.dispose()
+            log.info("closed")
+
+    return lifespan
+
+
+def _noting(engine: Engine) -> Callable[[UUID, str], None]:
+    def note(job_id: UUID, reason: str) -> None:
+        with transaction(engine) as session:
+            note_waiting(session, job_id, f"broker: it took no message ({reason}); the job starts when it is back")
+
+    return note

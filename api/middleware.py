@@ -1,0 +1,122 @@
+"""What every answer has in common: a request id, security headers, a line in the log, a figure in the metrics, a fault as a problem.
+
+Plain ASGI, so that bodies and streams pass through untouched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import Any
+
+import structlog
+from fastapi import Request
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import INTERNAL, problem_response
+from core.ids import new_id
+from core.logs import get_logger
+from core.metrics import HTTP_REQUESTS, HTTP_SECONDS
+
+_log = get_logger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds
+_LINGER_S = 2.0
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class Envelope:
+    """Wraps the application. Put it outside of everything else."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, receive, send)
+        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+            try:
+                await self._app(scope, exchange.receive, exchange.send)
+            except Exception:
+                _log.exception("request failed", method=scope["method"], path=scope["path"])
+                if exchange.status is not None:
+                    raise  # too late for another answer: the server closes the connection, so that the client sees a broken one
+                response = problem_response(
+                    Request(scope), INTERNAL, "DermQ failed on this request; its logs say why, under the request id"
+                )
+                await response(scope, exchange.receive, exchange.send)
+            finally:
+                exchange.record()
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._begun = time.perf_counter()
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        self.request_id = given if _REQUEST_ID.fullmatch(given) else str(new_id())
+        scope.setdefault("state", {})["request_id"] = self.request_id
+        self.status: int | None = None
+        self._body_open = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+        self._body_asked_for = b"expect" not in headers  # with Expect: 100-continue the client waits until it is
+
+    async def receive(self) -> Message:
+        self._body_asked_for = True
+        message = await self._receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            self._body_open = False
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(raw=message.setdefault("headers", []))
+            headers["X-Request-ID"] = self.request_id
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+        elif not message.get("more_body", False) and self._body_open and self._body_asked_for:
+            await self._send(message | {"more_body": True})
+            await self._linger()
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await self._send(message)
+
+    async def _linger(self) -> None:
+        """Take in what the client still sends, for a while: closing on unread bytes would reset the connection under the answer."""
+        try:
+            async with asyncio.timeout(_LINGER_S):
+                while self._body_open:
+                    await self.receive()
+        except TimeoutError:
+            return
+
+    def record(self) -> None:
+        """Log and count."""
+        seconds = time.perf_counter() - self._begun
+        method, path = self._scope["method"], self._scope["path"]
+        route: Any = self._scope.get("route")
+        template = getattr(route, "path", "(none)")
+        known = method if method in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH") else "(other)"
+        status = self.status or 0
+        HTTP_REQUESTS.labels(known, template, str(status)).inc()
+        HTTP_SECONDS.labels(known, template).observe(seconds)
+        level = "debug" if path in _QUIET and status < 400 else "info"
+        getattr(_log, level)(
+            "request", request_id=self.request_id, method=method, path=path, status=status, seconds=round(seconds, 4)
+        )

@@ -1,0 +1,70 @@
+"""Models as Serving has them, asked for now."""
+
+from __future__ import annotations
+
+from api.resources import Resources
+from api.schemas import ModelObject, VersionObject
+from core.errors import JobError, ModelNotFoundError
+from serving.client import Described, VersionStatus
+
+LABELS = ("stable", "canary")
+
+
+def offered_models(here: Resources) -> list[str]:
+    """The default model first."""
+    return list(dict.fromkeys([here.settings.serving.default_model, *here.settings.api.models]))
+
+
+def describe_model(here: Resources, name: str, *, must_exist: bool = False) -> ModelObject:
+    """Versions, labels and spec of a model.
+
+    Raises:
+        ModelNotFoundError: Serving does not know it, and `must_exist`; else the answer says so.
+        ServingUnavailableError: Serving does not answer.
+    """
+    try:
+        versions = here.client.model_status(name)
+    except ModelNotFoundError as error:
+        if must_exist:
+            raise
+        return _model(here, name, [], {}, None, str(error))
+    described = {label: found for label in LABELS if (found := _find_label(here, name, label)) is not None}
+    labels = {label: found.version for label, found in described.items()}
+    try:
+        shown = described.get("stable") or here.client.describe(name)
+    except JobError as error:
+        return _model(here, name, versions, labels, None, str(error))
+    return _model(here, name, versions, labels, shown, None)
+
+
+def _find_label(here: Resources, name: str, label: str) -> Described | None:
+    try:
+        return here.client.describe(name, label=label)
+    except JobError:  # no such label, or a version that does not describe itself: `spec` and `error` tell of the latest
+        return None
+
+
+def _model(
+    here: Resources,
+    name: str,
+    versions: list[VersionStatus],
+    labels: dict[str, int],
+    shown: Described | None,
+    error: str | None,
+) -> ModelObject:
+    return ModelObject(
+        name=name,
+        default=name == here.settings.serving.default_model,
+        versions=[
+            VersionObject(
+                version=each.version,
+                state=each.state,
+                labels=[label for label, version in labels.items() if version == each.version],
+                error=None if each.error_code == "OK" else f"{each.error_code}: {each.error_message}",
+            )
+            for each in versions
+        ],
+        labels=labels,
+        spec=shown.spec.model_dump(mode="json") if shown else None,
+        error=error,
+    )

@@ -1,0 +1,74 @@
+"""What FastAPI cannot see by itself: bodies that are read as streams, and the problems that any route may answer with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.schemas import JobParameters, Problem, SourceRequest
+
+TAGS = [
+    {"name": "jobs", "description": "Submit an archive, follow it, stop it, run failed items again."},
+    {"name": "results", "description": "Rows of a job: pages, files, failures, pictures. Also while it runs."},
+    {"name": "classify", "description": "One image, answered when done."},
+    {"name": "models", "description": "What is served: versions, labels, classes."},
+    {"name": "operations", "description": "For probes and dashboards."},
+]
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Answers for `responses=`."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": "Problem (RFC 9457).", "content": content} for status in statuses}
+
+
+def job_body() -> dict[str, Any]:
+    """`openapi_extra` of a submission."""
+    content = {
+        "application/octet-stream": _BINARY,
+        "application/zip": _BINARY,
+        "multipart/form-data": {"schema": _form("archive")},
+        "application/json": {
+            "schema": _inlined(SourceRequest),
+            "examples": {"s3": {"value": {"source": "s3://clinic/2026-11/", "model": "starter", "label": "stable"}}},
+        },
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def image_body() -> dict[str, Any]:
+    """`openapi_extra` of one image."""
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "image/*": _BINARY,
+                "application/octet-stream": _BINARY,
+                "multipart/form-data": {"schema": _form("image")},
+            },
+        }
+    }
+
+
+def component_schemas() -> dict[str, Any]:
+    """Schemas that are only referred to by hand."""
+    return {"Problem": Problem.model_json_schema()}
+
+
+def _form(file_field: str) -> dict[str, Any]:
+    schema = _inlined(JobParameters)
+    schema["properties"] = {file_field: {"type": "string", "format": "binary"}} | schema["properties"]
+    schema["required"] = [file_field]
+    return schema
+
+
+def _inlined(model: type[JobParameters]) -> dict[str, Any]:
+    """A model's schema without references: `$defs` cannot be reached from inside an OpenAPI document."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    for field in schema["properties"].values():
+        name = field.pop("$ref", "").rpartition("/")[2]
+        if name:
+            field |= definitions[name]
+    return schema

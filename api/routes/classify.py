@@ -1,0 +1,147 @@
+"""One image, answered when done: an interactive job, waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from api.dependencies import Here, TenantId
+from api.intake import take_upload
+from api.openapi import image_body, problems
+from api.resources import Resources
+from api.routes.jobs import IdempotencyKey, load_job_object
+from api.schemas import Classification, JobObject, JobParameters
+from api.submission import Submission, submit
+from api.uploads import UploadSink
+from api.views import base_url, classes_of, job_url, result_objects
+from core.db.engine import reading
+from core.db.jobs import get_job
+from core.db.models import TERMINAL_STATES, ItemState, JobState
+from core.db.results import ResultFilter, ResultSort, read_results
+from core.db.statistics import read_progress
+from core.errors import ItemError, ItemErrorCode, JobError, ModelNotFoundError, NotFoundError
+from core.imaging.sniffing import describe_bytes, other_image_format, sniff_format
+
+router = APIRouter(tags=["classify"])
+
+_FIRST_POLL_S, _LAST_POLL_S = 0.005, 0.1
+_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,6})\"?", re.IGNORECASE)
+_ASYNC = re.compile(r"(?:^|,)\s*respond-async\s*(?:$|[,;])", re.IGNORECASE)
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": Classification},
+    202: {"model": JobObject, "description": "Not done yet, or `Prefer: respond-async`: the job, to be followed."},
+}
+
+
+@router.post(
+    "/v1/classify",
+    summary="Classify one image",
+    openapi_extra=image_body(),
+    responses=_ANSWERS | problems(400, 404, 408, 409, 413, 422, 503),
+)
+async def classify(
+    request: Request,
+    here: Here,
+    tenant_id: TenantId,
+    asked: Annotated[JobParameters, Query()],
+    idempotency_key: IdempotencyKey = None,
+    prefer: Annotated[str, Header(description="RFC 7240: `respond-async`, `wait=<seconds>`.")] = "",
+) -> Response:
+    """The image is the raw body (`curl --data-binary @lesion.jpg`) or a form (`curl -F image=@lesion.jpg`).
+
+    Answers with its row as soon as there is one. An image at fault is a 422 with its own code. What is not done within the server's
+    limit is answered with 202 and the job.
+    """
+    intake = await take_upload(
+        request, here, asked, ("image", "file", "archive"), here.settings.image.max_bytes, inspect=_check_is_image
+    )
+    submission = Submission(
+        tenant_id, intake.parameters, intake.source, intake.source_name, intake.upload, True, idempotency_key
+    )
+    job, _ = await run_in_threadpool(submit, here, submission)
+    base = base_url(request, here.settings.api)
+    applied = _applied(prefer)
+    if applied != "respond-async":
+        asked_wait = float(applied.partition("=")[2]) if applied else here.settings.api.classify_wait_s
+        if await _wait_for_end(here, job.id, min(asked_wait, here.settings.api.classify_wait_s)):
+            answer = await run_in_threadpool(_answer, here, tenant_id, job.id, base)
+            return JSONResponse(answer, headers=_preference(applied))
+    shown = await run_in_threadpool(load_job_object, here, tenant_id, job.id, base)
+    headers = {"Location": job_url(base, job.id), "Retry-After": "1", **_preference(applied)}
+    return Response(shown.model_dump_json(), 202, headers, "application/json")
+
+
+def _check_is_image(sink: UploadSink) -> None:
+    if not sink.head or sniff_format(sink.head):
+        return  # an empty body is refused at commit
+    other = other_image_format(sink.head)
+    if other:
+        raise ItemError(
+            ItemErrorCode.UNSUPPORTED_FORMAT, f"expected a JPEG, PNG, WebP, TIFF, BMP, GIF or HEIC image, got {other}"
+        )
+    raise ItemError(
+        ItemErrorCode.NOT_AN_IMAGE, f"expected one image, got {describe_bytes(sink.head)}; archives go to POST /v1/jobs"
+    )
+
+
+def _applied(prefer: str) -> str:
+    """The preference that will be honoured, in the words of Preference-Applied; empty if there is none."""
+    if _ASYNC.search(prefer):
+        return "respond-async"
+    wait = _WAIT.search(prefer)
+    return f"wait={wait[1]}" if wait else ""
+
+
+def _preference(applied: str) -> dict[str, str]:
+    return {"Preference-Applied": applied} if applied else {}
+
+
+async def _wait_for_end(here: Resources, job_id: UUID, limit_s: float) -> bool:
+    """Whether the job ended in time. Looks often at first, when an answer is likely, and rarely later."""
+    end = asyncio.get_running_loop().time() + limit_s
+    pause = _FIRST_POLL_S
+    while not await run_in_threadpool(_has_ended, here, job_id):
+        left = end - asyncio.get_running_loop().time()
+        if left <= 0 or here.stopping.is_set():
+            return False
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 1.2, _LAST_POLL_S)
+    return True
+
+
+def _has_ended(here: Resources, job_id: UUID) -> bool:
+    with reading(here.engine) as session:
+        progress = read_progress(session, job_id)
+    return progress is None or progress.state in TERMINAL_STATES
+
+
+def _answer(here: Resources, tenant_id: UUID, job_id: UUID, base: str) -> dict[str, Any]:
+    with reading(here.engine) as session:
+        job = get_job(session, tenant_id, job_id)
+        rows = read_results(session, job_id, chosen=ResultFilter(), sort=ResultSort.ITEM, limit=1)
+    if not rows:
+        message = f"job {job_id} is {job.state} without a result: {job.error or 'see the job'}"
+        if job.error_code == "unknown_model":
+            raise ModelNotFoundError(message)
+        raise JobError(job.error_code or str(JobState(job.state)), message)
+    row = rows[0]
+    if row.state == ItemState.FAILED:
+        raise _item_error(row.error_code, row.error)
+    return {
+        "object": "classification",
+        **next(result_objects(rows, job.model, classes_of(job))),
+        "job": str(job_id),
+        "links": {"job": job_url(base, job_id), "image": f"{job_url(base, job_id)}/items/{row.item_no}/image"},
+    }
+
+
+def _item_error(code: str | None, message: str | None) -> Exception:
+    if code in set(ItemErrorCode):
+        return ItemError(ItemErrorCode(code), message or "")
+    return NotFoundError(f"{code}: {message}")

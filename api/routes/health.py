@@ -1,0 +1,91 @@
+"""For probes and dashboards. Liveness asks nothing but this process: no outage elsewhere is a reason to restart it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+from fastapi import APIRouter, Response
+from sqlalchemy import select
+
+from api.dependencies import Here
+from api.errors import KINDS
+from api.resources import Resources
+from api.schemas import Check, Readiness
+from core.db.engine import reading
+from core.db.models import Tenant
+from core.db.statistics import Backlog, read_backlog
+from core.errors import DatabaseUnavailableError, DermqError, NotFoundError, ServingUnavailableError
+from core.metrics import CONTENT_TYPE, BacklogCollector, render
+
+router = APIRouter(tags=["operations"])
+
+_CHECK_S = 4.0
+_PROBES = anyio.CapacityLimiter(8)  # threads of their own: a probe that hangs must not take one from a request
+
+
+@router.get("/healthz", summary="Is the process alive?")
+async def healthz() -> dict[str, str]:
+    """Always 200, as long as the event loop turns."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", summary="Can jobs be taken?", responses={503: {"model": Readiness, "description": "Not ready."}})
+async def readyz(here: Here, response: Response) -> Readiness:
+    """503 if database, storage or broker are away. Without Serving the answer is `degraded` with 200: jobs are taken and wait."""
+    checks: dict[str, Check] = {}
+    async with anyio.create_task_group() as group:
+        for name, probe in _probes(here).items():
+            group.start_soon(_run_check, checks, name, probe)
+    failed = {name for name, check in checks.items() if check.status == "error"}
+    status = "error" if failed - {"serving"} else "degraded" if failed else "ok"
+    response.status_code = 503 if status == "error" else 200
+    response.headers["Cache-Control"] = "no-store"
+    return Readiness(status=status, checks=dict(sorted(checks.items())))
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+def metrics(here: Here) -> Response:
+    """Requests of this process, and jobs and items of the whole installation. Without the database, only the former."""
+
+    def read() -> Backlog:
+        with reading(here.engine) as session:
+            return read_backlog(session)
+
+    try:
+        body = render(BacklogCollector(read))
+    except DatabaseUnavailableError:
+        body = render()
+    return Response(body, media_type=CONTENT_TYPE)
+
+
+@router.get("/v1/problems/{code}", summary="What a problem means", include_in_schema=False)
+def explain_problem(code: str) -> dict[str, str | int]:
+    """The page behind a problem's `type`."""
+    for kind in KINDS.values():
+        if kind.code == code:
+            return {"code": kind.code, "title": kind.title, "status": kind.status, "meaning": kind.meaning}
+    raise NotFoundError(f"no problem {code!r}; the `detail` of the answer says more")
+
+
+def _probes(here: Resources) -> dict[str, Callable[[], None]]:
+    def database() -> None:
+        with reading(here.engine) as session:
+            session.execute(select(Tenant.id).limit(1))
+
+    def serving() -> None:
+        if not here.client.ready():
+            raise ServingUnavailableError(f"{here.client.address} does not answer")
+
+    return {"database": database, "storage": here.storage.check, "broker": here.publisher.check, "serving": serving}
+
+
+async def _run_check(checks: dict[str, Check], name: str, probe: Callable[[], None]) -> None:
+    try:
+        with anyio.fail_after(_CHECK_S):
+            await anyio.to_thread.run_sync(probe, abandon_on_cancel=True, limiter=_PROBES)
+        checks[name] = Check(status="ok")
+    except TimeoutError:
+        checks[name] = Check(status="error", error=f"no answer within {_CHECK_S:g} s")
+    except DermqError as error:
+        checks[name] = Check(status="error", error=str(error).partition("\n")[0])

@@ -1,0 +1,79 @@
+"""Pictures of a job's items. Bytes from an archive are never trusted: sniffed, sandboxed, and never shown as HTML or SVG."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Path, Query, Response
+
+from api.dependencies import Here, TenantId
+from api.items import read_item
+from api.names import content_disposition
+from api.openapi import problems
+from api.schemas import MAX_ITEM
+from core.imaging import thumbnail
+from core.imaging.sniffing import sniff_format
+
+router = APIRouter(tags=["results"])
+
+_INLINE = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "WEBP": "image/webp",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "HEIF": "image/heic",
+}
+_HEADERS = {
+    # An item's bytes never change; they belong to one user, so no shared cache may keep them.
+    "Cache-Control": "private, max-age=86400, immutable",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+}
+
+ItemNo = Annotated[int, Path(ge=0, le=MAX_ITEM, description="Position in the archive, from 0.")]
+IfNoneMatch = Annotated[str | None, Header()]
+_IMAGE = {200: {"content": {kind: {} for kind in _INLINE.values()}}, 304: {"description": "Not modified."}}
+
+
+@router.get(
+    "/v1/jobs/{job_id}/items/{item_no}/image",
+    summary="An item's original bytes",
+    response_class=Response,
+    responses=_IMAGE | problems(404, 422, 503),
+)
+def get_image(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo, if_none_match: IfNoneMatch = None) -> Response:
+    """Inline where the bytes are of an image format that DermQ decodes, whatever the name says; else as an attachment."""
+    member, data = read_item(here, tenant_id, job_id, item_no)
+    media_type = _INLINE.get(sniff_format(data) or "")
+    disposition = content_disposition("inline" if media_type else "attachment", member.name)
+    return _respond(data, media_type or "application/octet-stream", if_none_match, {"Content-Disposition": disposition})
+
+
+@router.get(
+    "/v1/jobs/{job_id}/items/{item_no}/thumbnail",
+    summary="An item as a small JPEG",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}}}, 304: {"description": "Not modified."}, **problems(404, 422, 503)},
+)
+def get_thumbnail(
+    here: Here,
+    tenant_id: TenantId,
+    job_id: UUID,
+    item_no: ItemNo,
+    size: Annotated[int, Query(ge=16, le=512, description="The longer side, pixels.")] = 256,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Upright, in its own aspect ratio, without metadata; decoded as the model sees it."""
+    _, data = read_item(here, tenant_id, job_id, item_no)
+    return _respond(thumbnail(data, max_side=size, limits=here.settings.image), "image/jpeg", if_none_match, {})
+
+
+def _respond(data: bytes, media_type: str, if_none_match: str | None, headers: dict[str, str]) -> Response:
+    etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+    headers = _HEADERS | headers | {"ETag": etag}
+    if if_none_match is not None and etag in if_none_match:
+        return Response(status_code=304, headers=headers)
+    return Response(data, headers=headers, media_type=media_type)

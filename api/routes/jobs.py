@@ -1,0 +1,206 @@
+"""Jobs: submit, list, look at, cancel, retry, delete."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from api.cursors import decode_job, encode_job
+from api.dependencies import Here, TenantId
+from api.intake import Intake, merge, read_json, take_job
+from api.openapi import job_body, problems
+from api.paging import next_url
+from api.resources import Resources
+from api.schemas import JobList, JobObject, JobParameters, RetryRequest
+from api.submission import Submission, submit
+from api.views import base_url, job_object, job_url
+from core.db.engine import reading, transaction
+from core.db.jobs import get_job, list_jobs, read_tallies
+from core.db.lifecycle import delete_job, request_cancel, retry_job
+from core.db.models import TERMINAL_STATES, Job, JobState
+from core.db.window import WindowPolicy, open_window
+from core.messages import prepare_message
+
+router = APIRouter(tags=["jobs"])
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x20-\x7e]{1,255}$",
+        description="Any word of yours. The same key with the same body answers with the same job; with another body, 409.",
+    ),
+]
+_POLL_S = 2
+_SUBMITTED = {
+    202: {
+        "description": "Taken; `Location` is the job, `Retry-After` says when to look.",
+        "headers": {
+            "Location": {"schema": {"type": "string"}, "description": "The job."},
+            "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."},
+        },
+    }
+}
+
+
+@router.post(
+    "/v1/jobs",
+    status_code=202,
+    summary="Submit an archive",
+    openapi_extra=job_body(),
+    responses=_SUBMITTED | problems(400, 403, 408, 409, 413, 422, 503),
+)
+async def submit_job(
+    request: Request,
+    response: Response,
+    here: Here,
+    tenant_id: TenantId,
+    asked: Annotated[JobParameters, Query()],
+    idempotency_key: IdempotencyKey = None,
+) -> JobObject:
+    """The archive is the raw body (`curl --data-binary @lesions.zip`), a form (`curl -F archive=@lesions.zip`), or JSON that names
+    a source that the server can reach. It may be a ZIP, a TAR (gz, bz2, xz, zst), one image, or a CSV manifest.
+    """
+    intake = await take_job(request, here, asked)
+    return await _accept(request, response, here, tenant_id, intake, idempotency_key)
+
+
+@router.put(
+    "/v1/jobs/{filename}",
+    status_code=202,
+    summary="Submit an archive (curl -T)",
+    openapi_extra=job_body(),
+    responses=_SUBMITTED | problems(400, 403, 408, 409, 413, 422, 503),
+)
+async def put_job(
+    request: Request,
+    response: Response,
+    here: Here,
+    tenant_id: TenantId,
+    filename: str,
+    asked: Annotated[JobParameters, Query()],
+    idempotency_key: IdempotencyKey = None,
+) -> JobObject:
+    """As POST: `curl -T lesions.zip URL/v1/jobs/` appends the file's name to the address and sends a PUT."""
+    intake = await take_job(request, here, asked, filename)
+    return await _accept(request, response, here, tenant_id, intake, idempotency_key)
+
+
+@router.put("/v1/jobs", status_code=202, include_in_schema=False)
+@router.put("/v1/jobs/", status_code=202, include_in_schema=False)
+@router.post("/v1/jobs/", status_code=202, include_in_schema=False)
+async def submit_job_too(
+    request: Request,
+    response: Response,
+    here: Here,
+    tenant_id: TenantId,
+    asked: Annotated[JobParameters, Query()],
+    idempotency_key: IdempotencyKey = None,
+) -> JobObject:
+    """Addresses that curl makes of `-T -` and of a trailing slash."""
+    return await submit_job(request, response, here, tenant_id, asked, idempotency_key)
+
+
+async def _accept(
+    request: Request, response: Response, here: Resources, tenant_id: UUID, intake: Intake, key: str | None
+) -> JobObject:
+    submission = Submission(tenant_id, intake.parameters, intake.source, intake.source_name, intake.upload, idempotency_key=key)
+    job, is_new = await run_in_threadpool(submit, here, submission)
+    base = base_url(request, here.settings.api)
+    response.headers["Location"] = job_url(base, job.id)
+    response.headers["Retry-After"] = str(_POLL_S)
+    if not is_new:
+        response.headers["Idempotency-Replayed"] = "true"
+        return await run_in_threadpool(load_job_object, here, tenant_id, job.id, base)
+    return job_object(job, {}, {}, base)
+
+
+@router.get("/v1/jobs", summary="List jobs, newest first", responses=problems(400, 422, 503))
+def get_jobs(
+    request: Request,
+    response: Response,
+    here: Here,
+    tenant_id: TenantId,
+    state: Annotated[list[JobState] | None, Query(description="Only jobs in these states.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> JobList:
+    """Pages by keyset; `next`, and `Link: rel=next`, lead on."""
+    before = decode_job(cursor) if cursor else None
+    base = base_url(request, here.settings.api)
+    with reading(here.engine) as session:
+        jobs = list_jobs(session, tenant_id, limit=limit + 1, before=before, states=state or ())
+        data = [view_job(session, job, base) for job in jobs[:limit]]
+    following = next_url(request, response, base, encode_job(data[-1].id)) if len(jobs) > limit else None
+    return JobList(data=data, next=following)
+
+
+@router.get("/v1/jobs/{job_id}", summary="Look at a job", responses=problems(404, 503))
+def get_one_job(request: Request, response: Response, here: Here, tenant_id: TenantId, job_id: UUID) -> JobObject:
+    """Its state, a time for each state, counts, rate, what it waits for, and where to go on. `Retry-After` while it runs."""
+    job = load_job_object(here, tenant_id, job_id, base_url(request, here.settings.api))
+    if job.state not in TERMINAL_STATES:
+        response.headers["Retry-After"] = str(_POLL_S)
+    return job
+
+
+@router.post("/v1/jobs/{job_id}/cancel", summary="Stop a job", responses=problems(404, 503))
+def cancel_job(request: Request, here: Here, tenant_id: TenantId, job_id: UUID) -> JobObject:
+    """No new batch starts; what a worker holds comes home first. The rows so far stay. Harmless on a job that has ended."""
+    with transaction(here.engine) as session:
+        job = request_cancel(session, tenant_id, job_id, here.clock.now())
+        return view_job(session, job, base_url(request, here.settings.api))
+
+
+@router.post(
+    "/v1/jobs/{job_id}/retry",
+    summary="Run failed items again",
+    responses=problems(400, 404, 409, 413, 422, 503),
+    openapi_extra={
+        "requestBody": {
+            "content": {"application/json": {"schema": RetryRequest.model_json_schema(), "example": {"codes": ["truncated"]}}}
+        }
+    },
+)
+async def retry(request: Request, here: Here, tenant_id: TenantId, job_id: UUID) -> JobObject:
+    """All failed items and whatever never ran, or only those with the given codes. The job must have ended."""
+    wanted = merge(RetryRequest, None, await read_json(request))
+    return await run_in_threadpool(_retry, here, tenant_id, job_id, wanted.codes, base_url(request, here.settings.api))
+
+
+def _retry(here: Resources, tenant_id: UUID, job_id: UUID, codes: list[str] | None, base: str) -> JobObject:
+    worker = here.settings.worker
+    now = here.clock.now()
+    with transaction(here.engine) as session:
+        job = retry_job(session, tenant_id, job_id, now, codes)
+        messages = open_window(session, job, WindowPolicy(worker.window, worker.republish_s), now)
+        session.flush()
+        shown = view_job(session, job, base)
+    if job.state == JobState.QUEUED:
+        messages = [prepare_message(job.id, interactive=job.interactive)]
+    here.publisher.send_soon(job.id, messages)
+    return shown
+
+
+@router.delete("/v1/jobs/{job_id}", status_code=204, summary="Delete a job", responses=problems(404, 409, 503))
+def delete(here: Here, tenant_id: TenantId, job_id: UUID) -> None:
+    """With its rows and its upload. It must have ended."""
+    with transaction(here.engine) as session:
+        prefixes = delete_job(session, tenant_id, job_id)
+    for prefix in prefixes:
+        here.storage.delete_prefix(prefix)
+
+
+def view_job(session: Session, job: Job, base: str) -> JobObject:
+    """A loaded job as it is shown."""
+    return job_object(job, *read_tallies(session, job.id), base)
+
+
+def load_job_object(here: Resources, tenant_id: UUID, job_id: UUID, base: str) -> JobObject:
+    """A job as it is shown, in one reading transaction; raises NotFoundError."""
+    with reading(here.engine) as session:
+        return view_job(session, get_job(session, tenant_id, job_id), base)

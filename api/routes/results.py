@@ -1,0 +1,131 @@
+"""Results of a job: pages, files, failures."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.responses import StreamingResponse
+
+from api.cursors import decode_position, encode_position
+from api.dependencies import Here, TenantId
+from api.exports import MEDIA_TYPES, Export, ExportFormat
+from api.names import content_disposition
+from api.openapi import problems
+from api.paging import next_url
+from api.schemas import ItemFailureList, ResultList, Word
+from api.views import base_url, classes_of, item_failures, result_objects
+from core.db.engine import reading
+from core.db.jobs import get_job
+from core.db.models import ItemState
+from core.db.results import ResultFilter, ResultSort, count_results, position_of, read_results
+
+router = APIRouter(tags=["results"])
+
+Risk = Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Cursor = Annotated[str | None, Query(max_length=300, description="From a page's `next`.")]
+Sort = Annotated[
+    ResultSort, Query(description="`-risk`: riskiest first. Failed items, which have no risk, come last in either direction.")
+]
+_OBJECT = {200: {"model": ResultList, "headers": {"Link": {"schema": {"type": "string"}, "description": "rel=next"}}}}
+
+
+def chosen_results(
+    label: Annotated[Word | None, Query(description="Only this label.")] = None,
+    min_risk: Risk = None,
+    max_risk: Risk = None,
+    status: Annotated[ItemState | None, Query(description="Only succeeded, or only failed items.")] = None,
+    flagged: Annotated[bool | None, Query(description="Whether the risk reaches the model's operating threshold.")] = None,
+) -> ResultFilter:
+    """The filter that pages and files share."""
+    return ResultFilter(label, min_risk, max_risk, status, flagged)
+
+
+Chosen = Annotated[ResultFilter, Depends(chosen_results)]
+
+
+@router.get("/v1/jobs/{job_id}/results", summary="Results, page by page", responses=_OBJECT | problems(400, 404, 422, 503))
+def get_results(
+    request: Request,
+    here: Here,
+    tenant_id: TenantId,
+    job_id: UUID,
+    chosen: Chosen,
+    sort: Sort = ResultSort.ITEM,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    count: Annotated[bool, Query(description="Also count all matching rows, which reads an index or the rows.")] = False,
+) -> Response:
+    """Pages by keyset: the last costs what the first does. Also while the job runs; rows may then still appear before the cursor."""
+    after = decode_position(cursor, sort) if cursor else None
+    with reading(here.engine) as session:
+        job = get_job(session, tenant_id, job_id)
+        rows = read_results(session, job_id, chosen=chosen, sort=sort, limit=limit + 1, after=after)
+        counted = {"count": count_results(session, job_id, chosen)} if count else {}
+    page = rows[:limit]
+    response = Response(media_type="application/json")
+    following = None
+    if len(rows) > limit:
+        position = encode_position(position_of(page[-1], sort), sort)
+        following = next_url(request, response, base_url(request, here.settings.api), position)
+    data = list(result_objects(page, job.model, classes_of(job)))
+    return _with_json(response, {"object": "list", "data": data, "next": following, **counted})
+
+
+@router.get("/v1/jobs/{job_id}/errors", summary="Failed items", responses=problems(400, 404, 422, 503))
+def get_errors(
+    request: Request,
+    response: Response,
+    here: Here,
+    tenant_id: TenantId,
+    job_id: UUID,
+    code: Annotated[Word | None, Query(description="Only this code.")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> ItemFailureList:
+    """Code, message and place in the archive of every item that could not be classified, in the order of the archive."""
+    after = decode_position(cursor, ResultSort.ITEM) if cursor else None
+    chosen = ResultFilter(state=ItemState.FAILED, error_code=code)
+    with reading(here.engine) as session:
+        get_job(session, tenant_id, job_id)
+        rows = read_results(session, job_id, chosen=chosen, sort=ResultSort.ITEM, limit=limit + 1, after=after)
+    following = None
+    if len(rows) > limit:
+        position = encode_position(position_of(rows[limit - 1], ResultSort.ITEM), ResultSort.ITEM)
+        following = next_url(request, response, base_url(request, here.settings.api), position)
+    return ItemFailureList(data=item_failures(rows[:limit]), next=following)
+
+
+@router.get(
+    "/v1/jobs/{job_id}/results.{form}",
+    summary="Results as a file",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()}},
+        **problems(404, 422, 503),
+    },
+)
+def export_file(
+    here: Here, tenant_id: TenantId, job_id: UUID, form: ExportFormat, chosen: Chosen, sort: Sort = ResultSort.ITEM
+) -> StreamingResponse:
+    """CSV, JSON lines or Parquet: exactly the filtered rows, with model and version, streamed.
+
+    A name that is no UTF-8 has \\xNN for each odd byte. In CSV, and nowhere else, a text that begins with = + - @, tab, CR or LF gets
+    a leading apostrophe, so that no spreadsheet takes it for a formula.
+    """
+    with reading(here.engine) as session:
+        job = get_job(session, tenant_id, job_id)
+    export = Export(job.id, job.model, classes_of(job), chosen, sort)
+    headers = {"Content-Disposition": content_disposition("attachment", f"{job.name}-results.{form}")}
+    return StreamingResponse(export.blocks(here.engine, form), headers=headers, media_type=MEDIA_TYPES[form])
+
+
+def _with_json(response: Response, value: dict[str, Any]) -> Response:
+    """The answer with a body; without FastAPI's second look at every value, which costs more than the query."""
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    response.body = body
+    response.headers["Content-Length"] = str(len(body))
+    return response

@@ -1,0 +1,322 @@
+"""What goes over HTTP, for OpenAPI and for checks. The job object is shared with the command line."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from core.db.models import JobState
+
+DISCLAIMER = "Research use only, not a diagnosis."
+
+# Words and names in parameters: PostgreSQL's text takes no NUL, and no control character is ever meant.
+Word = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+MAX_VERSION = 2**63 - 1  # TensorFlow Serving's versions are int64
+MAX_ITEM = 2**31 - 1
+
+_JOB_EXAMPLE: dict[str, Any] = {
+    "id": "019a9f3e-7c11-7d2b-9a44-0c5b8f6e2d10",
+    "object": "job",
+    "name": "lesions.zip",
+    "state": "running",
+    "revision": 7,
+    "timestamps": {
+        "queued": "2026-11-20T12:00:00Z",
+        "preparing": "2026-11-20T12:00:00.2Z",
+        "running": "2026-11-20T12:00:01Z",
+        "cancelling": None,
+        "succeeded": None,
+        "failed": None,
+        "cancelled": None,
+    },
+    "counts": {"total": 10015, "succeeded": 5120, "failed": 3, "skipped": 1, "remaining": 4892},
+    "labels": {"nv": 3420, "mel": 611},
+    "errors": {"truncated": 2, "not_an_image": 1},
+    "images_per_s": 412.5,
+    "eta_s": 11.9,
+    "model": "starter",
+    "version": 1,
+    "requested": {"label": "stable", "version": None},
+    "classes": ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"],
+    "threshold": 0.35,
+    "waiting_for": None,
+    "error": None,
+    "disclaimer": DISCLAIMER,
+    "links": {
+        name: f"http://127.0.0.1:8080/v1/jobs/019a9f3e-7c11-7d2b-9a44-0c5b8f6e2d10{path}"
+        for name, path in {
+            "self": "",
+            "results": "/results",
+            "results_csv": "/results.csv",
+            "results_jsonl": "/results.jsonl",
+            "results_parquet": "/results.parquet",
+            "errors": "/errors",
+            "events": "/events",
+            "cancel": "/cancel",
+            "retry": "/retry",
+        }.items()
+    },
+}
+
+
+class Priority(StrEnum):
+    """How large a share of the workers a job may take beside others."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+    @property
+    def rank(self) -> int:
+        """As the ledger has it: 0, 1 or 2."""
+        return list(Priority).index(self)
+
+
+class JobParameters(BaseModel):
+    """What a submission may say besides its images: in the query, or in the form or JSON that carries them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: Word | None = Field(None, description="Served model; the server's default if not given.", examples=["starter"])
+    label: Word | None = Field(None, description="Whatever version bears this label; `stable` by default.", examples=["stable"])
+    version: int | None = Field(None, ge=1, le=MAX_VERSION, description="This very version; not together with `label`.")
+    name: str | None = Field(None, max_length=4096, description="File name to show; else the upload's own.")
+    priority: Priority = Priority.NORMAL
+    error_budget: float | None = Field(
+        None, ge=0, le=1, allow_inf_nan=False, description="Share of failed items beyond which the job fails; none by default."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> JobParameters:
+        if self.label is not None and self.version is not None:
+            raise ValueError(f"expected a label or a version, got both: {self.label!r} and {self.version}")
+        return self
+
+
+class SourceRequest(JobParameters):
+    """Images that the server itself can reach."""
+
+    source: Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")] = Field(
+        description="s3://bucket/prefix, or a path below a folder that the operator allows.", examples=["s3://clinic/2026-11/"]
+    )
+
+
+class RetryRequest(BaseModel):
+    """Which failed items run again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    codes: list[Word] | None = Field(None, max_length=100, description="Only items with these codes; all if not given.")
+
+
+class Timestamps(BaseModel):
+    """When each state was entered last."""
+
+    queued: datetime
+    preparing: datetime | None
+    running: datetime | None
+    cancelling: datetime | None
+    succeeded: datetime | None
+    failed: datetime | None
+    cancelled: datetime | None
+
+
+class Counts(BaseModel):
+    """Items by outcome. `total` and `remaining` are unknown until the archive is listed."""
+
+    total: int | None
+    succeeded: int
+    failed: int
+    skipped: int
+    remaining: int | None
+
+
+class Requested(BaseModel):
+    """Which version the submission asked for; both null: the default."""
+
+    label: str | None
+    version: int | None
+
+
+class JobFailure(BaseModel):
+    """Why nothing of a job could be classified."""
+
+    code: str
+    message: str
+
+
+class JobObject(BaseModel):
+    """A job as its owner sees it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_JOB_EXAMPLE]})
+
+    id: UUID
+    object: Literal["job"] = "job"
+    name: str
+    state: JobState
+    revision: int
+    timestamps: Timestamps
+    counts: Counts
+    labels: dict[str, int]
+    errors: dict[str, int]
+    images_per_s: float | None
+    eta_s: float | None
+    model: str
+    version: int | None
+    requested: Requested
+    classes: list[str] | None
+    threshold: float | None
+    waiting_for: str | None
+    error: JobFailure | None
+    disclaimer: str = DISCLAIMER
+    links: dict[str, str]
+
+
+class JobList(BaseModel):
+    """A page of jobs, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[JobObject]
+    next: str | None
+
+
+class ResultObject(BaseModel):
+    """One item's row. Probabilities are keys of their own: p_<class>."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "item": 17,
+                    "name": "2026-11/ISIC_0024310.jpg",
+                    "status": "succeeded",
+                    "label": "mel",
+                    "score": 0.71,
+                    "risk": 0.78,
+                    "p_akiec": 0.02,
+                    "p_bcc": 0.05,
+                    "p_mel": 0.71,
+                    "p_nv": 0.22,
+                    "flag": True,
+                    "error_code": None,
+                    "error": None,
+                    "width": 600,
+                    "height": 450,
+                    "model": "starter",
+                    "version": 1,
+                }
+            ]
+        },
+    )
+
+    item: int = Field(description="Position in the archive, from 0.")
+    name: str = Field(description="As in the archive; bytes that are no UTF-8 as \\xNN.")
+    status: Literal["succeeded", "failed"]
+    label: str | None
+    score: float | None = Field(description="Probability of `label`.")
+    risk: float | None = Field(description="Summed probability of the malignant classes.")
+    flag: bool | None = Field(description="Whether `risk` reaches the model's operating threshold.")
+    error_code: str | None
+    error: str | None
+    width: int | None
+    height: int | None
+    model: str
+    version: int | None
+
+
+class ResultList(BaseModel):
+    """A page of rows."""
+
+    object: Literal["list"] = "list"
+    data: list[ResultObject]
+    next: str | None
+    count: int | None = Field(None, description="Matching rows in all; only where `count=true` asks for it.")
+
+
+class ItemFailure(BaseModel):
+    """A failed item: its place in the archive, and why."""
+
+    item: int
+    name: str
+    code: str
+    message: str
+
+
+class ItemFailureList(BaseModel):
+    """A page of failed items."""
+
+    object: Literal["list"] = "list"
+    data: list[ItemFailure]
+    next: str | None
+
+
+class Classification(ResultObject):
+    """One image's answer."""
+
+    object: Literal["classification"] = "classification"
+    job: UUID
+    links: dict[str, str]
+
+
+class Problem(BaseModel):
+    """RFC 9457. `code` is stable."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["/v1/problems/not_found"])
+    title: str = Field(examples=["Not found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["no job 019a9f3e-…; list yours with GET /v1/jobs or `dermq jobs`"])
+    instance: str = Field(examples=["/v1/jobs/019a9f3e-7c11-7d2b-9a44-0c5b8f6e2d10"])
+    code: str = Field(examples=["not_found"])
+    request_id: str | None
+
+
+class VersionObject(BaseModel):
+    """One version of a model as Serving reports it."""
+
+    version: int
+    state: str = Field(examples=["AVAILABLE"])
+    labels: list[str]
+    error: str | None
+
+
+class ModelObject(BaseModel):
+    """A served model: versions, labels, and what the stable (else the latest) version says of itself."""
+
+    object: Literal["model"] = "model"
+    name: str
+    default: bool
+    versions: list[VersionObject]
+    labels: dict[str, int]
+    spec: dict[str, Any] | None = Field(
+        description="The ModelSpec: classes, input size, malignant classes, thresholds, metrics."
+    )
+    error: str | None
+
+
+class ModelList(BaseModel):
+    """All models that this server offers."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelObject]
+    next: str | None = None
+
+
+class Check(BaseModel):
+    """One part's state."""
+
+    status: Literal["ok", "error"]
+    error: str | None = None
+
+
+class Readiness(BaseModel):
+    """Whether jobs can be taken. `degraded`: they are taken, and wait for Serving."""
+
+    status: Literal["ok", "degraded", "error"]
+    checks: dict[str, Check]

@@ -1,0 +1,58 @@
+"""Sources that a client names instead of sending bytes: an s3:// prefix, or a path below an allow-listed folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from core.errors import ForbiddenSourceError, InvalidRequestError
+from core.settings import ApiSettings
+
+
+def resolve_source(source: str, settings: ApiSettings) -> tuple[dict[str, Any], str]:
+    """What the ledger keeps of a source, and a name to show for it.
+
+    Raises:
+        ForbiddenSourceError: the operator does not allow it; the message says how to.
+        InvalidRequestError: it is no source at all, or not there.
+    """
+    scheme = source.partition("://")[0].lower() if "://" in source else ""
+    if scheme == "s3":
+        return _resolve_s3(source, settings)
+    if scheme == "file":
+        return _resolve_path(unquote(urlsplit(source).path), settings)
+    if scheme:
+        raise ForbiddenSourceError(
+            f"sources of scheme {scheme}:// are not fetched: expected s3://bucket/prefix or a path on the server; else send the bytes"
+        )
+    return _resolve_path(source, settings)
+
+
+def _resolve_s3(source: str, settings: ApiSettings) -> tuple[dict[str, Any], str]:
+    if not settings.allow_s3_sources:
+        raise ForbiddenSourceError(
+            "s3:// sources are off: the operator may set DERMQ_API_ALLOW_S3_SOURCES=true; else send the bytes"
+        )
+    bucket, _, key = source[len("s3://") :].partition("/")
+    if not bucket or any(ord(character) < 32 for character in source):
+        raise InvalidRequestError(f"expected s3://bucket/prefix, got {source!r}")
+    return {"kind": "s3", "uri": f"s3://{bucket}/{key}"}, key.rstrip("/").rpartition("/")[2] or bucket
+
+
+def _resolve_path(source: str, settings: ApiSettings) -> tuple[dict[str, Any], str]:
+    given = Path(source)
+    if not given.is_absolute():
+        raise InvalidRequestError(f"expected an absolute path or s3://bucket/prefix as source, got {source!r}")
+    try:
+        path = given.resolve()  # symbolic links are followed first, so that none leads out of a root
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InvalidRequestError(f"source {source!r} cannot be resolved: {error}") from error
+    if not any(path.is_relative_to(root) for root in settings.source_roots):
+        raise ForbiddenSourceError(
+            f"the server's path {source!r} may not be a source: the operator may add a folder above it to DERMQ_API_SOURCE_ROOTS "
+            '(a JSON list, ["/data"]); else send the bytes'
+        )
+    if not path.exists():
+        raise InvalidRequestError(f"source {source!r}: no such file or folder on the server")
+    return {"kind": "path", "path": str(path)}, path.name or str(path)

@@ -1,0 +1,119 @@
+"""From a submission to a committed job and its wake-up, once per idempotency key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from api.names import clean_filename
+from api.resources import Resources
+from api.schemas import JobParameters
+from core.db.engine import transaction
+from core.db.jobs import NewJob, NewUpload, create_job, find_job_by_key
+from core.db.models import Job
+from core.errors import ConflictError, StorageUnavailableError
+from core.logs import get_logger
+from core.messages import prepare_message
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Everything a request says."""
+
+    tenant_id: UUID
+    parameters: JobParameters
+    source: dict[str, Any]
+    source_name: str
+    upload: NewUpload | None = None
+    interactive: bool = False
+    idempotency_key: str | None = None
+
+
+def submit(resources: Resources, submission: Submission) -> tuple[Job, bool]:
+    """Commit a job and wake a worker, or find the job that the same request has made already.
+
+    Returns:
+        The job, and whether it is new.
+
+    Raises:
+        ConflictError: another request used the idempotency key.
+        DatabaseUnavailableError: whether the job was committed is unknown; the upload is kept in case it was.
+    """
+    new = _new_job(resources, submission)
+    try:
+        job, is_new = _find_or_create(resources, new)
+    except ConflictError:
+        _discard_upload(resources, new.upload)
+        raise
+    if is_new:
+        resources.publisher.send_soon(job.id, [prepare_message(job.id, interactive=job.interactive)])
+    else:
+        _discard_upload(resources, new.upload)
+    return job, is_new
+
+
+def _find_or_create(resources: Resources, new: NewJob) -> tuple[Job, bool]:
+    try:
+        with transaction(resources.engine) as session:
+            known = _find(session, new)
+            return (known, False) if known else (create_job(session, new, resources.clock.now()), True)
+    except IntegrityError:  # the same key, at the same time
+        with transaction(resources.engine) as session:
+            known = _find(session, new)
+            if known is None:
+                raise
+            return known, False
+
+
+def _find(session: Session, new: NewJob) -> Job | None:
+    if new.idempotency_key is None:
+        return None
+    job = find_job_by_key(session, new.tenant_id, new.idempotency_key)
+    if job is not None and job.request_hash != new.request_hash:
+        raise ConflictError(
+            f"Idempotency-Key {new.idempotency_key!r} belongs to job {job.id}, which was submitted with another body or other "
+            "parameters: use a new key for a new job"
+        )
+    return job
+
+
+def _new_job(resources: Resources, submission: Submission) -> NewJob:
+    asked = submission.parameters
+    new = NewJob(
+        tenant_id=submission.tenant_id,
+        name=clean_filename(asked.name or submission.source_name),
+        source=submission.source,
+        model=asked.model or resources.settings.serving.default_model,
+        label=asked.label,
+        version=asked.version,
+        interactive=submission.interactive,
+        priority=asked.priority.rank,
+        error_budget=asked.error_budget,
+        idempotency_key=submission.idempotency_key,
+        upload=submission.upload,
+    )
+    return replace(new, request_hash=_hash_request(new)) if new.idempotency_key else new
+
+
+def _hash_request(new: NewJob) -> str:
+    """SHA-256 over what the request means: the bytes (by their own hash) or the source, and all parameters."""
+    what = new.upload.sha256 if new.upload else new.source
+    meaning = [what, new.name, new.model, new.label, new.version, new.interactive, new.priority, new.error_budget]
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+
+
+def _discard_upload(resources: Resources, upload: NewUpload | None) -> None:
+    if upload is None:
+        return
+    try:
+        resources.storage.delete(upload.key)
+    except StorageUnavailableError:  # the answer is right all the same; the bytes are in the way of nobody
+        _log.warning("a duplicate upload stays in the storage", key=upload.key, exc_info=True)

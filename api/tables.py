@@ -1,0 +1,154 @@
+"""Rows as Arrow columns, and from there as CSV and Parquet. Import it only where an export is made: pyarrow costs memory.
+
+Names that are no UTF-8 are shown with \\xNN for each odd byte. In CSV only, a text cell that begins with = + - @, tab, CR or LF
+gets a leading apostrophe, so that no spreadsheet takes it for a formula (OWASP, CSV Injection); JSON and Parquet have it as it is.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from api.views import display_name, probability_matrix
+from core.db.results import ResultRow
+
+ROW_GROUP = 65_536
+_FORMULA = r"^[=+\-@\t\r\n]"
+_NEEDS_QUOTES = '[",\r\n]'
+
+
+def make_schema(classes: Sequence[str]) -> pa.Schema:
+    """Columns in the order that all formats share."""
+    return pa.schema(
+        [
+            ("item", pa.int32()),
+            ("name", pa.string()),
+            ("status", pa.string()),
+            ("label", pa.string()),
+            ("score", pa.float32()),
+            ("risk", pa.float32()),
+            *((f"p_{name}", pa.float32()) for name in classes),
+            ("flag", pa.bool_()),
+            ("error_code", pa.string()),
+            ("error", pa.string()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("model", pa.string()),
+            ("version", pa.int64()),
+        ]
+    )
+
+
+def make_batch(rows: Sequence[ResultRow], model: str, classes: Sequence[str], schema: pa.Schema) -> pa.RecordBatch:
+    """One batch of columns."""
+    item, name, state, label, score, risk, probabilities, flag, error_code, error, width, height, version = zip(
+        *rows, strict=True
+    )
+    columns = [
+        pa.array(item, pa.int32()),
+        _names(name),
+        pa.array(state, pa.string()),
+        pa.array(label, pa.string()),
+        pa.array(score, pa.float32()),
+        pa.array(risk, pa.float32()),
+        *_probability_columns(rows, probabilities, len(classes)),
+        pa.array(flag, pa.bool_()),
+        pa.array(error_code, pa.string()),
+        pa.array(error, pa.string()),
+        pa.array(width, pa.int32()),
+        pa.array(height, pa.int32()),
+        pa.repeat(pa.scalar(model, pa.string()), len(rows)),
+        pa.array(version, pa.int64()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _names(names: Sequence[bytes]) -> pa.Array:
+    try:
+        return pa.array(names, pa.binary()).cast(pa.string())  # checks that it is UTF-8
+    except pa.ArrowInvalid:
+        return pa.array([display_name(name) for name in names], pa.string())
+
+
+def _probability_columns(rows: Sequence[ResultRow], blobs: Sequence[bytes | None], classes: int) -> list[pa.Array]:
+    if None not in blobs:
+        matrix = np.frombuffer(b"".join(blobs), "<f4").reshape(len(rows), classes)  # type: ignore[arg-type]
+        return [pa.array(np.ascontiguousarray(matrix[:, column])) for column in range(classes)]
+    has = np.array([blob is not None for blob in blobs])
+    sparse = np.zeros((len(rows), classes), np.float32)
+    sparse[has] = probability_matrix([row for row in rows if row.probabilities is not None], classes)
+    return [pa.array(sparse[:, column].copy(), mask=~has) for column in range(classes)]
+
+
+def csv_header(schema: pa.Schema) -> bytes:
+    """The first line."""
+    names = _quoted(pa.array(schema.names, pa.string()))
+    return ",".join(names.to_pylist()).encode() + b"\n"
+
+
+def csv_lines(batch: pa.RecordBatch) -> bytes:
+    """Lines of RFC 4180, but ended by LF: quotes only where needed, nulls empty, flags true and false, floats shortest."""
+    cells = [_quoted(_neutralised(column)) if pa.types.is_string(column.type) else column.cast(pa.string()) for column in batch]
+    cells[-1] = pc.binary_join_element_wise(cells[-1], "\n", "", null_handling="replace", null_replacement="")
+    lines = pc.binary_join_element_wise(*cells, ",", null_handling="replace", null_replacement="")
+    offsets = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset : lines.offset + len(lines) + 1]
+    return memoryview(lines.buffers()[2])[offsets[0] : offsets[-1]].tobytes()
+
+
+def _neutralised(text: pa.Array) -> pa.Array:
+    risky = pc.fill_null(pc.match_substring_regex(text, _FORMULA), False)
+    return pc.if_else(risky, pc.binary_join_element_wise("'", text, ""), text) if pc.any(risky).as_py() else text
+
+
+def _quoted(text: pa.Array) -> pa.Array:
+    odd = pc.fill_null(pc.match_substring_regex(text, _NEEDS_QUOTES), False)
+    if not pc.any(odd).as_py():
+        return text
+    doubled = pc.replace_substring(text, '"', '""')
+    return pc.if_else(odd, pc.binary_join_element_wise('"', doubled, '"', ""), text)
+
+
+def parquet_blocks(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[bytes]:
+    """A Parquet file, a row group at a time."""
+    sink = _Blocks()
+    with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=True) as writer:
+        held: list[pa.RecordBatch] = []
+        for batch in batches:
+            held.append(batch)
+            if sum(map(len, held)) >= ROW_GROUP:
+                writer.write_table(pa.Table.from_batches(held, schema), row_group_size=ROW_GROUP)
+                held = []
+                yield sink.take()
+        if held:
+            writer.write_table(pa.Table.from_batches(held, schema), row_group_size=ROW_GROUP)
+    yield sink.take()
+
+
+class _Blocks(io.RawIOBase):
+    """A file that only grows; what was written so far can be taken out."""
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+        self._position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def write(self, data: object) -> int:
+        block = bytes(data)  # type: ignore[call-overload]
+        self._held.append(block)
+        self._position += len(block)
+        return len(block)
+
+    def take(self) -> bytes:
+        """All bytes since the last call."""
+        held, self._held = self._held, []
+        return b"".join(held)

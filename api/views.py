@@ -1,0 +1,141 @@
+"""From rows of the ledger to what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from fastapi import Request
+
+from api.schemas import Counts, ItemFailure, JobFailure, JobObject, Requested, Timestamps
+from core.db.models import Job, JobState
+from core.db.results import ResultRow
+from core.settings import ApiSettings
+
+_LINKS = {
+    "self": "",
+    "results": "/results",
+    "results_csv": "/results.csv",
+    "results_jsonl": "/results.jsonl",
+    "results_parquet": "/results.parquet",
+    "errors": "/errors",
+    "events": "/events",
+    "cancel": "/cancel",
+    "retry": "/retry",
+}
+
+
+def base_url(request: Request, settings: ApiSettings) -> str:
+    """What links begin with: the operator's public address, else the one that this client used."""
+    return (settings.public_url or str(request.base_url)).rstrip("/")
+
+
+def job_url(base: str, job_id: UUID) -> str:
+    """Address of a job."""
+    return f"{base}/v1/jobs/{job_id}"
+
+
+def job_object(job: Job, labels: dict[str, int], errors: dict[str, int], base: str) -> JobObject:
+    """A job with its tallies."""
+    spec = job.modelspec or {}
+    rate = _rate(job)
+    known = job.total is not None
+    return JobObject(
+        id=job.id,
+        name=job.name,
+        state=JobState(job.state),
+        revision=job.revision,
+        timestamps=Timestamps(
+            queued=job.created_at,
+            preparing=job.preparing_at,
+            running=job.running_at,
+            cancelling=job.cancelling_at,
+            succeeded=job.succeeded_at,
+            failed=job.failed_at,
+            cancelled=job.cancelled_at,
+        ),
+        counts=Counts(
+            total=job.total,
+            succeeded=job.succeeded,
+            failed=job.failed,
+            skipped=job.skipped,
+            remaining=job.remaining if known else None,
+        ),
+        labels=labels,
+        errors=errors,
+        images_per_s=round(rate, 3) if rate else None,
+        eta_s=round(job.remaining / rate, 3) if rate and job.state == JobState.RUNNING else None,
+        model=job.model,
+        version=job.version,
+        requested=Requested(label=job.requested_label, version=job.requested_version),
+        classes=list(spec["classes"]) if spec else None,
+        threshold=spec["thresholds"][spec["operating_point"]] if spec else None,
+        waiting_for=job.waiting_for,
+        error=JobFailure(code=job.error_code, message=job.error or "") if job.error_code else None,
+        links={name: job_url(base, job.id) + path for name, path in _LINKS.items()},
+    )
+
+
+def _rate(job: Job) -> float | None:
+    """Items with an outcome per second of running, up to the last outcome."""
+    if job.running_at is None or job.progress_at is None:
+        return None
+    seconds = (job.progress_at - job.running_at).total_seconds()
+    return (job.succeeded + job.failed) / seconds if seconds > 0 else None
+
+
+def classes_of(job: Job) -> tuple[str, ...]:
+    """Class names in the order of the probabilities; none before the model is resolved."""
+    return tuple((job.modelspec or {}).get("classes", ()))
+
+
+def display_name(name: bytes) -> str:
+    """A member's name as text. Bytes that are no UTF-8 become \\xNN, so that every name can be shown and none is lost."""
+    return name.decode("utf-8", "backslashreplace")
+
+
+def result_objects(rows: Sequence[ResultRow], model: str, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Rows as JSON objects, in the order of columns that CSV and Parquet have too."""
+    keys = [f"p_{name}" for name in classes]
+    missing = [None] * len(keys)
+    probabilities = iter(shortest_floats(probability_matrix([row for row in rows if row.probabilities is not None], len(keys))))
+    heads = shortest_floats(np.array([(row.score or 0.0, row.risk or 0.0) for row in rows], np.float32).reshape(-1, 2))
+    for row, (score, risk) in zip(rows, heads, strict=True):
+        yield {
+            "item": row.item_no,
+            "name": display_name(row.name),
+            "status": row.state,
+            "label": row.label,
+            "score": None if row.score is None else score,
+            "risk": None if row.risk is None else risk,
+            **dict(zip(keys, missing if row.probabilities is None else next(probabilities), strict=True)),
+            "flag": row.flag,
+            "error_code": row.error_code,
+            "error": row.error,
+            "width": row.width,
+            "height": row.height,
+            "model": model,
+            "version": row.version,
+        }
+
+
+def item_failures(rows: Sequence[ResultRow]) -> list[ItemFailure]:
+    """Failed rows, with their place in the archive."""
+    return [
+        ItemFailure(item=row.item_no, name=display_name(row.name), code=row.error_code or "", message=row.error or "")
+        for row in rows
+    ]
+
+
+def probability_matrix(rows: Sequence[ResultRow], classes: int) -> npt.NDArray[np.float32]:
+    """float32 [rows, classes]; every row must have probabilities."""
+    joined = b"".join([row.probabilities or b"" for row in rows])
+    return np.frombuffer(joined, "<f4").reshape(len(rows), classes)
+
+
+def shortest_floats(values: npt.NDArray[np.float32]) -> list[list[float]]:
+    """A matrix as Python floats whose text is the shortest of the float32: 0.9, and not 0.8999999761581421."""
+    return [list(map(float, row)) for row in values.astype(str).tolist()]

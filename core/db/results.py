@@ -1,0 +1,228 @@
+"""The read side of results: pages, counts and export batches, all by keyset, never by OFFSET.
+
+Order `risk` and `-risk`: rows that have a risk first, by (risk, item), the one direction the exact reverse of the other; then the
+rows that have none, which are the failed ones, by item. So each part is a plain range of one index on both databases, wherever
+they sort NULL.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Engine, Select, func, select, tuple_
+from sqlalchemy.orm import Session
+
+from core.db.engine import reading
+from core.db.models import Chunk, ItemState, Job, Result
+from core.errors import NotFoundError
+
+# Rows per reading transaction of an export: some 50 ms, for which a SQLite writer may have to wait.
+EXPORT_BATCH = 16_384
+
+
+class ResultSort(StrEnum):
+    """In which order rows come."""
+
+    ITEM = "item"  # as in the archive
+    RISK = "risk"  # harmless first
+    RISK_DESCENDING = "-risk"  # riskiest first
+
+
+class ResultRow(NamedTuple):
+    """One row as the database has it; the order of the fields is the order of `_COLUMNS`."""
+
+    item_no: int
+    name: bytes  # exactly as in the archive
+    state: str
+    label: str | None
+    score: float | None
+    risk: float | None
+    probabilities: bytes | None  # float32 little-endian [classes]
+    flag: bool | None
+    error_code: str | None
+    error: str | None
+    width: int | None  # pixels
+    height: int | None
+    version: int | None
+
+
+_COLUMNS = (
+    Result.item_no,
+    Result.name,
+    Result.state,
+    Result.label,
+    Result.score,
+    Result.risk,
+    Result.probabilities,
+    Result.flag,
+    Result.error_code,
+    Result.error,
+    Result.width,
+    Result.height,
+    Result.version,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFilter:
+    """Which rows are wanted; None takes all."""
+
+    label: str | None = None
+    min_risk: float | None = None
+    max_risk: float | None = None
+    state: ItemState | None = None
+    flagged: bool | None = None
+    error_code: str | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """As SQL, for any part of the table."""
+        wanted: list[ColumnElement[bool]] = []
+        if self.label is not None:
+            wanted.append(Result.label == self.label)
+        if self.min_risk is not None:
+            wanted.append(Result.risk >= self.min_risk)
+        if self.max_risk is not None:
+            wanted.append(Result.risk <= self.max_risk)
+        if self.state is not None:
+            wanted.append(Result.state == self.state)
+        if self.flagged is not None:
+            wanted.append(Result.flag.is_(self.flagged))
+        if self.error_code is not None:
+            wanted.append(Result.error_code == self.error_code)
+        if self.only_failed:
+            wanted.append(Result.risk.is_(None))  # true of every failed row, and the way to find them by an index
+        return wanted
+
+    @property
+    def only_failed(self) -> bool:
+        """Whether only rows without probabilities can match."""
+        return self.state == ItemState.FAILED or self.error_code is not None
+
+    @property
+    def only_scored(self) -> bool:
+        """Whether only rows with probabilities can match."""
+        return self.min_risk is not None or self.max_risk is not None or self.label is not None or self.flagged is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The row after which a page begins. `risk` is None in item order, and among rows that have none."""
+
+    item_no: int
+    risk: float | None = None
+
+
+def position_of(row: ResultRow, sort: ResultSort) -> Position:
+    """Where the page after this row begins."""
+    return Position(row.item_no, None if sort == ResultSort.ITEM else row.risk)
+
+
+def read_results(
+    session: Session,
+    job_id: uuid.UUID,
+    *,
+    chosen: ResultFilter,
+    sort: ResultSort,
+    limit: int,
+    after: Position | None = None,
+) -> Sequence[ResultRow]:
+    """Up to `limit` rows behind a position. The last page costs what the first does.
+
+    While a job runs, rows may still appear on either side of the position.
+    """
+    if sort == ResultSort.ITEM:
+        return _fetch(session, _by_item(_select(job_id, chosen), after).limit(limit))
+    rows: list[ResultRow] = []
+    if not chosen.only_failed and (after is None or after.risk is not None):
+        rows += _fetch(session, _by_risk(_select(job_id, chosen), sort, after).limit(limit))
+    if len(rows) < limit and not chosen.only_scored:
+        unscored = _select(job_id, chosen).where(Result.risk.is_(None))
+        behind = after if after is not None and after.risk is None else None
+        rows += _fetch(session, _by_item(unscored, behind).limit(limit - len(rows)))
+    return rows
+
+
+def count_results(session: Session, job_id: uuid.UUID, chosen: ResultFilter) -> int:
+    """How many rows match. Without a filter the job's own counts are cheaper; with one this reads an index, or the rows."""
+    query = select(func.count()).select_from(Result).where(Result.job_id == job_id, *chosen.conditions())
+    return session.scalar(query) or 0
+
+
+def export_results(
+    engine: Engine, job_id: uuid.UUID, *, chosen: ResultFilter, sort: ResultSort, batch: int = EXPORT_BATCH
+) -> Iterator[Sequence[ResultRow]]:
+    """All matching rows, in batches, each from a short reading transaction of its own. Nothing is held between batches.
+
+    Raises:
+        NotFoundError: the job was deleted meanwhile, so the rows are not complete.
+        DatabaseUnavailableError: the database went away.
+    """
+    after: Position | None = None
+    while True:
+        with reading(engine) as session:
+            rows = read_results(session, job_id, chosen=chosen, sort=sort, limit=batch, after=after)
+            if len(rows) < batch and session.scalar(select(Job.id).where(Job.id == job_id)) is None:
+                raise NotFoundError(f"job {job_id} was deleted while its results were read")
+        if rows:
+            yield rows
+        if len(rows) < batch:
+            return
+        after = position_of(rows[-1], sort)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSlice:
+    """Where in the job's index object the lines of a run of items lie."""
+
+    first_item: int  # item number of the first line
+    offset: int  # bytes
+    length: int  # bytes
+
+
+def find_index_slice(session: Session, job_id: uuid.UUID, item_no: int) -> IndexSlice:
+    """The slice that holds an item's line.
+
+    Raises:
+        NotFoundError: the job has no such item (yet).
+    """
+    chunk = session.execute(
+        select(Chunk.first_item, Chunk.item_count, Chunk.index_first_item, Chunk.index_offset, Chunk.index_length)
+        .where(Chunk.job_id == job_id, Chunk.first_item <= item_no)
+        .order_by(Chunk.first_item.desc(), Chunk.item_count.desc())
+        .limit(1)
+    ).first()
+    if chunk is None or item_no >= chunk.first_item + chunk.item_count:
+        raise NotFoundError(f"job {job_id} has no item {item_no}; items are numbered from 0 in the order of the archive")
+    return IndexSlice(chunk.index_first_item, chunk.index_offset, chunk.index_length)
+
+
+def _select(job_id: uuid.UUID, chosen: ResultFilter) -> Select[Any]:
+    return select(*_COLUMNS).where(Result.job_id == job_id, *chosen.conditions())
+
+
+def _by_item(query: Select[Any], after: Position | None) -> Select[Any]:
+    if after is not None:
+        query = query.where(Result.item_no > after.item_no)
+    return query.order_by(Result.item_no)
+
+
+def _by_risk(query: Select[Any], sort: ResultSort, after: Position | None) -> Select[Any]:
+    place = tuple_(Result.risk, Result.item_no)
+    descending = sort == ResultSort.RISK_DESCENDING
+    if after is None:
+        query = query.where(Result.risk.is_not(None))
+    else:
+        edge = tuple_(after.risk, after.item_no)
+        query = query.where(place < edge if descending else place > edge)
+    if descending:
+        return query.order_by(Result.risk.desc(), Result.item_no.desc())
+    return query.order_by(Result.risk, Result.item_no)
+
+
+def _fetch(session: Session, query: Select[Any]) -> list[ResultRow]:
+    rows: list[ResultRow] = list(map(ResultRow._make, session.execute(query)))
+    return rows
