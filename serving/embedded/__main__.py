@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -15,7 +16,9 @@ def main() -> None:
     configure_logs(options.log_level)
     if unknown:
         get_logger("serving.embedded").warning("flags that mean nothing here", flags=unknown)
-    # TensorFlow loads here, after --help and mistakes; first from where it is kept quiet.
+    # TensorFlow loads here, after --help and mistakes; first from where it is kept quiet. It would import Keras, and with it
+    # scikit-learn, half of the time to start, unless it looks for the old Keras, which is not installed; a graph needs neither.
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
     import_module("serving.embedded.tensorflow_runtime")
     server = import_module("serving.embedded.server")
 

@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _STDERR = 2
 # What TensorFlow 2.21 says at import whatever TF_CPP_MIN_LOG_LEVEL is: absl's lines of level INFO, its warning about itself,
@@ -16,6 +17,9 @@ _NOISE = re.compile(rb"I\d{4} |WARNING: All log messages before absl|To enable t
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # else one session takes the whole GPU (serving#1496)
+
+if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg")):
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # no GPU here: else the driver's absence is reported as an error
 
 
 @contextmanager
