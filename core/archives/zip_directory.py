@@ -63,16 +63,28 @@ def find_directory(access: RandomAccess) -> Directory:
     base = max(0, access.size - _END.size - _MAX_COMMENT)
     tail = access.read_at(base, access.size - base)
     first_error = ArchiveError("expected the end record of a ZIP file, found none: the file is cut off or not a ZIP")
-    position, found = len(tail), 0
-    while found < _MAX_CANDIDATES and (position := tail.rfind(_END_MARK, 0, position)) >= 0:
-        found += 1
-        if position + _END.size > len(tail):
-            continue
+    empty: Directory | None = None
+    for found, position in enumerate(_end_marks(tail)):
         try:  # a comment, or bytes after the archive, may hold the mark by chance
-            return _read_end(access, _END.unpack_from(tail, position), base + position)
+            directory = _read_end(access, _END.unpack_from(tail, position), base + position)
         except ArchiveError as error:
-            first_error = error if found == 1 else first_error
+            first_error = error if found == 0 else first_error
+            continue
+        if directory.size or not directory.shift:
+            return directory
+        empty = empty or directory  # no entries behind other bytes: rather a comment full of zeros than an archive
+    if empty is not None:
+        return empty
     raise first_error
+
+
+def _end_marks(tail: bytes) -> Iterator[int]:
+    position = len(tail) - _END.size + len(_END_MARK)
+    for _ in range(_MAX_CANDIDATES):
+        position = tail.rfind(_END_MARK, 0, max(position, 0))
+        if position < 0:
+            return
+        yield position
 
 
 def _read_end(access: RandomAccess, fields: tuple[bytes, int, int, int, int, int, int, int], end: int) -> Directory:
