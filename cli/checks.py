@@ -156,15 +156,11 @@ def check_ports() -> Finding:
 
 
 def check_models(models: list[dict[str, Any]]) -> Finding:
-    """Whether there is a model, and whether each version says of itself how it is fed."""
-    if not models:
+    """Whether there is a model, and whether each says of itself how it is fed."""
+    if not any(model["versions"] for model in models):
         return Finding("models", Grade.FAIL, "no model is served", "Look at the model server's log.")
-    told: list[str] = []
-    silent: list[str] = []
-    for model in models:
-        for version in model.get("versions") or []:
-            name = f"{model['name']} {version['version']}"
-            (told if version.get("spec") or model.get("spec") else silent).append(name)
-    if silent:
-        return Finding("models", Grade.WARN, f"no description: {', '.join(silent)}", "Export it again with `describe`.")
-    return Finding("models", Grade.OK, ", ".join(told))
+    faulty = [f"{model['name']}: {model['error'] or 'no description'}" for model in models if not model["spec"]]
+    if faulty:
+        return Finding("models", Grade.WARN, "; ".join(faulty), "Export it again, so that it has the signature `describe`.")
+    told = [f"{model['name']} {', '.join(str(version['version']) for version in model['versions'])}" for model in models]
+    return Finding("models", Grade.OK, "; ".join(told))

@@ -7,6 +7,8 @@ the files are: the server compares them under one idempotency key.
 from __future__ import annotations
 
 import os
+import stat
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -14,8 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.exits import CliError, ExitCode
+from core.archives.base import Member
+from core.archives.folder import FolderArchive
+from core.errors import ArchiveError, StorageUnavailableError
 
 BLOCK_BYTES = 1 << 20
+_UNIX = 3  # "version made by" of APPNOTE 4.4.2: the attributes are a Unix mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +34,6 @@ class Payload:
     open: Callable[[], Iterator[bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class FolderMember:
-    """One file of a folder: its name in the ZIP (relative, POSIX), its path and size."""
-
-    name: str
-    path: Path
-    size: int
-
-
 def read_payload(path: Path) -> Payload:
     """Prepare a local file or folder for sending.
 
@@ -44,30 +41,42 @@ def read_payload(path: Path) -> Payload:
         CliError: there is nothing at the path, or the folder holds no file.
     """
     if path.is_dir():
-        members = list_folder(path)
-        if not members:
+        count, size = _measure(path)
+        if not count:
             raise CliError(f"{path} holds no file", ExitCode.USAGE, "Name a folder of images, an archive or an image.")
-        size = sum(member.size for member in members)
-        return Payload(f"{path.resolve().name or 'folder'}.zip", size, False, lambda: zip_stream(members))
+        return Payload(f"{path.resolve().name or 'folder'}.zip", size, False, lambda: zip_stream(path))
     if path.is_file():
         return Payload(path.name, path.stat().st_size, True, lambda: _file_stream(path))
     raise CliError(f"{path} does not exist or is neither a file nor a folder", ExitCode.USAGE, "Check the path.")
 
 
-def list_folder(root: Path) -> list[FolderMember]:
-    """All regular files below a folder in a fixed order. Symbolic links are not followed, so nothing from elsewhere is sent."""
-    members = []
-    for folder, subfolders, names in os.walk(root, onerror=_refuse, followlinks=False):
-        subfolders.sort()
-        for name in sorted(names):
-            path = Path(folder, name)
-            if path.is_file() and not path.is_symlink():
-                members.append(FolderMember(_portable(path.relative_to(root)), path, path.stat().st_size))
-    return members
+def list_folder(root: Path) -> Iterator[Member]:
+    """What a server would find in the folder if it read it itself: the same names, the same order, links not followed.
+
+    Raises:
+        CliError: a folder cannot be read.
+    """
+    archive = FolderArchive(root.resolve(), max_bytes=sys.maxsize)
+    try:
+        yield from archive.members()
+    except (ArchiveError, StorageUnavailableError) as error:
+        raise CliError(str(error), ExitCode.USAGE, "Check its permissions.") from error
+    finally:
+        archive.close()
 
 
-def zip_stream(members: list[FolderMember]) -> Iterator[bytes]:
-    """The members as a stored ZIP, block by block (APPNOTE 4.4.4: sizes follow the data, as the sink cannot be rewound).
+def _measure(root: Path) -> tuple[int, int]:
+    """Files and bytes of a folder."""
+    count = size = 0
+    for member in list_folder(root):
+        count, size = count + 1, size + member.size
+    return count, size
+
+
+def zip_stream(root: Path) -> Iterator[bytes]:
+    """A folder as a stored ZIP, block by block (APPNOTE 4.3.9: sizes follow the data, as the sink cannot be rewound).
+
+    Links, pipes and the like are entries of their kind without content, so that the server gives them their row.
 
     Yields:
         Blocks of at most about a megabyte.
@@ -77,15 +86,27 @@ def zip_stream(members: list[FolderMember]) -> Iterator[bytes]:
     """
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]  # write() and flush() do
-        for member in members:
-            info = zipfile.ZipInfo(member.name, _zip_time(member.path))
-            info.file_size = member.size  # decides on ZIP64 before the first byte
+        for member in list_folder(root):
+            path = root / member.name
+            info = _zip_info(path, member)
             with archive.open(info, "w") as target:
-                for block in _file_stream(member.path):
+                for block in _file_stream(path) if stat.S_ISREG(info.external_attr >> 16) else ():
                     target.write(block)
                     yield from sink.drain()
             yield from sink.drain()
     yield from sink.drain(everything=True)
+
+
+def _zip_info(path: Path, member: Member) -> zipfile.ZipInfo:
+    try:
+        status = path.lstat()
+    except OSError as error:
+        raise _unreadable(error) from error
+    info = zipfile.ZipInfo(os.fsencode(member.name).decode("utf-8", "backslashreplace"), _zip_time(status.st_mtime))
+    info.file_size = member.size  # decides on ZIP64 before the first byte
+    info.create_system = _UNIX
+    info.external_attr = status.st_mode << 16
+    return info
 
 
 class _Sink:
@@ -121,21 +142,12 @@ def _file_stream(path: Path) -> Iterator[bytes]:
         raise _unreadable(error) from error
 
 
-def _zip_time(path: Path) -> tuple[int, int, int, int, int, int]:
-    """The file's modification time; ZIP knows the years 1980 to 2107."""
-    moment = time.gmtime(path.stat().st_mtime)
+def _zip_time(seconds: float) -> tuple[int, int, int, int, int, int]:
+    """A file's modification time; ZIP knows the years 1980 to 2107."""
+    moment = time.gmtime(seconds)
     if not 1980 <= moment.tm_year <= 2107:
         return (1980, 1, 1, 0, 0, 0)
     return (moment.tm_year, moment.tm_mon, moment.tm_mday, moment.tm_hour, moment.tm_min, moment.tm_sec)
-
-
-def _portable(path: Path) -> str:
-    """A relative path as ZIP keeps it; bytes that are not UTF-8 become U+FFFD."""
-    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
-
-
-def _refuse(error: OSError) -> None:
-    raise _unreadable(error) from error
 
 
 def _unreadable(error: OSError) -> CliError:

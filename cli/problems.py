@@ -24,11 +24,10 @@ def error_from_response(response: httpx2.Response) -> CliError:
     problem = _read_problem(response)
     detail = problem.get("detail") or problem.get("title") or response.reason_phrase or "no reason given"
     code = _CODES.get(status, ExitCode.UNREACHABLE if status >= 500 else ExitCode.USAGE)
-    fields = "; ".join(_field_errors(problem))
-    message = f"{detail} ({fields})" if fields else str(detail)
+    message = str(detail)
     if not problem:  # something other than DermQ answered, or DermQ broke
         message = f"{response.request.method} {response.request.url} answered {status}: {detail}"
-    return CliError(message, code, _HINTS.get(status, str(problem.get("hint") or "")))
+    return CliError(message, code, _HINTS.get(status, ""))
 
 
 def unreachable(url: str, error: Exception) -> CliError:
@@ -48,17 +47,3 @@ def _read_problem(response: httpx2.Response) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _field_errors(problem: dict[str, Any]) -> list[str]:
-    """`errors: [{field|pointer|loc, message|detail|msg}]`, the extension most servers use for invalid fields."""
-    errors = problem.get("errors")
-    if not isinstance(errors, list):
-        return []
-    told = []
-    for error in errors:
-        if isinstance(error, dict):
-            where = error.get("field") or error.get("pointer") or ".".join(str(part) for part in error.get("loc", ()))
-            what = error.get("message") or error.get("detail") or error.get("msg") or ""
-            told.append(f"{where}: {what}" if where else str(what))
-    return told

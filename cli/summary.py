@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from cli.client import Client
 
 RISKIEST = 10
-_EXAMPLE_PAGES = 5
 
 
 def print_summary(console: Console, client: Client, job: JobView) -> None:
@@ -32,13 +31,12 @@ def print_summary(console: Console, client: Client, job: JobView) -> None:
 
 
 def find_examples(client: Client, job: JobView) -> dict[str, dict[str, Any]]:
-    """One failed item per code; of a code that comes late in a large job there may be none."""
-    examples: dict[str, dict[str, Any]] = {}
-    for number, page in enumerate(client.pages(f"/v1/jobs/{job.id}/errors", {"limit": 200})):
-        for row in page:
-            examples.setdefault(str(row.get("error_code") or row.get("code")), row)
-        if len(examples) >= len(job.errors) or number + 1 >= _EXAMPLE_PAGES:
-            break
+    """The first failed item of each code."""
+    examples = {}
+    for code in job.errors:
+        found = client.get(f"/v1/jobs/{job.id}/errors", {"code": code, "limit": 1})["data"]
+        if found:
+            examples[code] = found[0]
     return examples
 
 
@@ -80,7 +78,7 @@ def _failure_table(job: JobView, examples: dict[str, dict[str, Any]]) -> Table:
     table = make_table("Failure", "Items", "For example", right=(1,))
     for code, count in sorted(job.errors.items(), key=lambda entry: -entry[1]):
         row = examples.get(code)
-        table.add_row(code, format_count(count), f"{row['name']}: {row.get('error') or row.get('message')}" if row else "")
+        table.add_row(code, format_count(count), f"{row['name']}: {row['message']}" if row else "")
     return table
 
 

@@ -21,8 +21,7 @@ def models(
     table = make_table("Model", "Version", "State", "Labels", "Classes", right=(1,))
     for model in found:
         for version in model.get("versions") or []:
-            spec = version.get("spec") or model.get("spec") or {}
-            labels = ", ".join(version.get("labels") or [])
-            classes = ", ".join(spec.get("classes") or [])
-            table.add_row(str(model["name"]), str(version["version"]), str(version.get("state", "")), labels, classes)
+            classes = ", ".join((model.get("spec") or {}).get("classes") or [])
+            labels = ", ".join(version["labels"])
+            table.add_row(model["name"], str(version["version"]), version["state"], labels, classes)
     open_out().print(table)

@@ -88,7 +88,7 @@ def errors(
         return
     table = make_table("Item", "Name", "Code", "Reason", right=(0,))
     for row in rows:
-        table.add_row(str(row["item"]), str(row["name"]), str(row["error_code"]), str(row["error"]))
+        table.add_row(str(row["item"]), str(row["name"]), str(row["code"]), str(row["message"]))
     open_out().print(table)
     if view.failed > len(rows):
         open_err().print(f"{len(rows)} of {view.failed} shown; --limit shows more.")

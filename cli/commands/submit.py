@@ -27,7 +27,8 @@ def submit(
     name: Annotated[str | None, typer.Option("--name", help="Name of the job. Default: that of the file or folder.")] = None,
     priority: Annotated[Priority | None, typer.Option("--priority", help="Default: normal.")] = None,
     error_budget: Annotated[
-        float | None, typer.Option("--error-budget", min=0, help="Fail the job once so many items have failed. Default: never.")
+        float | None,
+        typer.Option("--error-budget", min=0, max=1, help="Fail the job once this share of items has failed. Default: never."),
     ] = None,
     json: JsonOption = False,
     server: ServerOption = None,

@@ -56,19 +56,20 @@ def list_parts(folder: DataFolder, addresses: Addresses, valkey: Sequence[str]) 
         *(python, "-m", "serving.embedded"),
         f"--port={addresses.serving_port}",
         f"--model_config_file={folder.models_config}",
+        "--allow_version_labels_for_unavailable_models=true",  # `stable` is set before the models have loaded
     )
     parts = (
         Part("valkey", tuple(valkey), 10.0),
         Part("serving", serving, 5.0),
         Part("worker", (python, "-m", "worker"), 20.0),
         Part("beat", (python, "-m", "worker", "beat"), 5.0),
-        Part("api", (python, "-m", "api"), 10.0),
+        Part("api", (python, "-m", "api"), 22.0),
     )
     return {part.name: part for part in parts}
 
 
 def make_environment(
-    folder: DataFolder, addresses: Addresses, *, stack_id: str, source_roots: Sequence[Path]
+    folder: DataFolder, addresses: Addresses, *, stack_id: str, source_roots: Sequence[Path], models: Sequence[str]
 ) -> dict[str, str]:
     """The environment of every part: this one's, with the stack's own DERMQ_ settings on top."""
     package_root = str(Path(__file__).resolve().parents[2])
@@ -81,6 +82,7 @@ def make_environment(
         "DERMQ_API_HOST": "127.0.0.1",
         "DERMQ_API_PORT": str(addresses.api_port),
         "DERMQ_API_SOURCE_ROOTS": json.dumps([str(path) for path in source_roots]),
+        "DERMQ_API_MODELS": json.dumps(list(models)),
         STACK_VARIABLE: stack_id,
         # The parts run in the data folder; nothing that lies there must be imported by accident.
         "PYTHONSAFEPATH": "1",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """The answer of /readyz."""
+    """The answer of /readyz. `ready` means that jobs are taken and can run; without Serving they are taken and wait."""
 
     ready: bool
     answered: bool  # whether a server was there at all
@@ -18,7 +18,7 @@ class Readiness:
 
 
 def ask_ready(url: str, timeout_s: float = 3.0) -> Readiness:
-    """GET /readyz: 200 is ready, 503 says in its `checks` what is missing.
+    """GET /readyz and read its `checks`.
 
     Args:
         url: base URL, http or https.
@@ -27,8 +27,9 @@ def ask_ready(url: str, timeout_s: float = 3.0) -> Readiness:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"expected an http:// or https:// URL, got {url!r}")
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/readyz", timeout=timeout_s):  # noqa: S310  # scheme checked above
-            return Readiness(ready=True, answered=True)
+        with urllib.request.urlopen(f"{url.rstrip('/')}/readyz", timeout=timeout_s) as answer:  # noqa: S310  # checked above
+            missing = _missing(answer.read())
+            return Readiness(ready=not missing, answered=True, missing=missing)
     except urllib.error.HTTPError as error:
         with error:
             return Readiness(ready=False, answered=True, missing=_missing(error.read()))
@@ -38,13 +39,7 @@ def ask_ready(url: str, timeout_s: float = 3.0) -> Readiness:
 
 def _missing(body: bytes) -> tuple[str, ...]:
     try:
-        checks = json.loads(body).get("checks", {})
-        return tuple(name for name, check in checks.items() if not _is_ok(check))
-    except (ValueError, AttributeError):
-        return ()
-
-
-def _is_ok(check: object) -> bool:
-    if isinstance(check, dict):
-        return bool(check.get("ok", check.get("ready", False)))
-    return check in (True, "ok", "ready")
+        checks = json.loads(body)["checks"]
+        return tuple(name for name, check in checks.items() if check["status"] != "ok")
+    except (ValueError, LookupError, AttributeError, TypeError):  # something other than DermQ answers there
+        return ("dermq",)

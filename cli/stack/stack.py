@@ -103,7 +103,7 @@ class Stack:
                 self._progress(f"stopping {name}")
                 began = time.monotonic()
                 how = supervisor.stop(name)
-                if how != "not started":
+                if how.startswith(("stopped", "killed")):
                     self._note(f"{name} {how} ({time.monotonic() - began:.1f} s)")
         except KeyboardInterrupt:
             self._note("killing what is left")
@@ -121,8 +121,8 @@ class Stack:
         addresses = Addresses(free_port(), free_port(), self._pick_api_port(ApiSettings().port), secrets.token_urlsafe(24))
         stack_id = str(uuid.uuid4())
         roots = sorted({path.resolve() for path in (*self.options.source_roots, *ApiSettings().source_roots)})
-        environment = make_environment(self.folder, addresses, stack_id=stack_id, source_roots=roots)
-        self._write_models_config()
+        models = self._write_models_config()
+        environment = make_environment(self.folder, addresses, stack_id=stack_id, source_roots=roots, models=models)
         command = (
             str(valkey.find_binary()),
             str(valkey.write_config(self.folder.valkey, addresses.valkey_port, addresses.password)),
@@ -197,7 +197,7 @@ class Stack:
             return self.options.port
         return preferred if is_free(preferred) else free_port()
 
-    def _write_models_config(self) -> None:
+    def _write_models_config(self) -> list[str]:
         import serving
 
         shipped = Path(serving.__file__).parent / "models"
@@ -209,6 +209,7 @@ class Stack:
                 "Install DermQ again, or put an exported model there.",
             )
         write_private(self.folder.models_config, models_config.render_config(models))
+        return list(models)
 
     def _ready_ledger(self, environment: dict[str, str]) -> None:
         self._progress("readying the database")

@@ -1,0 +1,74 @@
+# DermQ's chores. `make help` lists them. Python 3.11 to 3.13 with venv is all that has to be there; the rest is fetched.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup setup-dev demo test lint format lock clean
+
+# The interpreter: the first of these that runs and is new enough; `make setup PYTHON=/path/to/python3.12` takes another.
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(or $(shell for name in python3 python3.13 python3.12 python3.11; do \
+  $$name -c '$(FITS)' 2>/dev/null && echo $$name && break; done),python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# uv from the PATH, else one of our own in .venv-uv.
+UV := $(if $(shell uv --version 2>/dev/null),uv,.venv-uv/bin/uv)
+UV_FILE := $(filter .venv-uv/%,$(UV))
+# The whole suite; `make test ARGS="-k zip"` runs a part of it.
+ARGS ?=
+WORKERS ?= 2
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PYTHON=python3.12 chooses the interpreter (here: $(PYTHON)); demo takes ONCE=1, test takes ARGS=..."
+
+setup: $(VENV)/.up ## Make .venv and install what the one-machine stack needs
+
+setup-dev: $(VENV)/.dev
+
+demo: $(VENV)/.up ## Screen a drawn sample archive, leave the API up until Ctrl-C (ONCE=1: end at once)
+	$(BIN)/dermq demo $(if $(ONCE),--once)
+
+test: $(VENV)/.dev ## Run the tests
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: $(VENV)/.dev ## Check style, types and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lock: ## Lock the dependencies of every extra again (ARGS=--upgrade moves them to their newest versions)
+	requirements/compile $(ARGS)
+
+clean: ## Remove .venv and the tools' caches
+	rm -rf $(VENV) .venv-uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# Stamps: installed again only when a lock or the project file has changed. `uv pip install` adds and never removes, so
+# that the demo's packages and the developers' live side by side.
+$(VENV)/.up: requirements/up.lock pyproject.toml | $(BIN)/python $(UV_FILE)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/up.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock pyproject.toml | $(BIN)/python $(UV_FILE)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/dev.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(BIN)/python: | $(UV_FILE)
+	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) on PATH: install Python 3.11, 3.12 or 3.13, or name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c '$(FITS)' || { \
+	  echo "make: DermQ needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is `$(PYTHON) --version 2>&1`; name another with PYTHON=..." >&2; exit 1; }
+	$(UV) venv --quiet --no-python-downloads --python "$$(command -v $(PYTHON))" $(VENV)
+
+.venv-uv/bin/uv:
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "make: $(PYTHON) has no venv and pip; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv-uv
+	@echo '*' > .venv-uv/.gitignore
+	.venv-uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
