@@ -7,9 +7,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from core.archives.open import open_archive
-
 from core.archives.base import Archive, ArchiveRef, Member
+from core.archives.open import open_archive
 from core.db.chunks import Claim
 from core.settings import Settings
 from core.storage.base import ObjectStorage, RandomAccess

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from core.archives.base import Archive, Member
 from core.db.outcomes import ItemOutcome
-from core.errors import ItemError
+from core.errors import ItemError, ItemErrorCode
 from core.imaging import decode_image
 from core.modelspec import ModelSpec
 from core.settings import ImageLimits
@@ -40,7 +41,7 @@ class Batch:
         return self.images[: len(self.items)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BatchDecoder:
     """Decodes the members of one archive to what one model expects."""
 
@@ -48,6 +49,18 @@ class BatchDecoder:
     spec: ModelSpec
     limits: ImageLimits
     batch_items: int
+    _current: tuple[int, str, float] | None = None  # the item in the decoder: number, name, when it went in
+
+    def blame_current(self, longer_than_s: float) -> ItemOutcome | None:
+        """When a time limit strikes: the outcome of the item in the decoder, if it alone took longer than that."""
+        if self._current is None:
+            return None
+        number, name, since = self._current
+        took_s = time.monotonic() - since
+        if took_s < longer_than_s:
+            return None
+        message = f"decoding took longer than {took_s:.0f} s and was stopped; look at the file by itself, or convert it anew"
+        return ItemOutcome(number, name, error_code=ItemErrorCode.DECODE_TIMEOUT, error=message)
 
     def batches(self, members: Iterable[tuple[int, Member]]) -> Iterator[Batch]:
         """Yield batches in item order; the last one may be short, or hold failures only.
@@ -72,6 +85,7 @@ class BatchDecoder:
             error = ItemError(member.error, member.error_text)
             batch.failures.append(ItemOutcome.from_error(number, member.name, error))
             return
+        self._current = (number, member.name, time.monotonic())
         try:
             decoded = decode_image(
                 self.archive.read(member),
@@ -85,3 +99,4 @@ class BatchDecoder:
             batch.failures.append(ItemOutcome.from_error(number, member.name, error))
         else:
             batch.items.append(DecodedItem(number, member.name, decoded.width, decoded.height))
+        self._current = None

@@ -10,6 +10,7 @@ What can go wrong on the way, and what it means:
 
 from __future__ import annotations
 
+import time
 import uuid
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -28,8 +29,15 @@ from worker.prediction import Predictor
 log = get_logger(__name__)
 
 
+class _NothingFinishedError(TransientError):
+    """The soft time limit struck before the first outcome, and no single image is to blame."""
+
+    waits_for = "worker"
+
+
 def classify_chunk(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> None:
     """Run one chunk, if it is there to be run."""
+    started = time.monotonic()
     claim = _claim(context, job_id, chunk_no)
     if claim is None:
         log.info("chunk_not_claimed", job_id=str(job_id), chunk_no=chunk_no)
@@ -37,20 +45,24 @@ def classify_chunk(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> 
     outcomes: list[ItemOutcome] = []
     try:
         _collect_outcomes(context, claim, outcomes)
+    except _NothingFinishedError as error:
+        _put_back(context, claim, error)
+        return
     except TransientError as error:
         context.archives.forget(job_id)
         if not outcomes:
             _put_back(context, claim, error)
             return
         log.warning("chunk_interrupted", job_id=str(job_id), chunk_no=chunk_no, waits_for=error.waits_for, error=str(error))
-    except SoftTimeLimitExceeded:
-        log.warning("chunk_soft_limit", job_id=str(job_id), chunk_no=chunk_no, finished=len(outcomes))
     except (JobError, NotFoundError) as error:
         context.archives.forget(job_id)
         _fail_job(context, claim, error)
         return
     except BaseException:
-        _give_back(context, claim)
+        # A shutdown gives the chunk back. Past the soft limit it is the hard limit that ends this process: that counts as a
+        # death of the worker, or an image that hangs would be handed round for ever.
+        if time.monotonic() - started < context.settings.worker.soft_limit_s:
+            _give_back(context, claim)
         raise
     _finish(context, claim, outcomes)
 
@@ -87,6 +99,15 @@ def _collect_outcomes(context: WorkerContext, claim: Claim, outcomes: list[ItemO
                     break
             outcomes.extend(predictor.submit(batch))
         outcomes.extend(predictor.drain())
+    except SoftTimeLimitExceeded as error:
+        culprit = decoder.blame_current(settings.worker.soft_limit_s / 2)
+        outcomes.extend([culprit] if culprit else [])
+        log.warning("chunk_soft_limit", job_id=str(claim.job_id), chunk_no=claim.chunk_no, finished=len(outcomes))
+        if not outcomes:
+            raise _NothingFinishedError(
+                f"no item of chunk {claim.chunk_no} was finished within {settings.worker.soft_limit_s:g} s; give it longer "
+                "(DERMQ_WORKER_SOFT_LIMIT_S), or look at what keeps Serving or the storage busy"
+            ) from error
     finally:
         predictor.cancel()
 

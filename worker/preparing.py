@@ -11,10 +11,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from core.archives.base import Archive, ArchiveRef
 from core.archives.detect import prepare_archive
 from core.archives.open import open_archive
-
-from core.archives.base import Archive, ArchiveRef
 from core.db.engine import retrying_transaction, transaction
 from core.db.preparing import (
     ChunkPlan,
