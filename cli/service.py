@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Self
+from types import FrameType
+from typing import TYPE_CHECKING
 
 from cli.exits import CliError, ExitCode
-from cli.terminal import is_interactive, open_err
 
 if TYPE_CHECKING:
     from cli.client import Client
@@ -72,6 +71,7 @@ def open_service(target: Target, options: StackOptions) -> Iterator[Service]:
     from cli.client import Client
     from cli.stack.folder import DataFolder
     from cli.stack.stack import Stack
+    from cli.waiting import StackStatus
 
     folder = DataFolder.at(target.data_dir)
     with (
@@ -142,44 +142,3 @@ def terminating_gently() -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-
-
-class StackStatus:
-    """What the stack is doing: a spinner with seconds on a terminal, a line per step elsewhere."""
-
-    def __init__(self) -> None:
-        self._console = open_err()
-        self._status = self._console.status("", spinner="dots") if is_interactive() else None
-        self._began: float | None = None
-        self._last = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._hide()
-
-    def progress(self, text: str) -> None:
-        """What is being waited for."""
-        self._began = self._began or time.monotonic()
-        if self._status is not None:
-            self._status.update(f"{text}… {time.monotonic() - self._began:.1f} s")
-            self._status.start()
-        elif text != self._last:
-            self._console.print(f"{text}…", soft_wrap=True)
-        self._last = text
-
-    def note(self, text: str) -> None:
-        """A line that stays."""
-        self._console.print(text, style="dim", soft_wrap=True)
-
-    def done(self, text: str) -> None:
-        """The wait is over."""
-        self._hide()
-        after = f" (after {time.monotonic() - self._began:.1f} s)" if self._began else ""
-        self._console.print(f"{text}{after}", style="dim", soft_wrap=True)
-        self._began = None
-
-    def _hide(self) -> None:
-        if self._status is not None:
-            self._status.stop()

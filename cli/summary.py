@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from cli.formats import format_count, format_duration, format_rate, format_share
@@ -10,24 +11,33 @@ from cli.jobview import JobView
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from cli.client import Client
 
 RISKIEST = 10
+_BAR_CELLS = 24
 
 
 def print_summary(console: Console, client: Client, job: JobView) -> None:
     """The whole summary; the riskiest items and examples of failures are fetched."""
     console.print()
     print_heading(console, job)
+    for table in _tables(client, job):
+        console.print()
+        console.print(table)
+    console.print()
+    console.print(f"{job.disclaimer} Model: {job.model}.", style="bold", soft_wrap=True)
+
+
+def _tables(client: Client, job: JobView) -> Iterator[Table]:
     if job.labels:
-        console.print(_class_table(job))
+        yield _class_table(job)
     if job.succeeded:
         page = client.get(f"/v1/jobs/{job.id}/results", {"sort": "-risk", "limit": RISKIEST})
-        console.print(_risk_table([row for row in page["data"] if row.get("risk") is not None]))
+        yield _risk_table([row for row in page["data"] if row["risk"] is not None])
     if job.errors:
-        console.print(_failure_table(job, find_examples(client, job)))
-    console.print(f"{job.disclaimer} Model: {job.model}.", style="bold", soft_wrap=True)
+        yield _failure_table(job, find_examples(client, job))
 
 
 def find_examples(client: Client, job: JobView) -> dict[str, dict[str, Any]]:
@@ -59,10 +69,10 @@ def print_heading(console: Console, job: JobView) -> None:
 
 
 def _class_table(job: JobView) -> Table:
-    table = make_table("Class", "Items", "Share", right=(1, 2))
+    table = make_table("Class", "Items", "Share", "", right=(1, 2))
     order = {name: number for number, name in enumerate(job.classes)}
     for name, count in sorted(job.labels.items(), key=lambda entry: (-entry[1], order.get(entry[0], 0))):
-        table.add_row(name, format_count(count), format_share(count, job.succeeded))
+        table.add_row(name, format_count(count), format_share(count, job.succeeded), _bar(count, job.succeeded))
     return table
 
 
@@ -80,6 +90,12 @@ def _failure_table(job: JobView, examples: dict[str, dict[str, Any]]) -> Table:
         row = examples.get(code)
         table.add_row(code, format_count(count), f"{row['name']}: {row['message']}" if row else "")
     return table
+
+
+def _bar(part: int, whole: int) -> Text:
+    from rich.text import Text
+
+    return Text("█" * round(_BAR_CELLS * part / whole) if whole else "", style="cyan")
 
 
 def make_table(*columns: str, right: tuple[int, ...] = ()) -> Table:

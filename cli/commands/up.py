@@ -28,13 +28,14 @@ def up(
 
     Everything it keeps is in one data folder. A process that dies is started again; Ctrl-C stops all in order.
     """
-    from cli.service import StackStatus, terminating_gently
+    from cli.service import terminating_gently
     from cli.stack.folder import DataFolder
     from cli.stack.stack import Stack, StackOptions
     from cli.terminal import open_out
+    from cli.waiting import StackStatus
 
     folder = DataFolder.at(data_dir)
-    options = StackOptions(source_roots=tuple(root or ()), port=port, watched=verbose)
+    options = StackOptions(source_roots=tuple(root or ()), port=port, watched=verbose, tells_stop=True)
     with StackStatus() as status, terminating_gently():
         try:
             with Stack(folder, options, note=status.note, progress=status.progress) as stack:

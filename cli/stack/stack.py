@@ -38,6 +38,7 @@ class StackOptions:
     source_roots: tuple[Path, ...] = ()  # folders whose files may be named as a job's source
     port: int | None = None  # of the API; None takes the settings' one, or a free one if that is taken
     watched: bool = False  # print the parts' output
+    tells_stop: bool = False  # say of each part when it has stopped
 
 
 class Stack:
@@ -103,7 +104,7 @@ class Stack:
                 self._progress(f"stopping {name}")
                 began = time.monotonic()
                 how = supervisor.stop(name)
-                if how.startswith(("stopped", "killed")):
+                if how.startswith("killed") or (how == "stopped" and self.options.tells_stop):
                     self._note(f"{name} {how} ({time.monotonic() - began:.1f} s)")
         except KeyboardInterrupt:
             self._note("killing what is left")
