@@ -154,8 +154,9 @@ def _decode_values(values: Any, dtype: np.dtype[Any]) -> Array:
         return halves.view(dtype)
     if dtype == np.dtype("<f2"):
         return np.array(values, dtype=np.uint16).view(dtype)  # half_val holds bits
-    # int_val carries the narrow types: wrap instead of refusing, as TensorFlow's cast does.
-    return np.array(values, dtype=np.int64 if dtype.kind == "i" else np.uint64 if dtype.itemsize == 8 else None).astype(dtype)
+    if dtype.itemsize < 4 and dtype.kind in "iu":
+        return np.array(values, dtype=np.int32).astype(dtype)  # int_val carries the narrow types: cut off, as TensorFlow does
+    return np.array(values, dtype=dtype)
 
 
 def _as_values(array: Array, number: int) -> list[Any]:

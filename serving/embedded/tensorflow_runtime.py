@@ -13,13 +13,14 @@ from pathlib import Path
 _STDERR = 2
 # What TensorFlow 2.21 says at import whatever TF_CPP_MIN_LOG_LEVEL is: absl's lines of level INFO, its warning about itself,
 # and the second half of the advice on CPU instructions.
-_NOISE = re.compile(rb"I\d{4} |WARNING: All log messages before absl|To enable the following instructions")
+_NOISE = [rb"I\d{4} ", rb"WARNING: All log messages before absl", rb"To enable the following instructions"]
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")  # of Linux's driver, of WSL's
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # else one session takes the whole GPU (serving#1496)
 
-if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg")):
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # no GPU here: else the driver's absence is reported as an error
+if not any(Path(device).exists() for device in _GPU_DEVICES):
+    _NOISE.append(rb"E.*failed call to cuInit")  # an error only where there is a GPU
 
 
 @contextmanager
@@ -33,12 +34,14 @@ def _without_noise() -> Iterator[None]:
         finally:
             os.dup2(stderr, _STDERR)
             held.seek(0)
-            os.write(stderr, b"".join(line for line in held if not _NOISE.match(line)))
+            os.write(stderr, b"".join(line for line in held if not re.match(b"|".join(_NOISE), line)))
             os.close(stderr)
 
 
 with _without_noise():
     import tensorflow as tf
+
+    tf.config.list_physical_devices()  # looks for a GPU now rather than at the first session
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)  # the TF1 loader announces its deprecation at each use
 
