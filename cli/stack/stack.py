@@ -28,7 +28,7 @@ from cli.stack.state import StackState, load_state
 from cli.stack.supervisor import Supervisor
 
 START_LIMIT_S = 180.0
-_STARTER = "starter"
+_LOG_OF = {"broker": "valkey", "serving": "serving"}  # of what /readyz names, the log that tells why
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +239,11 @@ class Stack:
             answer = ask_ready(url)
             if answer.ready:
                 return
-            missing = answer.missing or (("api",) if not answer.answered else ("serving",))
+            missing = answer.missing if answer.answered else ("serving", "worker", "api")
             self._progress(f"starting {', '.join(missing)}")
             if time.monotonic() - began > START_LIMIT_S:
-                raise self._failure(
-                    f"not ready after {START_LIMIT_S:.0f} s, still waiting for {', '.join(missing)}", missing[0]
-                )
+                message = f"not ready after {START_LIMIT_S:.0f} s, still waiting for {', '.join(missing)}"
+                raise self._failure(message, _LOG_OF.get(missing[-1], "api"))
         raise self._failure(f"{supervisor.failure if supervisor else 'the stack'} died while the stack was starting")
 
     def _failure(self, message: str, name: str | None = None) -> CliError:
