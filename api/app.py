@@ -16,7 +16,7 @@ from api.routes import classify, events, health, items, jobs, models, results
 from api.schemas import DISCLAIMER
 from core.settings import ApiSettings, Settings
 
-_DESCRIPTION = f"""Screens archives of skin images: class probabilities and a risk score for every image, or a precise reason why not.
+_DESCRIPTION = f"""Screens archives of skin images: class probabilities and a risk score for every image, or a reason why not.
 
 Submit an archive, poll or follow the job, fetch results as pages, CSV, JSON lines or Parquet. Errors are RFC 9457 problems.
 
@@ -60,8 +60,8 @@ def check_binding(settings: ApiSettings) -> None:
     if is_loopback(settings.host) or settings.allow_unauthenticated:
         return
     raise UnsafeBindingError(
-        f"DERMQ_API_HOST is {settings.host!r}: expected a loopback address (127.0.0.1, ::1, localhost), because there are no keys yet "
-        "and everybody who reaches the server could read and delete all jobs. In a container on a private network set "
+        f"DERMQ_API_HOST is {settings.host!r}: expected a loopback address (127.0.0.1, ::1, localhost): there are no keys "
+        "yet and everybody who reaches the server could read and delete all jobs. In a container on a private network set "
         "DERMQ_API_ALLOW_UNAUTHENTICATED=true"
     )
 

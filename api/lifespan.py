@@ -45,9 +45,9 @@ def make_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContex
     return lifespan
 
 
-def _noting(engine: Engine) -> Callable[[UUID, str], None]:
-    def note(job_id: UUID, reason: str) -> None:
+def _noting(engine: Engine) -> Callable[[UUID], None]:
+    def note(job_id: UUID) -> None:
         with transaction(engine) as session:
-            note_waiting(session, job_id, f"broker: it took no message ({reason}); the job starts when it is back")
+            note_waiting(session, job_id, "broker: it takes no messages; the job goes on when it is back")
 
     return note

@@ -1,4 +1,4 @@
-"""What every answer has in common: a request id, security headers, a line in the log, a figure in the metrics, a fault as a problem.
+"""What every answer has in common: request id, security headers, log line, metrics, faults as problems.
 
 Plain ASGI, so that bodies and streams pass through untouched.
 """
@@ -92,13 +92,13 @@ class _Exchange:
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
         elif not message.get("more_body", False) and self._body_open and self._body_asked_for:
-            await self._send(message | {"more_body": True})
+            await self._send({**message, "more_body": True})
             await self._linger()
             message = {"type": "http.response.body", "body": b"", "more_body": False}
         await self._send(message)
 
     async def _linger(self) -> None:
-        """Take in what the client still sends, for a while: closing on unread bytes would reset the connection under the answer."""
+        """Take in what the client still sends, for a while: closing on unread bytes would reset the connection."""
         try:
             async with asyncio.timeout(_LINGER_S):
                 while self._body_open:

@@ -27,14 +27,14 @@ def describe_model(here: Resources, name: str, *, must_exist: bool = False) -> M
     except ModelNotFoundError as error:
         if must_exist:
             raise
-        return _model(here, name, [], {}, None, str(error))
+        return _model(here, name, [], {}, error=str(error))
     described = {label: found for label in LABELS if (found := _find_label(here, name, label)) is not None}
     labels = {label: found.version for label, found in described.items()}
     try:
         shown = described.get("stable") or here.client.describe(name)
     except JobError as error:
-        return _model(here, name, versions, labels, None, str(error))
-    return _model(here, name, versions, labels, shown, None)
+        return _model(here, name, versions, labels, error=str(error))
+    return _model(here, name, versions, labels, shown=shown)
 
 
 def _find_label(here: Resources, name: str, label: str) -> Described | None:
@@ -49,8 +49,9 @@ def _model(
     name: str,
     versions: list[VersionStatus],
     labels: dict[str, int],
-    shown: Described | None,
-    error: str | None,
+    *,
+    shown: Described | None = None,
+    error: str | None = None,
 ) -> ModelObject:
     return ModelObject(
         name=name,

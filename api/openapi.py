@@ -68,7 +68,6 @@ def _inlined(model: type[JobParameters]) -> dict[str, Any]:
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
     for field in schema["properties"].values():
-        name = field.pop("$ref", "").rpartition("/")[2]
-        if name:
-            field |= definitions[name]
+        if "$ref" in field:
+            field.update(definitions[field.pop("$ref").rpartition("/")[2]])
     return schema

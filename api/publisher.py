@@ -26,7 +26,7 @@ _WAITING_LIMIT = 10_000  # wake-ups held while the broker is slow; what is beyon
 _PAUSE_S = 1.0  # after a failure the broker is left alone for so long
 _PING_S = 2.0
 
-OnLost = Callable[[UUID, str], None]
+OnLost = Callable[[UUID], None]
 _Wake = tuple[UUID, Sequence[Message]]
 
 
@@ -38,7 +38,7 @@ class Publisher:
 
         Args:
             settings: address and time limits of the broker.
-            on_lost: called in the thread with the job and the reason, for each wake-up that was not taken.
+            on_lost: called in the thread with the job, for each wake-up that was not taken.
         """
         self._settings = settings
         self._on_lost = on_lost
@@ -118,7 +118,7 @@ class Publisher:
     def _tell_lost(self, job_id: UUID, reason: str) -> None:
         self._log.warning("wake-up left to the sweeper", job=str(job_id), reason=reason)
         try:
-            self._on_lost(job_id, reason)
+            self._on_lost(job_id)
         except Exception:
             self._log.exception("cannot note on the job that the broker is away", job=str(job_id))
 

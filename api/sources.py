@@ -24,7 +24,8 @@ def resolve_source(source: str, settings: ApiSettings) -> tuple[dict[str, Any], 
         return _resolve_path(unquote(urlsplit(source).path), settings)
     if scheme:
         raise ForbiddenSourceError(
-            f"sources of scheme {scheme}:// are not fetched: expected s3://bucket/prefix or a path on the server; else send the bytes"
+            f"sources of scheme {scheme}:// are not fetched: expected s3://bucket/prefix or a path on the "
+            "server; else send the bytes"
         )
     return _resolve_path(source, settings)
 
@@ -50,8 +51,8 @@ def _resolve_path(source: str, settings: ApiSettings) -> tuple[dict[str, Any], s
         raise InvalidRequestError(f"source {source!r} cannot be resolved: {error}") from error
     if not any(path.is_relative_to(root) for root in settings.source_roots):
         raise ForbiddenSourceError(
-            f"the server's path {source!r} may not be a source: the operator may add a folder above it to DERMQ_API_SOURCE_ROOTS "
-            '(a JSON list, ["/data"]); else send the bytes'
+            f"the server's path {source!r} may not be a source: the operator may add a folder above it to "
+            'DERMQ_API_SOURCE_ROOTS (a JSON list, ["/data"]); else send the bytes'
         )
     if not path.exists():
         raise InvalidRequestError(f"source {source!r}: no such file or folder on the server")

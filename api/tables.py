@@ -1,7 +1,7 @@
 """Rows as Arrow columns, and from there as CSV and Parquet. Import it only where an export is made: pyarrow costs memory.
 
 Names that are no UTF-8 are shown with \\xNN for each odd byte. In CSV only, a text cell that begins with = + - @, tab, CR or LF
-gets a leading apostrophe, so that no spreadsheet takes it for a formula (OWASP, CSV Injection); JSON and Parquet have it as it is.
+gets a leading apostrophe, so that no spreadsheet takes it for a formula (OWASP, CSV Injection); JSON and Parquet have it as is.
 """
 
 from __future__ import annotations

@@ -1,13 +1,21 @@
 """Prometheus metrics: one registry and the definitions that several rooms share. Base units, no job ids as labels.
 
-Names follow prometheus.io/docs/practices/naming. A process exports what it imports: definitions cost nothing until they are used.
+Names follow prometheus.io/docs/practices/naming. A process exports what it imports: definitions cost nothing until used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
@@ -16,6 +24,7 @@ from core.db.statistics import Backlog
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
+disable_created_metrics()  # a second series for every counter, which no dashboard reads
 registry = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=registry)
 PlatformCollector(registry=registry)

@@ -46,6 +46,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     responses=_ANSWERS | problems(400, 404, 408, 409, 413, 422, 503),
 )
 async def classify(
+    *,
     request: Request,
     here: Here,
     tenant_id: TenantId,
@@ -55,8 +56,8 @@ async def classify(
 ) -> Response:
     """The image is the raw body (`curl --data-binary @lesion.jpg`) or a form (`curl -F image=@lesion.jpg`).
 
-    Answers with its row as soon as there is one. An image at fault is a 422 with its own code. What is not done within the server's
-    limit is answered with 202 and the job.
+    Answers with its row as soon as there is one. An image at fault is a 422 with its own code. What is not done within the
+    server's limit is answered with 202 and the job.
     """
     intake = await take_upload(
         request, here, asked, ("image", "file", "archive"), here.settings.image.max_bytes, inspect=_check_is_image

@@ -32,7 +32,7 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", summary="Can jobs be taken?", responses={503: {"model": Readiness, "description": "Not ready."}})
 async def readyz(here: Here, response: Response) -> Readiness:
-    """503 if database, storage or broker are away. Without Serving the answer is `degraded` with 200: jobs are taken and wait."""
+    """503 if database, storage or broker are away. Without Serving it is `degraded`, with 200: jobs are taken, and wait."""
     checks: dict[str, Check] = {}
     async with anyio.create_task_group() as group:
         for name, probe in _probes(here).items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Path, Query, Response
@@ -35,7 +35,10 @@ _HEADERS = {
 
 ItemNo = Annotated[int, Path(ge=0, le=MAX_ITEM, description="Position in the archive, from 0.")]
 IfNoneMatch = Annotated[str | None, Header()]
-_IMAGE = {200: {"content": {kind: {} for kind in _INLINE.values()}}, 304: {"description": "Not modified."}}
+_IMAGE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind: {} for kind in _INLINE.values()}},
+    304: {"description": "Not modified."},
+}
 
 
 @router.get(
@@ -59,6 +62,7 @@ def get_image(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo, if
     responses={200: {"content": {"image/jpeg": {}}}, 304: {"description": "Not modified."}, **problems(404, 422, 503)},
 )
 def get_thumbnail(
+    *,
     here: Here,
     tenant_id: TenantId,
     job_id: UUID,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -36,7 +36,7 @@ IdempotencyKey = Annotated[
     ),
 ]
 _POLL_S = 2
-_SUBMITTED = {
+_SUBMITTED: dict[int | str, dict[str, Any]] = {
     202: {
         "description": "Taken; `Location` is the job, `Retry-After` says when to look.",
         "headers": {
@@ -55,6 +55,7 @@ _SUBMITTED = {
     responses=_SUBMITTED | problems(400, 403, 408, 409, 413, 422, 503),
 )
 async def submit_job(
+    *,
     request: Request,
     response: Response,
     here: Here,
@@ -62,11 +63,11 @@ async def submit_job(
     asked: Annotated[JobParameters, Query()],
     idempotency_key: IdempotencyKey = None,
 ) -> JobObject:
-    """The archive is the raw body (`curl --data-binary @lesions.zip`), a form (`curl -F archive=@lesions.zip`), or JSON that names
-    a source that the server can reach. It may be a ZIP, a TAR (gz, bz2, xz, zst), one image, or a CSV manifest.
+    """The archive is the raw body (`curl --data-binary @lesions.zip`), a form (`curl -F archive=@lesions.zip`), or JSON that
+    names a source that the server can reach. It may be a ZIP, a TAR (gz, bz2, xz, zst), one image, or a CSV manifest.
     """
     intake = await take_job(request, here, asked)
-    return await _accept(request, response, here, tenant_id, intake, idempotency_key)
+    return await _accept(request=request, response=response, here=here, tenant_id=tenant_id, intake=intake, key=idempotency_key)
 
 
 @router.put(
@@ -77,6 +78,7 @@ async def submit_job(
     responses=_SUBMITTED | problems(400, 403, 408, 409, 413, 422, 503),
 )
 async def put_job(
+    *,
     request: Request,
     response: Response,
     here: Here,
@@ -87,13 +89,14 @@ async def put_job(
 ) -> JobObject:
     """As POST: `curl -T lesions.zip URL/v1/jobs/` appends the file's name to the address and sends a PUT."""
     intake = await take_job(request, here, asked, filename)
-    return await _accept(request, response, here, tenant_id, intake, idempotency_key)
+    return await _accept(request=request, response=response, here=here, tenant_id=tenant_id, intake=intake, key=idempotency_key)
 
 
 @router.put("/v1/jobs", status_code=202, include_in_schema=False)
 @router.put("/v1/jobs/", status_code=202, include_in_schema=False)
 @router.post("/v1/jobs/", status_code=202, include_in_schema=False)
 async def submit_job_too(
+    *,
     request: Request,
     response: Response,
     here: Here,
@@ -102,11 +105,13 @@ async def submit_job_too(
     idempotency_key: IdempotencyKey = None,
 ) -> JobObject:
     """Addresses that curl makes of `-T -` and of a trailing slash."""
-    return await submit_job(request, response, here, tenant_id, asked, idempotency_key)
+    return await submit_job(
+        request=request, response=response, here=here, tenant_id=tenant_id, asked=asked, idempotency_key=idempotency_key
+    )
 
 
 async def _accept(
-    request: Request, response: Response, here: Resources, tenant_id: UUID, intake: Intake, key: str | None
+    *, request: Request, response: Response, here: Resources, tenant_id: UUID, intake: Intake, key: str | None
 ) -> JobObject:
     submission = Submission(tenant_id, intake.parameters, intake.source, intake.source_name, intake.upload, idempotency_key=key)
     job, is_new = await run_in_threadpool(submit, here, submission)
@@ -121,6 +126,7 @@ async def _accept(
 
 @router.get("/v1/jobs", summary="List jobs, newest first", responses=problems(400, 422, 503))
 def get_jobs(
+    *,
     request: Request,
     response: Response,
     here: Here,

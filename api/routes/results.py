@@ -30,7 +30,9 @@ Cursor = Annotated[str | None, Query(max_length=300, description="From a page's 
 Sort = Annotated[
     ResultSort, Query(description="`-risk`: riskiest first. Failed items, which have no risk, come last in either direction.")
 ]
-_OBJECT = {200: {"model": ResultList, "headers": {"Link": {"schema": {"type": "string"}, "description": "rel=next"}}}}
+_OBJECT: dict[int | str, dict[str, Any]] = {
+    200: {"model": ResultList, "headers": {"Link": {"schema": {"type": "string"}, "description": "rel=next"}}}
+}
 
 
 def chosen_results(
@@ -49,6 +51,7 @@ Chosen = Annotated[ResultFilter, Depends(chosen_results)]
 
 @router.get("/v1/jobs/{job_id}/results", summary="Results, page by page", responses=_OBJECT | problems(400, 404, 422, 503))
 def get_results(
+    *,
     request: Request,
     here: Here,
     tenant_id: TenantId,
@@ -59,7 +62,7 @@ def get_results(
     cursor: Cursor = None,
     count: Annotated[bool, Query(description="Also count all matching rows, which reads an index or the rows.")] = False,
 ) -> Response:
-    """Pages by keyset: the last costs what the first does. Also while the job runs; rows may then still appear before the cursor."""
+    """Pages by keyset: the last costs what the first does. Also while the job runs; rows may then still appear behind you."""
     after = decode_position(cursor, sort) if cursor else None
     with reading(here.engine) as session:
         job = get_job(session, tenant_id, job_id)
@@ -77,6 +80,7 @@ def get_results(
 
 @router.get("/v1/jobs/{job_id}/errors", summary="Failed items", responses=problems(400, 404, 422, 503))
 def get_errors(
+    *,
     request: Request,
     response: Response,
     here: Here,
@@ -109,12 +113,12 @@ def get_errors(
     },
 )
 def export_file(
-    here: Here, tenant_id: TenantId, job_id: UUID, form: ExportFormat, chosen: Chosen, sort: Sort = ResultSort.ITEM
+    *, here: Here, tenant_id: TenantId, job_id: UUID, form: ExportFormat, chosen: Chosen, sort: Sort = ResultSort.ITEM
 ) -> StreamingResponse:
     """CSV, JSON lines or Parquet: exactly the filtered rows, with model and version, streamed.
 
-    A name that is no UTF-8 has \\xNN for each odd byte. In CSV, and nowhere else, a text that begins with = + - @, tab, CR or LF gets
-    a leading apostrophe, so that no spreadsheet takes it for a formula.
+    A name that is no UTF-8 has \\xNN for each odd byte. In CSV, and nowhere else, a text that begins with = + - @, tab, CR or
+    LF gets a leading apostrophe, so that no spreadsheet takes it for a formula.
     """
     with reading(here.engine) as session:
         job = get_job(session, tenant_id, job_id)

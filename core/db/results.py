@@ -1,8 +1,8 @@
 """The read side of results: pages, counts and export batches, all by keyset, never by OFFSET.
 
-Order `risk` and `-risk`: rows that have a risk first, by (risk, item), the one direction the exact reverse of the other; then the
-rows that have none, which are the failed ones, by item. So each part is a plain range of one index on both databases, wherever
-they sort NULL.
+Order `risk` and `-risk`: rows that have a risk first, by (risk, item), the one direction the exact reverse of the other; then
+the rows that have none, which are the failed ones, by item. So each part is a plain range of one index on both databases,
+wherever they sort NULL.
 """
 
 from __future__ import annotations
