@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from training.architectures.registry import build
+from training.architectures.transfer import thaw
 from training.datasets.base import FloatArray, IntArray, UInt8Array
-from training.experiments.base import Experiment
+from training.experiments.base import Experiment, Plateau
 from training.pipeline import evaluation_batches, training_batches
 
 
@@ -49,7 +50,7 @@ def build_model(experiment: Experiment, classes: int, fitting: Fitting) -> Any:
 def fit(
     model: Any, experiment: Experiment, parts: Mapping[str, Arrays], *, fitting: Fitting, backup: Path
 ) -> dict[str, list[float]]:
-    """Trains the model in place and returns its history, metric name → one value per epoch.
+    """Trains the model in place, both phases where there are two, and returns its history: metric name → one value per epoch.
 
     Args:
         model: of `build_model`.
@@ -58,28 +59,15 @@ def fit(
         fitting: how to run it here.
         backup: folder for the state of an interrupted run.
     """
-    classes, train = model.output_shape[-1], parts["train"]
-    batches, steps = training_batches(
-        train.pixels,
-        train.labels,
-        classes=classes,
-        batch_size=experiment.batch_size,
-        seed=fitting.seed,
-        balance=experiment.balance,
-        augmentation=experiment.augmentation,
-    )
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=experiment.label_smoothing)
-    model.compile(_optimizer(experiment, fitting.epochs * steps), loss, metrics=["accuracy"], jit_compile=fitting.xla)
-    history = model.fit(
-        batches,
-        epochs=fitting.epochs,
-        steps_per_epoch=steps,
-        validation_data=_validation_batches(parts["validation"], classes),
-        callbacks=[keras.callbacks.BackupAndRestore(str(backup))] if fitting.resume else [],
-        shuffle=False,  # the pipeline has shuffled already
-        verbose=2,
-    )
-    return {name: [float(value) for value in values] for name, values in history.history.items()}
+    history = _fit_phase(model, experiment, parts, fitting, rate=experiment.learning_rate, epochs=fitting.epochs, backup=backup)
+    tuning = experiment.fine_tuning
+    if tuning is not None:
+        thaw(model, tuning.layers)
+        epochs = min(tuning.epochs, fitting.epochs)
+        second = backup.with_name(f"{backup.name}-fine-tuning")
+        more = _fit_phase(model, experiment, parts, fitting, rate=tuning.learning_rate, epochs=epochs, backup=second)
+        history = {name: values + more.get(name, []) for name, values in history.items()}
+    return history
 
 
 def predict(model: Any, pixels: UInt8Array) -> FloatArray:
@@ -88,19 +76,91 @@ def predict(model: Any, pixels: UInt8Array) -> FloatArray:
     return probabilities
 
 
+def _fit_phase(
+    model: Any,
+    experiment: Experiment,
+    parts: Mapping[str, Arrays],
+    fitting: Fitting,
+    *,
+    rate: float,
+    epochs: int,
+    backup: Path,
+) -> dict[str, list[float]]:
+    classes, train = model.output_shape[-1], parts["train"]
+    batches, steps = training_batches(
+        train.pixels,
+        train.labels,
+        classes=classes,
+        batch_size=experiment.batch_size,
+        seed=fitting.seed,
+        balance=experiment.balance,
+        oversample=experiment.oversample,
+        augmentation=experiment.augmentation,
+    )
+    model.compile(
+        _optimizer(experiment, rate, epochs * steps),
+        _loss(experiment),
+        metrics=["accuracy", keras.metrics.Recall(name="recall")],
+        jit_compile=fitting.xla,
+    )
+    history = model.fit(
+        batches,
+        epochs=epochs,
+        steps_per_epoch=steps,
+        validation_data=_validation_batches(parts["validation"], classes),
+        class_weight=inverse_shares(train.labels, classes) if experiment.class_weights else None,
+        callbacks=_callbacks(experiment, epochs, backup if fitting.resume else None),
+        shuffle=False,  # the pipeline has shuffled already
+        verbose=2,
+    )
+    return {name: [float(value) for value in values] for name, values in history.history.items()}
+
+
+def inverse_shares(labels: IntArray, classes: int) -> dict[int, float]:
+    """Weights that make every class count alike, with a mean of 1 over the images; 1 for a class without images."""
+    counts = np.bincount(labels, minlength=classes)
+    present = int((counts > 0).sum())
+    return {i: float(len(labels) / (present * count)) if count else 1.0 for i, count in enumerate(counts)}
+
+
 def _validation_batches(part: Arrays, classes: int) -> Any:
     targets = tf.data.Dataset.from_tensor_slices(np.eye(classes, dtype=np.float32)[part.labels]).batch(128)
     return tf.data.Dataset.zip(evaluation_batches(part.pixels, 128), targets)
 
 
-def _optimizer(experiment: Experiment, steps: int) -> Any:
-    rate: Any = experiment.learning_rate
+def _loss(experiment: Experiment) -> Any:
+    if experiment.loss == "focal":
+        return keras.losses.CategoricalFocalCrossentropy(label_smoothing=experiment.label_smoothing)
+    return keras.losses.CategoricalCrossentropy(label_smoothing=experiment.label_smoothing)
+
+
+def _optimizer(experiment: Experiment, peak: float, steps: int) -> Any:
+    rate: Any = peak
     if experiment.schedule == "cosine":
         warm_up = max(1, steps // 20)
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0, steps - warm_up, alpha=0.0, warmup_target=experiment.learning_rate, warmup_steps=warm_up
-        )
+        rate = keras.optimizers.schedules.CosineDecay(0.0, steps - warm_up, warmup_target=peak, warmup_steps=warm_up)
     averaging = {"use_ema": True, "ema_momentum": experiment.ema_momentum} if experiment.ema_momentum else {}
+    if experiment.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, **averaging)
     if experiment.weight_decay:
         return keras.optimizers.AdamW(rate, weight_decay=experiment.weight_decay, **averaging)
     return keras.optimizers.Adam(rate, **averaging)
+
+
+def _callbacks(experiment: Experiment, epochs: int, backup: Path | None) -> list[Any]:
+    callbacks: list[Any] = [keras.callbacks.TerminateOnNaN()]
+    if experiment.plateau:
+        callbacks += _plateau(experiment.plateau)
+    if experiment.best_by:  # with this patience it never stops, it only brings the best epoch's weights back
+        callbacks.append(keras.callbacks.EarlyStopping(experiment.best_by, patience=epochs, restore_best_weights=True))
+    if backup:
+        callbacks.append(keras.callbacks.BackupAndRestore(str(backup)))
+    return callbacks
+
+
+def _plateau(plateau: Plateau) -> list[Any]:
+    reduce = keras.callbacks.ReduceLROnPlateau(
+        plateau.metric, factor=plateau.factor, patience=plateau.reduce_after, min_lr=plateau.smallest_rate
+    )
+    stop = [keras.callbacks.EarlyStopping(plateau.metric, patience=plateau.stop_after)] if plateau.stop_after else []
+    return [reduce, *stop]

@@ -23,6 +23,7 @@ def training_batches(
     batch_size: int,
     seed: int,
     balance: float = 0.0,
+    oversample: bool = False,
     augmentation: Augmentation | None = None,
 ) -> tuple[Any, int]:
     """An endless `tf.data.Dataset` of (float32 [b, h, w, 3] in 0…255, one-hot float32 [b, classes]), and the steps of an epoch.
@@ -35,10 +36,12 @@ def training_batches(
         seed: of drawing and augmentation.
         balance: 0 draws each image once an epoch; above that a class is drawn in proportion to its share to the power of
             (1 - balance), so that 1 draws all classes equally often.
+        oversample: repeat random images of the smaller classes until each is as large as the largest; an epoch grows with it.
         augmentation: what to change, or None.
     """
     images, targets = tf.constant(np.asarray(pixels)), tf.constant(labels)
-    drawn = _draw(labels, balance, seed) if balance > 0 else _shuffled(len(labels), seed)
+    positions = oversampled(labels, seed) if oversample else np.arange(len(labels))
+    drawn = _draw(labels, balance, seed) if balance > 0 else _shuffled(positions, seed)
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=False).batch(2, drop_remainder=True)
 
     def load(positions: Any, batch_seed: Any) -> tuple[Any, Any]:
@@ -48,11 +51,23 @@ def training_batches(
         return batch, tf.one_hot(tf.gather(targets, positions), classes)
 
     batches = tf.data.Dataset.zip(drawn.batch(batch_size, drop_remainder=True), seeds)
-    return batches.map(load, num_parallel_calls=2, deterministic=True).prefetch(4), max(1, len(labels) // batch_size)
+    return batches.map(load, num_parallel_calls=2, deterministic=True).prefetch(4), max(1, len(positions) // batch_size)
 
 
-def _shuffled(count: int, seed: int) -> Any:
-    return tf.data.Dataset.range(count).shuffle(count, seed=seed, reshuffle_each_iteration=True).repeat()
+def oversampled(labels: IntArray, seed: int) -> IntArray:
+    """Positions in which every class appears as often as the largest: all its images, then random ones of them again."""
+    generator = np.random.default_rng(seed)
+    largest = int(np.bincount(labels).max())
+    drawn = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        drawn += [members, generator.choice(members, largest - len(members))]
+    return np.concatenate(drawn)
+
+
+def _shuffled(positions: IntArray, seed: int) -> Any:
+    stream = tf.data.Dataset.from_tensor_slices(positions)
+    return stream.shuffle(len(positions), seed=seed, reshuffle_each_iteration=True).repeat()
 
 
 def _draw(labels: IntArray, balance: float, seed: int) -> Any:

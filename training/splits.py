@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from training.datasets.base import Dataset, Sample
+from training.experiments.base import Protocol
 
 PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Three disjoint lists of sample ids. `kind` and `seed` say how they came about."""
+    """Three lists of sample ids. `kind` and `seed` say how they came about.
+
+    They are disjoint, but for published protocols that validated on their test part: there `validation` is `test`.
+    """
 
     kind: str
     seed: int
@@ -29,6 +35,11 @@ class Split:
         """The ids of one of `PARTS`."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         return parts[name]
+
+    @property
+    def validates_on_test(self) -> bool:
+        """Whether nothing may be chosen on validation, because it is the test part."""
+        return self.validation == self.test
 
     @property
     def title(self) -> str:
@@ -46,6 +57,27 @@ class Split:
         raw = json.loads(path.read_text(encoding="utf-8"))
         parts = {name: tuple(raw[name]) for name in PARTS}
         return cls(kind=raw["kind"], seed=raw["seed"], dataset=raw["dataset"], **parts)
+
+
+def split_published(dataset: Dataset, protocol: Protocol) -> Split:
+    """The split of a published result: random over images, lesions torn apart; or the parts that the publisher gives."""
+    ids = [sample.id for sample in dataset.samples]
+    given = {sample.id: sample.part for sample in dataset.samples}
+    if any(part == "test" for part in given.values()):
+        train, test = [key for key in ids if given[key] != "test"], [key for key in ids if given[key] == "test"]
+    else:
+        train, test = random_parts(ids, share=protocol.test, seed=protocol.seed)
+    validation = test
+    if protocol.validation:
+        train, validation = random_parts(train, share=protocol.validation, seed=protocol.seed)
+    return Split("published", protocol.seed, dataset.name, tuple(train), tuple(validation), tuple(test))
+
+
+def random_parts(ids: Sequence[str], *, share: float, seed: int) -> tuple[list[str], list[str]]:
+    """The rest and a random share of `ids`, exactly as scikit-learn's `train_test_split(ids, test_size=share, random_state=seed)`."""
+    order = np.random.RandomState(seed).permutation(len(ids))
+    taken = math.ceil(share * len(ids))
+    return [ids[i] for i in order[taken:]], [ids[i] for i in order[:taken]]
 
 
 def split_grouped(dataset: Dataset, *, seed: int, validation: float = 0.1, test: float = 0.2) -> Split:

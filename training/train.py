@@ -10,22 +10,21 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from core.errors import DermqError
+from core.errors import DermqError, InvalidRequestError
 from core.imaging import preprocessing_hash
 from training.cache import load_pixels
 from training.datasets.base import Dataset
-from training.datasets.ham10000 import load_ham10000
+from training.datasets.registry import load_dataset
 from training.experiments.base import Experiment
 from training.experiments.registry import EXPERIMENTS, find_experiment
 from training.runs import DEFAULT_ROOT, Predictions, RunFolder, RunRecord, git_commit, versions
-from training.splits import Split, split_grouped
+from training.splits import Split, split_grouped, split_published
 
-DEFAULT_DATA = Path("../shared/data/ham10000")
 SPLIT_SEED = 7
 
 
@@ -33,7 +32,9 @@ SPLIT_SEED = 7
 class Options:
     """What the command line can change of an experiment."""
 
-    data: Path = DEFAULT_DATA
+    data: Path | None = None  # by default where the project keeps the experiment's data set
+    split: str = "grouped"
+    weights: str | None = None  # of a pretrained base
     out: Path | None = None
     epochs: int | None = None
     seed: int = 1
@@ -49,8 +50,9 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
     Raises:
         InvalidRequestError: the data are not as expected.
     """
-    dataset = load_ham10000(options.data)
-    split = split_grouped(dataset, seed=SPLIT_SEED)
+    experiment = _with_weights(experiment, options.weights)
+    dataset = load_dataset(experiment.dataset, options.data)
+    split = make_split(dataset, experiment, options.split)
     folder = RunFolder(options.out or DEFAULT_ROOT / f"{experiment.id}-{split.kind}")
     pixels = load_pixels(dataset, height=experiment.height, width=experiment.width)
     fitting = import_module("training.fitting")  # only a process that trains pays for TensorFlow
@@ -76,6 +78,29 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
     folder.save_predictions(held_out)
     folder.save(record, split)
     return folder
+
+
+def make_split(dataset: Dataset, experiment: Experiment, kind: str) -> Split:
+    """The experiment's split of this kind, `published` or `grouped`.
+
+    Raises:
+        InvalidRequestError: another kind, or nothing was published.
+    """
+    if kind == "grouped":
+        return split_grouped(dataset, seed=SPLIT_SEED)
+    if kind != "published" or experiment.published is None:
+        raise InvalidRequestError(
+            f"split {kind!r} of {experiment.id}: expected 'grouped', or 'published' where a result is published"
+        )
+    return split_published(dataset, experiment.published.protocol)
+
+
+def _with_weights(experiment: Experiment, weights: str | None) -> Experiment:
+    if weights is None:
+        return experiment
+    if "weights" not in experiment.options:
+        raise InvalidRequestError(f"--weights: {experiment.id} has no pretrained base")
+    return replace(experiment, options={**experiment.options, "weights": weights})
 
 
 def _part(fitting: Any, dataset: Dataset, split: Split, name: str, pixels: Any) -> Any:
@@ -121,7 +146,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("experiment", nargs="?", help="one of: " + ", ".join(EXPERIMENTS))
     parser.add_argument("--list", action="store_true", help="show the experiments and end")
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of the data set")
+    parser.add_argument("--data", type=Path, default=None, help="the data set; by default where the project keeps it")
+    parser.add_argument(
+        "--split", choices=("grouped", "published"), default="grouped", help="lesions kept together, or as published"
+    )
+    parser.add_argument("--weights", default=None, help="of a pretrained base: imagenet, none or a file")
     parser.add_argument("--out", type=Path, default=None, help="folder of the run; by default below data/runs")
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--seed", type=int, default=1)

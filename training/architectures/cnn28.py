@@ -11,8 +11,8 @@ from keras import layers
 def build_cnn28_norm(height: int, width: int, classes: int) -> Any:
     """Small valid convolutions, batch and group normalisation. 59,005 parameters at 28x28 and seven classes (58,412 trainable).
 
-    The Normalization layer after Flatten was never adapted in the notebook: mean 0, variance 1, an identity whose statistics count as
-    parameters.
+    The Normalization layer after Flatten was never adapted in the notebook: mean 0, variance 1, an identity whose statistics
+    count as parameters.
 
     Returns:
         A `keras.Model`: float32 [batch, height, width, 3] in 0…255 → softmax float32 [batch, classes].
@@ -35,7 +35,9 @@ def build_cnn28_norm(height: int, width: int, classes: int) -> Any:
     x = layers.BatchNormalization()(x)
     x = layers.Dropout(0.1)(x)
     x = layers.Dense(128, activation="relu")(x)
-    return keras.Model(inputs, layers.Dense(classes, activation="softmax", name="probabilities")(x), name="cnn28_norm")
+    return keras.Model(
+        inputs, layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x), name="cnn28_norm"
+    )
 
 
 def build_cnn28_oversampled(height: int, width: int, classes: int) -> Any:
@@ -66,4 +68,6 @@ def build_cnn28_oversampled(height: int, width: int, classes: int) -> Any:
     x = layers.Dropout(0.2)(x)
     x = layers.Dense(32, activation="relu")(x)
     x = layers.BatchNormalization()(x)
-    return keras.Model(inputs, layers.Dense(classes, activation="softmax", name="probabilities")(x), name="cnn28_oversampled")
+    return keras.Model(
+        inputs, layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x), name="cnn28_oversampled"
+    )

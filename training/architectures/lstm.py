@@ -23,4 +23,6 @@ def build_lstm(height: int, width: int, classes: int, *, dropout: float = 0.5) -
     x = layers.Dropout(dropout)(x)
     x = layers.LSTM(32)(x)
     x = layers.Dropout(dropout)(x)
-    return keras.Model(inputs, layers.Dense(classes, activation="softmax", name="probabilities")(x), name="lstm")
+    return keras.Model(
+        inputs, layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x), name="lstm"
+    )

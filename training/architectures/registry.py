@@ -13,6 +13,13 @@ from core.errors import InvalidRequestError
 
 ARCHITECTURES: dict[str, tuple[str, str]] = {  # name → module, builder
     "starter": ("training.architectures.starter", "build_starter"),
+    "lstm": ("training.architectures.lstm", "build_lstm"),
+    "cnn28_norm": ("training.architectures.cnn28", "build_cnn28_norm"),
+    "cnn28_oversampled": ("training.architectures.cnn28", "build_cnn28_oversampled"),
+    "cnn75": ("training.architectures.cnn75", "build_cnn75"),
+    "cnn75_lstm": ("training.architectures.cnn75", "build_cnn75_lstm"),
+    "isic9_cnn": ("training.architectures.isic9", "build_isic9_cnn"),
+    "transfer": ("training.architectures.transfer", "build_transfer"),
 }
 
 

@@ -30,7 +30,9 @@ def build_starter(
             x = _residual(x, filters, stride=2 if stage > 0 and block == 0 else 1)
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(dropout)(x)
-    return keras.Model(inputs, layers.Dense(classes, activation="softmax", name="probabilities")(x), name="starter")
+    return keras.Model(
+        inputs, layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x), name="starter"
+    )
 
 
 def _convolution(x: Any, filters: int, *, kernel: int = 3, stride: int = 1, activate: bool = True) -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """Largest change of each kind; 0 switches a kind off."""
+    """Largest change of each kind; 0 or False switches a kind off."""
 
     flip: bool = True
     rotation_degrees: float = 180.0
@@ -20,6 +20,47 @@ class Augmentation:
     contrast: float = 0.2
     saturation: float = 0.2
     tint: float = 0.05  # each channel's gain within 1 ± tint: lamps and cameras differ
+
+
+GEOMETRY_ONLY = Augmentation(brightness=0.0, contrast=0.0, saturation=0.0, tint=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a published result split its images: random, lesions torn apart."""
+
+    test: float  # share
+    seed: int
+    validation: float = 0.0  # share of what is left for training; 0: the test part was watched during training
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The figure to compare with, and how it was got."""
+
+    protocol: Protocol
+    accuracy: float | None  # share, on the test part
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plateau:
+    """Halve the learning rate when a metric rests, stop when it rests longer."""
+
+    metric: str = "val_accuracy"
+    factor: float = 0.5
+    reduce_after: int = 4  # epochs
+    stop_after: int = 0  # epochs; 0: never
+    smallest_rate: float = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuning:
+    """A second phase for pretrained bases: the last layers of the base learn too, slowly."""
+
+    epochs: int
+    layers: int  # of the base, from its end
+    learning_rate: float = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +76,20 @@ class Experiment:
     epochs: int
     batch_size: int
     parameters: int | None  # as published, where known
-    minutes: float  # measured on two CPU cores
+    minutes: float  # on two CPU cores; measured where a result file is committed, else reckoned
+    optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 1e-3
-    schedule: str = "constant"  # or "cosine": warm-up over 5 %, then down to 0
+    schedule: Literal["constant", "cosine"] = "constant"  # cosine: warm-up over 5 %, then down to 0
     weight_decay: float = 0.0
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     label_smoothing: float = 0.0
     ema_momentum: float = 0.0  # 0: no averaging of weights
     balance: float = 0.0  # see training.pipeline
+    oversample: bool = False  # repeat images of the smaller classes until all are as large, within the training part
+    class_weights: bool = False  # weigh the loss by the inverse of a class's share
     augmentation: Augmentation | None = None
+    plateau: Plateau | None = None
+    best_by: str = ""  # validation metric whose best epoch is kept; "": the last one
+    fine_tuning: FineTuning | None = None
+    published: Published | None = None
     options: Mapping[str, Any] = field(default_factory=dict)  # of the architecture

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from core.errors import InvalidRequestError
-from training.experiments import starter
+from training.experiments import cnn28_norm, cnn28_oversampled, cnn75, cnn75_lstm, isic9_cnn, lstm, starter, transfer
 from training.experiments.base import Experiment
 
-EXPERIMENTS: dict[str, Experiment] = {module.EXPERIMENT.id: module.EXPERIMENT for module in (starter,)}
+_SINGLE = (starter, lstm, cnn28_norm, cnn28_oversampled, cnn75, cnn75_lstm, isic9_cnn)
+EXPERIMENTS: dict[str, Experiment] = {
+    experiment.id: experiment for experiment in (*(module.EXPERIMENT for module in _SINGLE), *transfer.EXPERIMENTS)
+}
 
 
 def find_experiment(experiment_id: str) -> Experiment:
