@@ -74,7 +74,7 @@ def split_published(dataset: Dataset, protocol: Protocol) -> Split:
 
 
 def random_parts(ids: Sequence[str], *, share: float, seed: int) -> tuple[list[str], list[str]]:
-    """The rest and a random share of `ids`, exactly as scikit-learn's `train_test_split(ids, test_size=share, random_state=seed)`."""
+    """The rest and a random share of `ids`: the same as scikit-learn's `train_test_split(…, random_state=seed)`."""
     order = np.random.RandomState(seed).permutation(len(ids))
     taken = math.ceil(share * len(ids))
     return [ids[i] for i in order[taken:]], [ids[i] for i in order[:taken]]

@@ -89,9 +89,7 @@ def make_split(dataset: Dataset, experiment: Experiment, kind: str) -> Split:
     if kind == "grouped":
         return split_grouped(dataset, seed=SPLIT_SEED)
     if kind != "published" or experiment.published is None:
-        raise InvalidRequestError(
-            f"split {kind!r} of {experiment.id}: expected 'grouped', or 'published' where a result is published"
-        )
+        raise InvalidRequestError(f"{experiment.id}: expected split 'grouped', or 'published' if a result is, got {kind!r}")
     return split_published(dataset, experiment.published.protocol)
 
 
@@ -131,11 +129,14 @@ def _record(experiment: Experiment, dataset: Dataset, split: Split, how: Any, *,
 
 def list_experiments() -> str:
     """A table of the experiments, one a line."""
-    rows = [f"{'experiment':<20} {'input':>9} {'parameters':>11} {'epochs':>6} {'minutes':>7}  title"]
+    rows = [f"{'experiment':<20} {'input':>9} {'parameters':>11} {'epochs':>6} {'minutes':>7} {'published':>9}  title"]
     for found in EXPERIMENTS.values():
         parameters = f"{found.parameters:,}" if found.parameters else ""
         size = f"{found.height}x{found.width}"
-        rows.append(f"{found.id:<20} {size:>9} {parameters:>11} {found.epochs:>6} {found.minutes:>7g}  {found.title}")
+        figure = f"{100 * found.published.accuracy:.2f} %" if found.published and found.published.accuracy else ""
+        rows.append(
+            f"{found.id:<20} {size:>9} {parameters:>11} {found.epochs:>6} {found.minutes:>7g} {figure:>9}  {found.title}"
+        )
     return "\n".join(rows)
 
 
@@ -147,9 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("experiment", nargs="?", help="one of: " + ", ".join(EXPERIMENTS))
     parser.add_argument("--list", action="store_true", help="show the experiments and end")
     parser.add_argument("--data", type=Path, default=None, help="the data set; by default where the project keeps it")
-    parser.add_argument(
-        "--split", choices=("grouped", "published"), default="grouped", help="lesions kept together, or as published"
-    )
+    parser.add_argument("--split", choices=("grouped", "published"), default="grouped", help="by lesion, or as published")
     parser.add_argument("--weights", default=None, help="of a pretrained base: imagenet, none or a file")
     parser.add_argument("--out", type=Path, default=None, help="folder of the run; by default below data/runs")
     parser.add_argument("--epochs", type=int, default=None)

@@ -35,9 +35,8 @@ def build_cnn28_norm(height: int, width: int, classes: int) -> Any:
     x = layers.BatchNormalization()(x)
     x = layers.Dropout(0.1)(x)
     x = layers.Dense(128, activation="relu")(x)
-    return keras.Model(
-        inputs, layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x), name="cnn28_norm"
-    )
+    outputs = layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x)
+    return keras.Model(inputs, outputs, name="cnn28_norm")
 
 
 def build_cnn28_oversampled(height: int, width: int, classes: int) -> Any:
@@ -68,6 +67,5 @@ def build_cnn28_oversampled(height: int, width: int, classes: int) -> Any:
     x = layers.Dropout(0.2)(x)
     x = layers.Dense(32, activation="relu")(x)
     x = layers.BatchNormalization()(x)
-    return keras.Model(
-        inputs, layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x), name="cnn28_oversampled"
-    )
+    outputs = layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x)
+    return keras.Model(inputs, outputs, name="cnn28_oversampled")

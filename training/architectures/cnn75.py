@@ -26,9 +26,8 @@ def build_cnn75(height: int, width: int, classes: int) -> Any:
     x = layers.Flatten()(x)
     x = layers.Dense(512, activation="relu")(x)
     x = layers.BatchNormalization()(x)
-    return keras.Model(
-        inputs, layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x), name="cnn75"
-    )
+    outputs = layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x)
+    return keras.Model(inputs, outputs, name="cnn75")
 
 
 def build_cnn75_lstm(height: int, width: int, classes: int) -> Any:
@@ -42,9 +41,8 @@ def build_cnn75_lstm(height: int, width: int, classes: int) -> Any:
     x = layers.LSTM(32)(x)
     x = layers.Dense(64, activation="relu")(x)
     x = layers.BatchNormalization()(x)
-    return keras.Model(
-        inputs, layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x), name="cnn75_lstm"
-    )
+    outputs = layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x)
+    return keras.Model(inputs, outputs, name="cnn75_lstm")
 
 
 def _convolutions(inputs: Any) -> Any:

@@ -22,6 +22,5 @@ def build_isic9_cnn(height: int, width: int, classes: int) -> Any:
     x = layers.Dropout(0.2)(x)
     x = layers.Flatten()(x)
     x = layers.Dense(128, activation="relu")(x)
-    return keras.Model(
-        inputs, layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x), name="isic9_cnn"
-    )
+    outputs = layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x)
+    return keras.Model(inputs, outputs, name="isic9_cnn")

@@ -23,6 +23,5 @@ def build_lstm(height: int, width: int, classes: int, *, dropout: float = 0.5) -
     x = layers.Dropout(dropout)(x)
     x = layers.LSTM(32)(x)
     x = layers.Dropout(dropout)(x)
-    return keras.Model(
-        inputs, layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x), name="lstm"
-    )
+    outputs = layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x)
+    return keras.Model(inputs, outputs, name="lstm")

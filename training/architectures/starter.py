@@ -30,9 +30,8 @@ def build_starter(
             x = _residual(x, filters, stride=2 if stage > 0 and block == 0 else 1)
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(dropout)(x)
-    return keras.Model(
-        inputs, layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x), name="starter"
-    )
+    outputs = layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(x)
+    return keras.Model(inputs, outputs, name="starter")
 
 
 def _convolution(x: Any, filters: int, *, kernel: int = 3, stride: int = 1, activate: bool = True) -> Any:

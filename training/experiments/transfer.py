@@ -8,7 +8,9 @@ Expect:   no figures published; loss, accuracy and recall tracked, best epoch by
 
 from __future__ import annotations
 
-from training.experiments.base import Augmentation, Experiment, FineTuning, Plateau, Protocol, Published
+from dataclasses import replace
+
+from training.experiments.base import GEOMETRY_ONLY, Experiment, FineTuning, Plateau, Protocol, Published
 
 BASES = {  # experiment → base, side in pixels
     "transfer-inceptionv3": ("InceptionV3", 224),
@@ -31,9 +33,7 @@ def _experiment(experiment_id: str, base: str, side: int) -> Experiment:
         parameters=None,
         minutes=600,
         class_weights=True,
-        augmentation=Augmentation(
-            rotation_degrees=90, zoom=0.0, stretch=0.0, brightness=0.0, contrast=0.0, saturation=0.0, tint=0.0
-        ),
+        augmentation=replace(GEOMETRY_ONLY, rotation_degrees=90, zoom=0.0, stretch=0.0),
         plateau=Plateau(metric="val_loss", reduce_after=2, stop_after=5),
         best_by="val_loss",
         fine_tuning=FineTuning(epochs=15, layers=60),
