@@ -98,12 +98,18 @@ def _bar(part: int, whole: int) -> Text:
     return Text("█" * round(_BAR_CELLS * part / whole) if whole else "", style="cyan")
 
 
-def make_table(*columns: str, right: tuple[int, ...] = ()) -> Table:
-    """An empty table in the manner of this command line; `right` are the columns of figures."""
+def make_table(*columns: str, right: tuple[int, ...] = (), whole: tuple[int, ...] = ()) -> Table:
+    """An empty table in the manner of this command line.
+
+    Args:
+        columns: their headings.
+        right: columns of figures.
+        whole: columns that are never broken.
+    """
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
     for number, name in enumerate(columns):
-        table.add_column(name, justify="right" if number in right else "left", no_wrap=number in right, overflow="fold")
+        table.add_column(name, justify="right" if number in right else "left", no_wrap=number in right + whole, overflow="fold")
     return table

@@ -131,7 +131,7 @@ def _job_table(raws: list[dict[str, Any]]) -> Table:
     from cli.jobview import JobView
     from cli.summary import make_table
 
-    table = make_table("Job", "Name", "State", "Items", "Failed", "Submitted", right=(3, 4))
+    table = make_table("Job", "Name", "State", "Items", "Failed", "Submitted", right=(3, 4), whole=(0, 2))
     for raw in raws:
         job = JobView(raw)
         items = format_count(job.finished_items)

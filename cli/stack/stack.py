@@ -230,7 +230,7 @@ class Stack:
 
     def _await_valkey(self, addresses: Addresses) -> None:
         self._progress("starting valkey")
-        if not valkey.await_ready(addresses.broker_url, 30.0):
+        if not valkey.await_ready(addresses.valkey_port, addresses.password, 30.0):
             raise self._failure("valkey does not answer", "valkey")
 
     def _await_ready(self, url: str, began: float) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from cli.exits import CliError, ExitCode
@@ -59,18 +61,19 @@ def write_config(folder: Path, port: int, password: str) -> Path:
     return path
 
 
-def await_ready(url: str, limit_s: float) -> bool:
-    """Whether the server answers PING within the limit (while it loads its file it answers with an error)."""
-    import redis
+def await_ready(port: int, password: str, limit_s: float) -> bool:
+    """Whether the server answers PING within the limit; while it loads its file it answers with an error.
 
+    Spoken by hand (RESP, inline commands): the client library would make the supervisor half as large again.
+    """
     deadline = time.monotonic() + limit_s
-    with redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as client:
-        while time.monotonic() < deadline:
-            try:
-                if client.ping():
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
+            connection.sendall(f"AUTH {password}\r\nPING\r\nQUIT\r\n".encode())
+            with connection.makefile("rb") as answers:
+                if b"+PONG\r\n" in answers.read(1024):
                     return True
-            except redis.RedisError:
-                time.sleep(0.02)
+        time.sleep(0.02)
     return False
 
 
