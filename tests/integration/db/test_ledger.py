@@ -6,7 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
 from core.db import sweeping
@@ -14,11 +14,11 @@ from core.db.chunks import fail_chunk_job, finish_chunk, is_wanted, put_back_chu
 from core.db.engine import reading, transaction
 from core.db.jobs import find_job_by_key, list_jobs, read_tallies
 from core.db.lifecycle import delete_job, request_cancel, retry_job
-from core.db.models import LOCAL_TENANT_ID, Chunk, ChunkState, JobState
+from core.db.models import LOCAL_TENANT_ID, ChunkState, JobState
 from core.db.preparing import claim_prepare, fail_prepare, put_back_prepare, renew_prepare
 from core.errors import ConflictError, ItemErrorCode, NotFoundError
 from core.ids import new_id
-from core.messages import CLASSIFY, PREPARE, QUEUE_BULK, QUEUE_INTERACTIVE
+from core.messages import CLASSIFY, QUEUE_BULK, QUEUE_INTERACTIVE
 from tests.ledger import LEASE_S, Ledger, broken, outcomes_of, succeeded
 
 
@@ -158,26 +158,6 @@ def test_absent_machinery_burns_no_attempt_and_is_named(ledger: Ledger) -> None:
     assert (ledger.job(job_id).state, ledger.job(job_id).waiting_for) == (JobState.SUCCEEDED, None)
 
 
-def test_a_chunk_that_kills_its_workers_is_split_down_to_one_item(ledger: Ledger) -> None:
-    job_id = ledger.start(items=20, chunk_items=20)
-    poison = 13
-    for _ in range(200):
-        due = [chunk for chunk in ledger.chunks(job_id) if chunk.state in (ChunkState.PENDING, ChunkState.PUBLISHED)]
-        if not due:
-            break
-        claim = ledger.claim(job_id, due[0].chunk_no)
-        assert claim is not None
-        if poison not in claim.item_numbers:
-            ledger.finish(claim)
-        elif len(claim.item_numbers) == 1 and claim.crashes >= ledger.max_crashes:
-            ledger.finish(claim, [broken(poison, ItemErrorCode.DECODER_CRASH)])
-        else:  # the worker dies
-            with transaction(ledger.engine) as session:
-                sweeping.rescue_owned(session, "w/1/1/1", ledger.rescue, ledger.clock.now())
-    job = ledger.job(job_id)
-    assert (job.state, job.succeeded, job.failed, ledger.rows(job_id)) == (JobState.SUCCEEDED, 19, 1, 20)
-
-
 def test_cancel_drops_what_waits_and_lets_running_chunks_come_home(ledger: Ledger) -> None:
     job_id = ledger.start(items=40)
     claim = ledger.claim(job_id, 0)
@@ -212,17 +192,6 @@ def test_cancel_during_prepare_is_final(ledger: Ledger) -> None:
     with transaction(ledger.engine) as session:
         assert not renew_prepare(session, claim, ledger.clock.now(), LEASE_S)
         assert not fail_prepare(session, claim, "x", "y", ledger.clock.now())
-    assert ledger.job(job_id).state == JobState.CANCELLED
-
-
-def test_a_cancelled_job_whose_worker_died_is_settled_by_the_sweeper(ledger: Ledger) -> None:
-    job_id = ledger.start(items=8)
-    assert ledger.claim(job_id, 0) is not None
-    with transaction(ledger.engine) as session:
-        request_cancel(session, LOCAL_TENANT_ID, job_id, ledger.clock.now())
-    ledger.clock.advance(LEASE_S + 1)
-    with transaction(ledger.engine) as session:
-        assert sweeping.rescue_chunks(session, ledger.rescue, ledger.clock.now()) == []
     assert ledger.job(job_id).state == JobState.CANCELLED
 
 
@@ -304,35 +273,6 @@ def test_a_vanished_version_fails_the_job(ledger: Ledger) -> None:
     assert {chunk.state for chunk in ledger.chunks(job_id)} == {ChunkState.CANCELLED}
 
 
-def test_lost_messages_are_sent_again(ledger: Ledger) -> None:
-    job_id = ledger.submit()
-    with transaction(ledger.engine) as session:
-        assert [m.task for m in sweeping.publish_due_jobs(session, ledger.window, ledger.clock.now())] == [PREPARE]
-        assert sweeping.publish_due_jobs(session, ledger.window, ledger.clock.now()) == [], "once per interval"
-    ledger.prepare(job_id, items=8)
-    ledger.clock.advance(6)
-    with transaction(ledger.engine) as session:
-        assert sweeping.republish_chunks(session, ledger.window, ledger.clock.now(), lost_since=None) == []
-        lost_since = ledger.clock.now() - timedelta(seconds=5)
-        assert len(sweeping.republish_chunks(session, ledger.window, ledger.clock.now(), lost_since=lost_since)) == 2
-    ledger.clock.advance(61)
-    with transaction(ledger.engine) as session:
-        assert len(sweeping.republish_chunks(session, ledger.window, ledger.clock.now(), lost_since=None)) == 2
-    assert ledger.run(job_id, 0) == []
-
-
-def test_a_prepare_whose_worker_dies_runs_again_and_at_last_fails(ledger: Ledger) -> None:
-    job_id = ledger.submit()
-    for attempt in range(ledger.max_crashes):
-        with transaction(ledger.engine) as session:
-            assert claim_prepare(session, job_id, owner="w", now=ledger.clock.now(), lease_s=LEASE_S) is not None, attempt
-        ledger.clock.advance(LEASE_S + 1)
-        with transaction(ledger.engine) as session:
-            sweeping.rescue_prepares(session, ledger.rescue, ledger.clock.now())
-    job = ledger.job(job_id)
-    assert (job.state, job.error_code) == (JobState.FAILED, "prepare_crash")
-
-
 def test_prepare_waits_for_machinery(ledger: Ledger) -> None:
     job_id = ledger.submit()
     with transaction(ledger.engine) as session:
@@ -346,29 +286,6 @@ def test_prepare_waits_for_machinery(ledger: Ledger) -> None:
         assert len(sweeping.publish_due_jobs(session, ledger.window, due)) == 1
 
 
-def test_expire_all_leases_counts_no_crash(ledger: Ledger) -> None:
-    job_id = ledger.start(items=4)
-    assert ledger.claim(job_id, 0) is not None
-    with transaction(ledger.engine) as session:
-        sweeping.expire_all_leases(session, ledger.clock.now())
-    (chunk,) = ledger.chunks(job_id)
-    assert (chunk.state, chunk.crashes) == (ChunkState.PUBLISHED, 0)
-    assert ledger.run(job_id, 0) == []
-
-
-def test_top_up_walks_all_jobs_a_page_at_a_time(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeping, "PAGE", 2)
-    jobs = [ledger.start(items=4) for _ in range(5)]
-    with transaction(ledger.engine) as session:
-        session.execute(update(Chunk).values(state=ChunkState.PENDING, due_at=None))
-
-    def page(after: object) -> tuple[list[object], object]:
-        with transaction(ledger.engine) as session:
-            return sweeping.top_up_jobs(session, ledger.window, ledger.clock.now(), after)  # type: ignore[arg-type,return-value]
-
-    assert {m.args[0] for m in sweeping.walk_pages(page)} == {str(job_id) for job_id in jobs}  # type: ignore[arg-type]
-
-
 def test_deleting_a_job_takes_its_rows_along(ledger: Ledger) -> None:
     job_id = ledger.start(items=4)
     with pytest.raises(ConflictError, match="cancel it first"), transaction(ledger.engine) as session:
@@ -379,15 +296,6 @@ def test_deleting_a_job_takes_its_rows_along(ledger: Ledger) -> None:
     assert (ledger.rows(job_id), ledger.chunks(job_id)) == (0, [])
     with pytest.raises(NotFoundError):
         ledger.job(job_id)
-
-
-def test_retention_removes_ended_jobs_only(ledger: Ledger) -> None:
-    now = ledger.clock.now()
-    ended, running = ledger.start(items=4, expires_at=now), ledger.start(items=4, expires_at=now)
-    ledger.run(ended, 0)
-    with transaction(ledger.engine) as session:
-        assert sweeping.delete_expired_jobs(session, now) == [f"jobs/{ended}/"]
-    assert ledger.job(running).state == JobState.RUNNING
 
 
 def test_jobs_belong_to_a_tenant_and_keys_are_unique_within_it(ledger: Ledger) -> None:
