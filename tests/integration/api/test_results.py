@@ -1,0 +1,292 @@
+"""Pages and files of results: every sort and filter equals a reference that is sorted in Python."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import itertools
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from core.db.engine import transaction
+from core.db.models import Job
+from core.db.outcomes import ItemOutcome
+from core.db.results import export_results
+from core.errors import ItemErrorCode
+from tests.integration.api.conftest import CLASSES, Api, failed, problem, scored
+
+ITEMS = 7013
+COLUMNS = [
+    *("item", "name", "status", "label", "score", "risk"),
+    *(f"p_{name}" for name in CLASSES),
+    *("flag", "error_code", "error", "width", "height", "model", "version"),
+]
+CODES = (ItemErrorCode.TRUNCATED, ItemErrorCode.NOT_AN_IMAGE)
+
+
+def outcome(number: int) -> ItemOutcome:
+    """Every eleventh item fails; many risks are equal, so that ties are tested."""
+    if number % 11 == 0:
+        return failed(number, CODES[number % 2])
+    values = np.random.default_rng(number).dirichlet(np.ones(len(CLASSES))).astype(np.float32)
+    if number % 5 == 0:
+        values = np.array([0.25, 0.125, 0.125, 0.5], np.float32)
+    return scored(number, values)
+
+
+@pytest.fixture(scope="module")
+def job(api: Api) -> uuid.UUID:
+    return api.run(ITEMS, outcome, name="lesions.zip")
+
+
+@pytest.fixture(scope="module")
+def reference() -> list[dict[str, Any]]:
+    return [expected(outcome(number)) for number in range(ITEMS)]
+
+
+def shortest(value: float | None) -> float | None:
+    return None if value is None else float(str(np.float32(value)))
+
+
+def expected(item: ItemOutcome) -> dict[str, Any]:
+    values = [None] * len(CLASSES) if item.probabilities is None else np.frombuffer(item.probabilities, "<f4").tolist()
+    return {
+        "item": item.item_no,
+        "name": item.name,
+        "status": "failed" if item.failed else "succeeded",
+        "label": item.label,
+        "score": shortest(item.score),
+        "risk": shortest(item.risk),
+        **{f"p_{name}": shortest(value) for name, value in zip(CLASSES, values, strict=True)},
+        "flag": item.flag,
+        "error_code": None if item.error_code is None else str(item.error_code),
+        "error": item.error,
+        "width": item.width,
+        "height": item.height,
+        "model": "tiny",
+        "version": 3,
+    }
+
+
+def chosen(rows: list[dict[str, Any]], sort: str, query: dict[str, str]) -> list[dict[str, Any]]:
+    """The reference: what a page or file must hold, in order."""
+    kept = [row for row in rows if matches(row, query)]
+    if sort == "item":
+        return kept
+    with_risk = sorted((row for row in kept if row["risk"] is not None), key=lambda row: (row["risk"], row["item"]))
+    if sort == "-risk":
+        with_risk.reverse()
+    return with_risk + [row for row in kept if row["risk"] is None]
+
+
+def matches(row: dict[str, Any], query: dict[str, str]) -> bool:
+    risk = row["risk"]
+    if ("min_risk" in query or "max_risk" in query) and risk is None:
+        return False
+    return (
+        query.get("label", row["label"]) == row["label"]
+        and (risk is None or float(query.get("min_risk", 0)) <= risk <= float(query.get("max_risk", 1)))
+        and query.get("status", row["status"]) == row["status"]
+        and ("flagged" not in query or row["flag"] is (query["flagged"] == "true"))
+    )
+
+
+def pages(api: Api, job: uuid.UUID, **query: str) -> Iterator[list[dict[str, Any]]]:
+    url: str | None = str(api.client.build_request("GET", f"/v1/jobs/{job}/results", params=query).url)
+    while url:
+        response = api.client.get(url)
+        assert response.status_code == 200, response.text
+        page = response.json()
+        assert page["object"] == "list"
+        assert response.headers.get("link") == (f'<{page["next"]}>; rel="next"' if page["next"] else None)
+        yield page["data"]
+        url = page["next"]
+
+
+SORTS = ("item", "risk", "-risk")
+FILTERS: tuple[dict[str, str], ...] = (
+    {},
+    {"label": "mel"},
+    {"label": "mel", "min_risk": "0.6"},
+    {"min_risk": "0.3", "max_risk": "0.7"},
+    {"status": "failed"},
+    {"status": "succeeded"},
+    {"flagged": "true"},
+    {"flagged": "false", "label": "nv"},
+    {"label": "nothing"},
+    {"status": "failed", "min_risk": "0.1"},
+)
+
+
+@pytest.mark.parametrize(("sort", "query"), [*itertools.product(SORTS, FILTERS)])
+def test_pages_equal_the_reference(
+    api: Api, job: uuid.UUID, reference: list[dict[str, Any]], sort: str, query: dict[str, str]
+) -> None:
+    found = list(pages(api, job, sort=sort, limit="997", **query))
+    assert all(len(page) == 997 for page in found[:-1])
+    rows = [row for page in found for row in page]
+    assert rows == chosen(reference, sort, query)
+    if rows:
+        assert list(rows[0]) == COLUMNS
+
+
+@pytest.mark.parametrize("limit", ["1", "7", "1000"])
+def test_page_sizes(api: Api, job: uuid.UUID, reference: list[dict[str, Any]], limit: str) -> None:
+    query = {"status": "failed", "limit": limit, "sort": "-risk"}
+    found = list(itertools.islice(pages(api, job, **query), 50))
+    rows = [row for page in found for row in page]
+    assert rows == chosen(reference, "-risk", {"status": "failed"})[: len(rows)]
+
+
+def test_next_keeps_the_query(api: Api, job: uuid.UUID) -> None:
+    page = api.client.get(f"/v1/jobs/{job}/results", params={"sort": "-risk", "label": "mel", "limit": 5}).json()
+    query = parse_qs(urlsplit(page["next"]).query)
+    assert (query["sort"], query["label"], query["limit"]) == (["-risk"], ["mel"], ["5"])
+
+
+@pytest.mark.parametrize("query", FILTERS)
+def test_count(api: Api, job: uuid.UUID, reference: list[dict[str, Any]], query: dict[str, str]) -> None:
+    page = api.client.get(f"/v1/jobs/{job}/results", params={"count": "true", "limit": 1, **query}).json()
+    assert page["count"] == len(chosen(reference, "item", query))
+
+
+@pytest.mark.parametrize(
+    ("sort", "query"), [("item", {}), ("-risk", {}), ("risk", {"label": "mel"}), ("item", {"status": "failed"})]
+)
+def test_files_equal_pages(api: Api, job: uuid.UUID, reference: list[dict[str, Any]], sort: str, query: dict[str, str]) -> None:
+    rows = chosen(reference, sort, query)
+    parameters = {"sort": sort, **query}
+    jsonl = api.client.get(f"/v1/jobs/{job}/results.jsonl", params=parameters)
+    assert [json.loads(line) for line in jsonl.text.splitlines()] == rows
+    table = csv.DictReader(io.StringIO(api.client.get(f"/v1/jobs/{job}/results.csv", params=parameters).text))
+    assert [from_csv(row) for row in table] == rows
+    assert table.fieldnames == COLUMNS
+    parquet = pq.read_table(io.BytesIO(api.client.get(f"/v1/jobs/{job}/results.parquet", params=parameters).content))
+    assert parquet.column_names == COLUMNS
+    assert [rounded(row) for row in parquet.to_pylist()] == rows
+
+
+def from_csv(row: dict[str, str]) -> dict[str, Any]:
+    typed: dict[str, Any] = {key: value or None for key, value in row.items()}
+    for key in ("item", "width", "height", "version"):
+        typed[key] = None if typed[key] is None else int(typed[key])
+    for key in ("score", "risk", *(f"p_{name}" for name in CLASSES)):
+        typed[key] = None if typed[key] is None else float(typed[key])
+    typed["flag"] = {None: None, "true": True, "false": False}[typed["flag"]]
+    return typed
+
+
+def rounded(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: shortest(value) if isinstance(value, float) else value for key, value in row.items()}
+
+
+def test_file_headers(api: Api, job: uuid.UUID) -> None:
+    response = api.client.get(f"/v1/jobs/{job}/results.csv", params={"label": "nothing"})
+    assert response.headers["content-type"].startswith("text/csv")
+    assert response.headers["content-disposition"].startswith('attachment; filename="lesions.zip-results.csv"')
+    assert response.text == ",".join(COLUMNS) + "\n"
+    assert api.client.get(f"/v1/jobs/{job}/results.jsonl", params={"label": "nothing"}).content == b""
+    empty = pq.read_table(io.BytesIO(api.client.get(f"/v1/jobs/{job}/results.parquet", params={"label": "nothing"}).content))
+    assert (empty.num_rows, empty.column_names) == (0, COLUMNS)
+
+
+def test_errors(api: Api, job: uuid.UUID, reference: list[dict[str, Any]]) -> None:
+    url: str | None = f"/v1/jobs/{job}/errors?limit=200"
+    found = []
+    while url:
+        page = api.client.get(url).json()
+        found += page["data"]
+        url = page["next"]
+    bad = [row for row in reference if row["status"] == "failed"]
+    assert found == [{"item": r["item"], "name": r["name"], "code": r["error_code"], "message": r["error"]} for r in bad]
+    only = api.client.get(f"/v1/jobs/{job}/errors", params={"code": "truncated", "limit": 1000}).json()["data"]
+    assert [row["item"] for row in only] == [row["item"] for row in bad if row["error_code"] == "truncated"]
+
+
+def test_cursors_are_checked(api: Api, job: uuid.UUID) -> None:
+    good = parse_qs(urlsplit(api.client.get(f"/v1/jobs/{job}/results?sort=risk&limit=1").json()["next"]).query)["cursor"][0]
+    problem(api.client.get(f"/v1/jobs/{job}/results", params={"sort": "-risk", "cursor": good}), 400, "invalid_request")
+    for bad in ("x", "AAAA", "W10", good[:-3], "ä", "WyJyIiwgIml0ZW0iLCAxZTk5OSwgbnVsbF0"):
+        problem(api.client.get(f"/v1/jobs/{job}/results", params={"sort": "risk", "cursor": bad}), 400, "invalid_request")
+
+
+NAMES = (
+    "=1+1.jpg",
+    "+a",
+    "-a",
+    "@a",
+    "\ta",
+    "\ra",
+    "\na",
+    'quote".jpg',
+    "comma,.jpg",
+    "line\nbreak.jpg",
+    "tab\tinside",
+    " =space",
+    "ümlaut/日本.jpg",
+    "odd\udcff\udcfe.jpg",  # bytes that are no UTF-8
+    "nul\x00.jpg",
+    "",
+    "'quoted",
+)
+
+
+def test_awkward_names(any_api: Api) -> None:
+    """Exactly as in the archive, but for bytes that are no UTF-8, and the apostrophe before formulas in CSV."""
+    job = any_api.run(len(NAMES), lambda number: scored(number, [0.1, 0.2, 0.3, 0.4], NAMES[number]))
+    shown = [name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name in NAMES]
+    assert shown[13] == "odd\\xff\\xfe.jpg"
+    page = any_api.client.get(f"/v1/jobs/{job}/results").json()["data"]
+    assert [row["name"] for row in page] == shown
+    lines = any_api.client.get(f"/v1/jobs/{job}/results.jsonl").content.decode().split("\n")
+    assert [json.loads(line)["name"] for line in lines[:-1]] == shown
+    parquet = pq.read_table(io.BytesIO(any_api.client.get(f"/v1/jobs/{job}/results.parquet").content))
+    assert parquet["name"].to_pylist() == shown
+    text = any_api.client.get(f"/v1/jobs/{job}/results.csv").content.decode()
+    safe = [f"'{name}" if name[:1] in tuple("=+-@\t\r\n") and name else name for name in shown]
+    assert [row["name"] for row in csv.DictReader(io.StringIO(text, newline=""))] == safe
+
+
+def test_pages_on_each_database(any_api: Api) -> None:
+    """NULLs sort differently in the two: the pages do not."""
+    job = any_api.run(300, outcome)
+    rows = [expected(outcome(number)) for number in range(300)]
+    for sort, query in itertools.product(SORTS, ({}, {"label": "mel"}, {"status": "failed"}, {"flagged": "true"})):
+        found = [row for page in pages(any_api, job, sort=sort, limit="50", **query) for row in page]
+        assert found == chosen(rows, sort, query)
+        file = any_api.client.get(f"/v1/jobs/{job}/results.jsonl", params={"sort": sort, **query}).text
+        assert [json.loads(line) for line in file.splitlines()] == found
+
+
+def test_results_while_the_job_runs(api: Api) -> None:
+    job = api.submit()
+    assert api.client.get(f"/v1/jobs/{job}/results").json() == {"object": "list", "data": [], "next": None}
+    assert api.client.get(f"/v1/jobs/{job}/results.csv").status_code == 200
+    api.start(job, items=20, chunk_items=10)
+    api.finish(job, 1, outcome)
+    page = api.client.get(f"/v1/jobs/{job}/results").json()
+    assert [row["item"] for row in page["data"]] == list(range(10, 20))
+    assert api.client.get(f"/v1/jobs/{job}").json()["state"] == "running"
+    api.finish(job, 0, outcome)
+    assert len(api.client.get(f"/v1/jobs/{job}/results").json()["data"]) == 20
+
+
+def test_export_of_a_deleted_job_breaks_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that ended early must not look complete."""
+    monkeypatch.setattr("api.exports.export_results", functools.partial(export_results, batch=50))
+    job = api.run(400, outcome)
+    with api.client.stream("GET", f"/v1/jobs/{job}/results.jsonl") as response:
+        assert response.status_code == 200
+        with transaction(api.engine) as session:
+            session.delete(session.get_one(Job, job))
+        with pytest.raises(httpx2.RemoteProtocolError):
+            response.read()
