@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -25,6 +26,7 @@ def running_s3() -> Iterator[StorageSettings]:
     try:
         yield s3_settings(f"http://{host}:{port}")
     finally:
+        urllib.request.urlopen(f"http://{host}:{port}/moto-api/reset", data=b"").close()  # its buckets would outlive it
         server.stop()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.archives.inflate import Decoder, ZlibDecoder, zstd_module
-from core.archives.tar import BLOCK, is_tar_header
+from core.archives.tar_header import BLOCK, ZEROS, is_header
 from core.errors import ArchiveError
 from core.storage.base import ObjectWriter, RandomAccess
 
@@ -87,7 +87,7 @@ def expand_tar(
 
 
 def _expect_tar(head: bytes, codec: Codec) -> None:
-    if not is_tar_header(head) and head[:BLOCK] != bytes(BLOCK):
+    if not is_header(head) and head[:BLOCK] != ZEROS:
         raise ArchiveError(f"expected a TAR inside the {codec} file, got something else: pack the images as ZIP or TAR")
 
 
@@ -111,7 +111,7 @@ def _unpack(access: RandomAccess, codec: Codec, on_progress: Callable[[int], Non
         if on_progress is not None:
             on_progress(position)
     if not decoder.eof:
-        raise ArchiveError(f"the {codec} archive ends within its compressed data: it is cut off, load it up again")
+        raise ArchiveError(f"the {codec} archive ends within its compressed data: it is cut off, upload it again")
 
 
 def _decompress(decoder: Decoder, data: bytes, codec: Codec) -> bytes:

@@ -10,7 +10,7 @@ from core.archives.base import ArchiveKind, ArchiveRef
 from core.archives.compressed import ExpandLimits, expand_tar, sniff_codec
 from core.archives.sniff import HEAD_BYTES, Content, sniff
 from core.archives.source import Where, open_source
-from core.errors import ArchiveError, NotFoundError
+from core.errors import ArchiveError, InvalidRequestError, NotFoundError
 from core.settings import Settings, StorageSettings
 from core.storage.base import ObjectStorage, RandomAccess
 from core.storage.denied import StorageDeniedError
@@ -124,6 +124,8 @@ def _asked(uri: str, ask: Callable[[], bool]) -> bool:
         raise ArchiveError(f"{uri}: {error}", code="source_denied") from error
     except NotFoundError as error:
         raise ArchiveError(f"{uri}: {error}", code="archive_gone") from error
+    except InvalidRequestError as error:
+        raise ArchiveError(f"{uri}: {error}") from error
 
 
 def _make_plain(

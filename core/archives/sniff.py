@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from core.archives.compressed import sniff_codec
 from core.archives.manifest import decode_text, looks_like_manifest
-from core.archives.tar import is_tar_header
+from core.archives.tar_header import is_header
 from core.archives.zip_directory import find_directory
 from core.errors import ArchiveError
 from core.storage.base import RandomAccess
@@ -66,7 +66,7 @@ def sniff(access: RandomAccess, name: str) -> Content:
         (Content.ZIP, lambda: head.startswith(_ZIP)),
         (Content.COMPRESSED, lambda: sniff_codec(head) is not None),
         (Content.IMAGE, lambda: is_image(head)),
-        (Content.TAR, lambda: is_tar_header(head)),
+        (Content.TAR, lambda: is_header(head)),
         (Content.ZIP, lambda: _ends_like_zip(access)),
         (Content.MANIFEST, lambda: looks_like_manifest(head)),
         (Content.IMAGE, lambda: _IMAGE_NAME.search(name) is not None),  # its one row will say what is wrong with it

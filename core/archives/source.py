@@ -23,7 +23,7 @@ def open_source(where: Where, location: str, storage: ObjectStorage, settings: S
     """
     access: RandomAccess
     if where == "path":
-        return LocalFile(Path(location))
+        return LocalFile(Path(location), follow_link=False)  # resolved at prepare: a link is a replacement
     if where == "s3":
         bucket, key = split_s3_uri(location)
         access = open_s3(bucket, "", settings).open(key)

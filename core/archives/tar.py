@@ -1,12 +1,10 @@
 """Plain TAR files: headers in a stream, members by offset. Compressed ones are made plain first, see compressed.py.
 
-Formats: POSIX.1-1988 ustar, POSIX.1-2001 pax (records `path` and `size`), GNU (long names, base-256 numbers); the numbers of
-one header are decoded by the standard library. Sparse files are a coded failure.
+Names and sizes may come from pax records or GNU long names before the member. Sparse files are a coded failure.
 """
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -14,17 +12,31 @@ from core.archives.base import Member
 from core.archives.ranges import read_member_range
 from core.archives.screening import Problem, name_problem, size_problem
 from core.archives.skipping import is_skipped
+from core.archives.tar_header import (
+    BLOCK,
+    FOLDER,
+    FOLDER_DUMP,
+    LABEL,
+    LINKS_AND_DEVICES,
+    LONG_LINK,
+    LONG_NAME,
+    MULTIVOLUME,
+    PAX,
+    PAX_GLOBAL,
+    PAX_SOLARIS,
+    SPARSE,
+    WITHOUT_DATA,
+    ZEROS,
+    Header,
+    HeaderError,
+    parse_header,
+    parse_pax,
+)
 from core.errors import ArchiveError, ItemError, ItemErrorCode
 from core.storage.base import RandomAccess
 
-BLOCK = 512
 _MAX_METADATA_BYTES = 1024 * 1024  # one long name or set of pax records
 _MAX_METADATA_RUN = 64  # of them before one member
-_ZEROS = bytes(BLOCK)
-_PAX_TYPES = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
-_FOLDER_TYPES = (tarfile.DIRTYPE, b"D")  # D: GNU's dump of a directory's names
-_LABEL_TYPE = b"V"  # GNU's volume label: no file at all
-_MULTIVOLUME_TYPE = b"M"
 _SPARSE_CONTINUES = 482  # byte of a GNU sparse header: another block of the map follows
 _SPARSE_CONTINUES_AGAIN = 504  # the same in such a block
 
@@ -83,12 +95,9 @@ class TarArchive:
             else:
                 code, text = self._problem(header, overrides, name, size, data_start) or (None, "")
                 yield Member(name, data_start, size, size, error=code, error_text=text)
-            has_data = header.isreg() or header.type not in tarfile.SUPPORTED_TYPES  # unknown types count as files (POSIX)
-            position = data_start + (_padded(size) if has_data else 0)
+            position = data_start + (0 if header.kind in WITHOUT_DATA else _padded(size))
 
-    def _next_header(
-        self, position: int, count: int, everywhere: dict[str, bytes]
-    ) -> tuple[tarfile.TarInfo, _Overrides, int] | None:
+    def _next_header(self, position: int, count: int, everywhere: dict[str, bytes]) -> tuple[Header, _Overrides, int] | None:
         """The next member's header, what extended headers add to it, and the offset of its data; None at the end."""
         overrides = _Overrides(everywhere)
         for _ in range(_MAX_METADATA_RUN):
@@ -96,30 +105,33 @@ class TarArchive:
             if header is None:
                 return None
             position += BLOCK
-            if header.type == tarfile.GNUTYPE_LONGNAME:
+            if header.kind == LONG_NAME:
                 overrides.long_name = self._metadata(position, header.size).partition(b"\0")[0]
-            elif header.type in _PAX_TYPES:
-                overrides.records |= parse_pax(self._metadata(position, header.size))
-            elif header.type == tarfile.XGLTYPE:
-                everywhere |= _wanted(parse_pax(self._metadata(position, header.size)))
-            elif header.type != tarfile.GNUTYPE_LONGLINK:
+            elif header.kind in (PAX, PAX_SOLARIS):
+                overrides.records |= self._records(position, header.size)
+            elif header.kind == PAX_GLOBAL:
+                everywhere |= _wanted(self._records(position, header.size))
+            elif header.kind != LONG_LINK:
                 return header, overrides, self._skip_sparse_map(header, position)
             position += _padded(header.size)
         raise ArchiveError(f"more than {_MAX_METADATA_RUN} extended headers before byte {position:,} of the TAR: damaged")
 
-    def _read_header(self, position: int, count: int) -> tarfile.TarInfo | None:
+    def _read_header(self, position: int, count: int) -> Header | None:
         block = self._access.read_at(position, BLOCK)
-        if not block or block == _ZEROS:  # the end marker, or a writer that left it out
+        if not block or block == ZEROS:  # the end marker, or a writer that left it out
             return None
         if len(block) < BLOCK:
             raise ArchiveError(f"the TAR ends within a header, after {count:,} members: it is cut off")
         try:
-            header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        except (tarfile.HeaderError, ValueError) as error:
+            return parse_header(block)
+        except HeaderError as error:
             raise ArchiveError(f"damaged TAR header at byte {position:,}, after {count:,} members: {error}") from error
-        if header.size < 0:
-            raise ArchiveError(f"TAR header at byte {position:,} claims {header.size} bytes: damaged")
-        return header
+
+    def _records(self, position: int, size: int) -> dict[str, bytes]:
+        try:
+            return parse_pax(self._metadata(position, size))
+        except HeaderError as error:
+            raise ArchiveError(f"damaged pax header at byte {position:,} of the TAR: {error}") from error
 
     def _metadata(self, position: int, size: int) -> bytes:
         if size > _MAX_METADATA_BYTES:
@@ -129,18 +141,18 @@ class TarArchive:
             raise ArchiveError(f"the TAR ends within an extended header at byte {position:,}: it is cut off")
         return data
 
-    def _skip_sparse_map(self, header: tarfile.TarInfo, position: int) -> int:
-        if header.type == tarfile.GNUTYPE_SPARSE:
+    def _skip_sparse_map(self, header: Header, position: int) -> int:
+        if header.kind == SPARSE:
             place = _SPARSE_CONTINUES - BLOCK
             while self._access.read_at(position + place, 1) not in (b"", b"\0"):
                 position += BLOCK
                 place = _SPARSE_CONTINUES_AGAIN - BLOCK
         return position
 
-    def _problem(self, header: tarfile.TarInfo, overrides: _Overrides, name: str, size: int, data_start: int) -> Problem | None:
-        if header.issym() or header.islnk() or header.isdev():
+    def _problem(self, header: Header, overrides: _Overrides, name: str, size: int, data_start: int) -> Problem | None:
+        if header.kind in LINKS_AND_DEVICES:
             return ItemErrorCode.UNSAFE_PATH, "expected a regular file, got a link or a device"
-        if header.type in (tarfile.GNUTYPE_SPARSE, _MULTIVOLUME_TYPE) or overrides.sparse:
+        if header.kind in (SPARSE, MULTIVOLUME) or overrides.sparse:
             return (
                 ItemErrorCode.UNSUPPORTED_FORMAT,
                 "sparse and multi-volume members are not supported: pack again without them",
@@ -175,48 +187,16 @@ class TarArchive:
         self._access.close()
 
 
-def is_tar_header(block: bytes) -> bool:
-    """Whether the first 512 bytes of a file are a TAR header (also of the old format without magic), by their checksum."""
-    if len(block) < BLOCK or block[:BLOCK] == _ZEROS:
-        return False
-    try:
-        tarfile.TarInfo.frombuf(block[:BLOCK], "utf-8", "surrogateescape")
-    except (tarfile.HeaderError, ValueError):
-        return False
-    return True
-
-
-def parse_pax(data: bytes) -> dict[str, bytes]:
-    """Records `length keyword=value\\n` of a pax extended header (POSIX.1-2001, pax, "pax Extended Header").
-
-    Raises:
-        ArchiveError: damaged.
-    """
-    records: dict[str, bytes] = {}
-    cursor = 0
-    while cursor < len(data) and data[cursor] != 0:
-        digits, space, _ = data[cursor : cursor + 20].partition(b" ")
-        length = int(digits) if space and digits.isdigit() else 0
-        keyword, equals, value = data[cursor + len(digits) + 1 : cursor + length - 1].partition(b"=")
-        if not equals or data[cursor + length - 1 : cursor + length] != b"\n":
-            raise ArchiveError(
-                f"damaged pax header of the TAR: expected 'length keyword=value', got {data[cursor : cursor + 40]!r}"
-            )
-        records[keyword.decode("utf-8", "surrogateescape")] = value
-        cursor += length
-    return records
-
-
 def _wanted(records: dict[str, bytes]) -> dict[str, bytes]:
     return {keyword: records[keyword] for keyword in ("path", "size") if keyword in records}
 
 
-def _name(header: tarfile.TarInfo, overrides: _Overrides) -> str:
+def _name(header: Header, overrides: _Overrides) -> str:
     raw = overrides.get("GNU.sparse.name") or overrides.get("path") or overrides.long_name
-    return header.name if raw is None else raw.decode("utf-8", "surrogateescape")
+    return (header.name if raw is None else raw).decode("utf-8", "surrogateescape")
 
 
-def _size(header: tarfile.TarInfo, overrides: _Overrides, position: int) -> int:
+def _size(header: Header, overrides: _Overrides, position: int) -> int:
     raw = overrides.get("size")
     if raw is None:
         return header.size
@@ -225,9 +205,9 @@ def _size(header: tarfile.TarInfo, overrides: _Overrides, position: int) -> int:
     return int(raw)
 
 
-def _is_skipped(header: tarfile.TarInfo, name: str) -> bool:
+def _is_skipped(header: Header, name: str) -> bool:
     # `tar -C folder .` names its members ./a.jpg and its root ".".
-    return header.type in (*_FOLDER_TYPES, _LABEL_TYPE) or is_skipped(name)
+    return header.kind in (FOLDER, FOLDER_DUMP, LABEL) or is_skipped(name)
 
 
 def _padded(size: int) -> int:

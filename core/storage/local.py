@@ -24,7 +24,7 @@ _INCOMING = ".incoming"  # unfinished writes: on the same file system, so that t
 _FLUSH_BYTES = 8 * 1024 * 1024
 _ORPHAN_AGE_S = 3600.0
 _MOVE_TRIES = 100
-_GONE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)
 
 
 @contextmanager
@@ -50,12 +50,13 @@ def _write_errors(what: str) -> Iterator[None]:
 class LocalFile:
     """A regular file read by range with pread; it keeps its content even if the name is replaced meanwhile."""
 
-    def __init__(self, path: Path, label: str = "") -> None:
+    def __init__(self, path: Path, label: str = "", *, follow_link: bool = True) -> None:
         """Open `path`.
 
         Args:
             path: the file.
             label: its name in messages; the path if empty.
+            follow_link: whether the file itself may be a symbolic link.
 
         Raises:
             NotFoundError: there is no regular file of that name.
@@ -63,7 +64,8 @@ class LocalFile:
         """
         self._label = label or str(path)
         with _read_errors(self._label):
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not block the open
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not block the open
+            self._fd = os.open(path, flags if follow_link else flags | os.O_NOFOLLOW)
         status = os.fstat(self._fd)
         if not stat.S_ISREG(status.st_mode):
             self.close()

@@ -1,13 +1,14 @@
 """Object storage on S3, or on a server that speaks its protocol, through obstore (Rust object_store).
 
-Import this module only where S3 is used, and use an S3Storage only in the process that made it: the runtime below is not
-fork-safe. Keys that object_store cannot name (empty, '.' or '..' parts, control characters) cannot be read, nor can a prefix
-that holds one be listed.
+Import this module only where S3 is used. The runtime below does not survive a fork: a process whose parent has made a request
+already cannot make any, which is an error here instead of a hang. Keys that object_store cannot name (empty, '.' or '..' parts,
+control characters) cannot be read, nor can a prefix that holds one be listed.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -33,11 +34,13 @@ _LIST_ITEMS = 1000  # one page of ListObjectsV2
 _CONNECT_TIMEOUT_S = 5.0
 _RETRIES = 3
 _PROBE = ".dermq-check"
+_runtime_pid: int | None = None  # the process that made the first request
 
 
 @contextmanager
 def _storage_errors(what: str) -> Iterator[None]:
     """Translate obstore's errors: only what is missing or cannot be named is permanent."""
+    _expect_no_fork()
     try:
         yield
     except FileNotFoundError as error:
@@ -50,6 +53,16 @@ def _storage_errors(what: str) -> Iterator[None]:
         if "NoSuchBucket" in str(error):
             raise NotFoundError(f"{what}: no such bucket") from error
         raise StorageUnavailableError(f"{what}: {_first_line(error)}") from error
+
+
+def _expect_no_fork() -> None:
+    global _runtime_pid  # noqa: PLW0603 - obstore has one runtime per process, whose threads a fork leaves behind
+    _runtime_pid = _runtime_pid or os.getpid()
+    if _runtime_pid != os.getpid():
+        raise RuntimeError(
+            f"process {os.getpid()} was forked from {_runtime_pid} after that one had used S3: "
+            "use S3 in the children only, or spawn them"
+        )
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import io
 import random
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -301,3 +302,24 @@ def test_gzip_of_something_else(place: Place) -> None:
     with pytest.raises(ArchiveError, match="expected a TAR inside the gzip"):
         place.prepare(place.upload(gzip.compress(b"\xff\xd8\xff" * 1000), "photo.jpg.gz"))
     assert [info.key for info in place.storage.list("jobs/")] == []
+
+
+@pytest.mark.parametrize("name", ["ham10000/ham10000_200x150.zip", "isic9/isic9_180x180.zip"])
+def test_real_archives_read_as_zipfile_reads_them(place: Place, shared_data: Path, name: str) -> None:
+    ref = place.prepare({"kind": "path", "path": str(shared_data / name)})
+    archive = open_archive(ref, place.storage, Settings())
+    with zipfile.ZipFile(shared_data / name) as expected:
+        files = {info.filename: info.CRC for info in expected.infolist() if not info.is_dir()}
+    members = list(archive.members())
+    assert [member.name for member in members] == list(files)
+    assert all(zlib.crc32(archive.read(member)) == files[member.name] for member in members)
+    archive.close()
+
+
+def test_real_folder(place: Place, shared_data: Path) -> None:
+    ref = place.prepare({"kind": "path", "path": str(shared_data / "ham10000/originals_600x450")})
+    archive = open_archive(ref, place.storage, Settings())
+    members = list(archive.members())
+    assert len(members) + archive.skipped == 39
+    assert {len(archive.read(member)) for member in members} == {member.size for member in members}
+    archive.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,27 @@ def test_listing_and_deleting_go_beyond_one_page(s3: StorageSettings, monkeypatc
     assert [info.key for info in storage.list("n/")] == [f"n/{number:04}" for number in range(25)]
     assert storage.delete_prefix("n/") == 25
     assert list(storage.list("")) == []
+
+
+def test_a_child_of_a_process_that_used_s3_is_told_so(s3: StorageSettings) -> None:
+    code = f"""
+        import os
+        from tests.s3 import s3_settings, storage_in
+        unused = storage_in(s3_settings({s3.s3_endpoint!r}), "dermq-test")
+        def run_child(use):
+            pid = os.fork()
+            if not pid:
+                try:
+                    use()
+                except RuntimeError as error:
+                    os._exit(7 if "was forked" in str(error) else 1)
+                os._exit(0)
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert run_child(unused.check) == 0
+        unused.check()
+        assert run_child(unused.check) == 7
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60, cwd=Path(__file__).parents[3])
 
 
 def test_urls(tmp_path: Path) -> None:
