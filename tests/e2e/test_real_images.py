@@ -1,0 +1,125 @@
+"""The main job on real images: every member a row, memory flat, and predictions that equal the SavedModel's own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cli.stack.state import load_state
+from core.imaging import decode_image
+from core.modelspec import ModelSpec
+from core.settings import ImageLimits
+from tests.servers import ROOT, free_port
+
+DERMQ = [sys.executable, "-m", "cli"]
+STARTER = ROOT / "serving" / "models" / "starter" / "1"
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, "XDG_DATA_HOME": str(tmp_path), "DERMQ_API_PORT": str(free_port()), "COLUMNS": "100"}
+
+
+def screen(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*DERMQ, "screen", *arguments, "--data-dir", str(tmp_path / "data")],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def resident_mb(pid: int) -> float:
+    """VmRSS of a process (proc(5)); 0 if it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS")), 0.0)
+
+
+def with_children(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    return [pid, *map(int, children.read_text().split())] if children.exists() else []
+
+
+def test_originals_get_a_row_each(tmp_path: Path, shared_data: Path) -> None:
+    folder = shared_data / "ham10000" / "originals_600x450"
+    done = screen(tmp_path, str(folder))
+    _, errors = done.communicate(timeout=120)
+    assert done.returncode == 0, errors
+    with (tmp_path / "results.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert sorted(row["name"] for row in rows) == sorted(path.name for path in folder.iterdir())
+    assert {(row["status"], row["width"], row["height"]) for row in rows} == {("succeeded", "600", "450")}
+
+
+@pytest.mark.timeout(400)
+def test_ten_thousand_images_in_one_run_with_flat_memory(tmp_path: Path, shared_data: Path) -> None:
+    archive = shared_data / "ham10000" / "ham10000_200x150.zip"
+    done = screen(tmp_path, str(archive), "--json", "--out", "results.jsonl")
+    samples: dict[int, list[float]] = {}
+    while done.poll() is None:
+        state = load_state(tmp_path / "data" / "state.json")
+        for name in ("api", "worker") if state else ():
+            identity = state.processes.get(name) if state else None
+            for pid in with_children(identity.pid) if identity else []:
+                samples.setdefault(pid, []).append(resident_mb(pid))
+        try:
+            done.wait(0.25)
+        except subprocess.TimeoutExpired:
+            continue
+    output, errors = done.communicate(timeout=60)
+    assert done.returncode == 0, errors
+    job = json.loads(output)
+    assert job["counts"] == {"total": 10015, "succeeded": 10015, "failed": 0, "skipped": 0, "remaining": 0}
+    rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    with zipfile.ZipFile(archive) as members:
+        assert [row["name"] for row in rows] == members.namelist()
+    assert [row["item"] for row in rows] == list(range(10015))
+    assert {row["version"] for row in rows} == {1}
+    grown = {
+        pid: max(series[len(series) // 2 :]) - max(series[: len(series) // 2])
+        for pid, series in samples.items()
+        if len(series) > 20
+    }
+    assert len(grown) >= 3, "api, worker and its children"
+    assert max(grown.values()) < 30, f"resident MB gained in the second half of the run: {grown}"
+
+
+def test_predictions_equal_those_of_the_saved_model(tmp_path: Path, shared_data: Path) -> None:
+    with zipfile.ZipFile(shared_data / "ham10000" / "ham10000_200x150.zip") as source:
+        files = [(name, source.read(name)) for name in source.namelist()[::20][:500]]
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as target:
+        for name, data in files:
+            target.writestr(name, data)
+    done = screen(tmp_path, str(tmp_path / "some.zip"), "--out", "results.jsonl")
+    _, errors = done.communicate(timeout=120)
+    assert done.returncode == 0, errors
+    rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+
+    import tensorflow as tf
+
+    signatures = tf.saved_model.load(str(STARTER)).signatures
+    described = signatures["describe"](query=tf.constant([""]))["spec"].numpy()[0]
+    spec = ModelSpec.model_validate_json(described)
+    arrays = [
+        decode_image(data, height=spec.input_height, width=spec.input_width, resize=spec.resize, limits=ImageLimits()).pixels
+        for _, data in files
+    ]
+    direct = signatures["serving_default"](images=tf.constant(np.stack(arrays)))["probabilities"].numpy()
+    served = np.array([[row[f"p_{name}"] for name in spec.classes] for row in rows])
+    assert served.shape == (500, len(spec.classes))
+    np.testing.assert_allclose(served, direct, atol=1e-5)
+    risks = direct[:, list(spec.malignant_indices)].sum(axis=1)
+    np.testing.assert_allclose([row["risk"] for row in rows], risks, atol=1e-5)
+    assert [row["label"] for row in rows] == [spec.classes[best] for best in direct.argmax(axis=1)]
