@@ -11,6 +11,7 @@ import tarfile
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -229,7 +230,8 @@ def expand(data: bytes, folder: Path, limits: ExpandLimits | None = None) -> byt
 
 PACKERS: dict[Codec, Callable[[bytes], bytes]] = {Codec.GZIP: gzip.compress, Codec.BZIP2: bz2.compress, Codec.XZ: lzma.compress}
 if (zstd := zstd_module()) is not None:
-    PACKERS[Codec.ZSTD] = zstd.compress
+    # Without the flag a zstd frame has no checksum, as opposed to what the zstd tool writes.
+    PACKERS[Codec.ZSTD] = partial(zstd.compress, options={zstd.CompressionParameter.checksum_flag: 1})
 
 
 @pytest.fixture(params=PACKERS)
