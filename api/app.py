@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
-
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 
 from api.errors import install_error_handlers
 from api.lifespan import make_lifespan
 from api.middleware import Envelope
-from api.openapi import TAGS, component_schemas
+from api.openapi import TAGS, describe_api
 from api.routes import classify, events, health, items, jobs, models, results
 from api.schemas import DISCLAIMER
 from core.settings import ApiSettings, Settings
@@ -47,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(room.router)
     install_error_handlers(app)
     app.add_middleware(Envelope)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
     return app
 
 
@@ -74,13 +71,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        schema = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
-        )
-        schema["components"]["schemas"].update(component_schemas())
-        app.openapi_schema = schema
-    return app.openapi_schema

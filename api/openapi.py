@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
 from api.schemas import JobParameters, Problem, SourceRequest
 
 TAGS = [
@@ -51,9 +54,20 @@ def image_body() -> dict[str, Any]:
     }
 
 
-def component_schemas() -> dict[str, Any]:
-    """Schemas that are only referred to by hand."""
-    return {"Problem": Problem.model_json_schema()}
+def describe_api(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+        )
+        document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        for path in document["paths"].values():
+            for operation in path.values():
+                stream = operation["responses"].get("200", {}).get("content", {}).get("text/event-stream")
+                if stream is not None:  # FastAPI describes events with a word of OpenAPI 3.2, which 3.1 forbids
+                    stream["schema"] = stream.pop("itemSchema")
+        app.openapi_schema = document
+    return app.openapi_schema
 
 
 def _form(file_field: str) -> dict[str, Any]:

@@ -190,12 +190,13 @@ def find_index_slice(session: Session, job_id: uuid.UUID, item_no: int) -> Index
         NotFoundError: the job has no such item (yet).
     """
     chunk = session.execute(
-        select(Chunk.first_item, Chunk.item_count, Chunk.index_first_item, Chunk.index_offset, Chunk.index_length)
-        .where(Chunk.job_id == job_id, Chunk.first_item <= item_no)
-        .order_by(Chunk.first_item.desc(), Chunk.item_count.desc())
+        select(Chunk.index_first_item, Chunk.index_offset, Chunk.index_length)
+        # The nearest that begins before it, as a rule; retries and splits leave narrower ones behind, which end before it.
+        .where(Chunk.job_id == job_id, Chunk.first_item <= item_no, Chunk.first_item + Chunk.item_count > item_no)
+        .order_by(Chunk.first_item.desc())
         .limit(1)
     ).first()
-    if chunk is None or item_no >= chunk.first_item + chunk.item_count:
+    if chunk is None:
         raise NotFoundError(f"job {job_id} has no item {item_no}; items are numbered from 0 in the order of the archive")
     return IndexSlice(chunk.index_first_item, chunk.index_offset, chunk.index_length)
 

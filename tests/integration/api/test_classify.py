@@ -1,0 +1,142 @@
+"""POST /v1/classify: one image, waited for. A thread plays the worker, with the ledger's own queries."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from core.db.engine import reading, transaction
+from core.db.models import Job, JobState
+from core.db.outcomes import ItemOutcome
+from core.db.preparing import claim_prepare, fail_prepare
+from core.errors import ItemErrorCode
+from tests.integration.api.conftest import Api, elapsed, failed, problem, scored
+from tests.stack import jpeg
+
+
+@contextmanager
+def worker(api: Api, outcome: Callable[[int], ItemOutcome] | None) -> Iterator[None]:
+    """Takes queued interactive jobs; without an outcome, finds that their model is unknown."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(0.01):
+            with reading(api.engine) as session:
+                waiting = session.scalars(select(Job.id).where(Job.state == JobState.QUEUED, Job.interactive)).all()
+            for job_id in waiting:
+                if outcome is None:
+                    refuse(api, job_id)
+                else:
+                    api.start(job_id, items=1)
+                    api.finish(job_id, 0, outcome)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def refuse(api: Api, job_id: Any) -> None:
+    with transaction(api.engine) as session:
+        claim = claim_prepare(session, job_id, owner="w", now=api.clock.now(), lease_s=60)
+        assert claim is not None
+        assert fail_prepare(session, claim, "unknown_model", "Serving has no model 'nope'", api.clock.now())
+
+
+@pytest.fixture
+def answering(api: Api) -> Iterator[None]:
+    with worker(api, lambda number: scored(number, [0.125, 0.25, 0.5, 0.125], "lesion.jpg")):
+        yield
+
+
+@pytest.mark.parametrize("how", ["raw", "form", "file"])
+@pytest.mark.usefixtures("answering")
+def test_answer(api: Api, how: str) -> None:
+    image = jpeg(120)
+    if how == "raw":
+        response = api.client.post("/v1/classify", content=image, params={"name": "lesion.jpg"})
+    else:
+        field = "image" if how == "form" else "file"
+        response = api.client.post("/v1/classify", files={field: ("lesion.jpg", image)}, data={"label": "canary"})
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert (answer["object"], answer["label"], answer["p_mel"], answer["status"]) == ("classification", "mel", 0.5, "succeeded")
+    assert (answer["model"], answer["version"], answer["risk"], answer["flag"]) == ("tiny", 3, 0.875, True)
+    job = api.client.get(answer["links"]["job"]).json()
+    assert (job["id"], job["state"], job["name"]) == (answer["job"], "succeeded", "lesion.jpg")
+    with reading(api.engine) as session:
+        assert session.scalars(select(Job).order_by(Job.id.desc())).first().interactive  # type: ignore[union-attr]
+
+
+def test_failed_item_is_a_problem(api: Api) -> None:
+    with worker(api, lambda number: failed(number, ItemErrorCode.TRUNCATED)):
+        problem(api.client.post("/v1/classify", content=jpeg(1)), 422, "truncated")
+
+
+def test_unknown_model_is_a_problem(api: Api) -> None:
+    with worker(api, None):
+        body = problem(api.client.post("/v1/classify", params={"model": "nope"}, content=jpeg(2)), 404, "unknown_model")
+    assert "nope" in body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"), [(b"PK\x03\x04zip", "not_an_image"), (b"<svg >", "unsupported_format"), (b"hello", "not_an_image")]
+)
+def test_what_is_no_image_makes_no_job(api: Api, data: bytes, code: str) -> None:
+    before = (api.stored(), len(api.client.get("/v1/jobs?limit=200").json()["data"]))
+    problem(api.client.post("/v1/classify", content=data), 422, code)
+    problem(api.client.post("/v1/classify", files={"image": ("x.jpg", data)}), 422, code)
+    assert before == (api.stored(), len(api.client.get("/v1/jobs?limit=200").json()["data"]))
+
+
+def test_empty_body(api: Api) -> None:
+    problem(api.client.post("/v1/classify", content=b""), 400, "invalid_request")
+
+
+def test_too_large(api: Api) -> None:
+    headers = {"Content-Length": str(api.settings.image.max_bytes + 1), "Expect": "100-continue"}
+    connection = http.client.HTTPConnection("127.0.0.1", api.settings.api.port, timeout=10)
+    connection.request("POST", "/v1/classify", headers=headers)
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_prefer_respond_async(api: Api) -> None:
+    begun = time.perf_counter()
+    response = api.client.post("/v1/classify", content=jpeg(3), headers={"Prefer": "respond-async, wait=10"})
+    assert elapsed(begun) < 1
+    assert response.status_code == 202
+    assert response.headers["preference-applied"] == "respond-async"
+    assert response.headers["location"] == response.json()["links"]["self"]
+    assert response.json()["state"] == "queued"
+
+
+def test_nobody_works(api: Api) -> None:
+    """The wait is bounded by the server, and by the client if it prefers less."""
+    begun = time.perf_counter()
+    response = api.client.post("/v1/classify", content=jpeg(4))
+    assert 1.4 < elapsed(begun) < 5
+    assert response.status_code == 202
+    assert "retry-after" in response.headers
+    begun = time.perf_counter()
+    response = api.client.post("/v1/classify", content=jpeg(4), headers={"Prefer": "wait=0"})
+    assert elapsed(begun) < 1
+    assert response.headers["preference-applied"] == "wait=0"
+
+
+def test_same_key_waits_for_the_same_job(api: Api) -> None:
+    headers = {"Idempotency-Key": "classify"}
+    first = api.client.post("/v1/classify", content=jpeg(5), headers=headers | {"Prefer": "respond-async"})
+    with worker(api, lambda number: scored(number, [0.7, 0.1, 0.1, 0.1])):
+        second = api.client.post("/v1/classify", content=jpeg(5), headers=headers)
+    assert second.json()["job"] == first.json()["id"]
