@@ -1,0 +1,381 @@
+"""PredictClient against the embedded server, each in its own process: what goes over the wire, and what each fault becomes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from core.errors import (
+    BatchRejectedError,
+    JobError,
+    ModelContractError,
+    ModelNotFoundError,
+    ServingUnavailableError,
+)
+from serving.client import PredictClient, Retry, VersionStatus
+from serving.protos import predict_pb2
+from tests.servers import ROOT, free_port, running
+from tests.tiny_model import HAM_CLASSES, export_tiny_model, tiny_probabilities, tiny_spec
+
+RANDOM = np.random.default_rng(7)
+
+
+@pytest.fixture
+def client(serving_address: str) -> Iterator[PredictClient]:
+    with PredictClient(serving_address) as client:
+        yield client
+
+
+def random_images(count: int, *, side: int = 28) -> Any:
+    return RANDOM.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+def test_describe_gives_spec_and_version(client: PredictClient) -> None:
+    described = client.describe("tiny")
+    assert described.version == 2
+    assert described.spec == tiny_spec()
+    assert client.describe("tiny", version=2) == described
+
+
+def test_probabilities_are_those_of_the_model(client: PredictClient) -> None:
+    images = random_images(5)
+    found = client.predict("tiny", 2, images, classes=7)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, tiny_probabilities(images, bias=0.5), atol=1e-5)
+
+
+def test_a_message_over_four_megabytes_goes_through(client: PredictClient) -> None:
+    images = np.resize(random_images(64), (2500, 28, 28, 3))  # 5.9 MB
+    assert client.predict("tiny", 2, images).shape == (2500, 7)
+
+
+def test_two_batches_in_flight_come_back_in_any_order(client: PredictClient) -> None:
+    batches = [random_images(count) for count in (3, 4)]
+    pending = [client.predict_async("tiny", 2, images) for images in batches]
+    for images, each in reversed(list(zip(batches, pending, strict=True))):
+        np.testing.assert_allclose(each.result(), tiny_probabilities(images, bias=0.5), atol=1e-5)
+
+
+def test_one_client_serves_many_threads(client: PredictClient) -> None:
+    batches = [random_images(2) for _ in range(32)]
+    with futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda images: client.predict("tiny", 2, images), batches))
+    for images, answer in zip(batches, answers, strict=True):
+        np.testing.assert_allclose(answer, tiny_probabilities(images, bias=0.5), atol=1e-5)
+
+
+def test_a_refused_image_rejects_the_batch_and_only_it(client: PredictClient) -> None:
+    images = random_images(3)
+    images[1] = 77
+    with pytest.raises(BatchRejectedError, match="an image is refused"):
+        client.predict("tiny", 2, images)
+    assert len(client.predict("tiny", 2, images[:1])) == 1
+
+
+def test_unknown_models_versions_and_labels_are_not_found(client: PredictClient) -> None:
+    for call in (
+        lambda: client.describe("nope"),
+        lambda: client.describe("tiny", version=9),
+        lambda: client.describe("tiny", label="stable"),
+        lambda: client.predict("tiny", 1, random_images(1)),
+        lambda: client.model_status("nope"),
+        lambda: client.metadata("nope"),
+    ):
+        with pytest.raises(ModelNotFoundError):
+            call()
+
+
+def test_a_batch_of_the_wrong_kind_breaks_the_contract(client: PredictClient) -> None:
+    floats: Any = random_images(1).astype(np.float32)
+    with pytest.raises(ModelContractError, match="to be uint8 but float is provided"):
+        client.predict("tiny", 2, floats)
+
+
+def test_another_number_of_classes_breaks_the_contract(client: PredictClient) -> None:
+    with pytest.raises(ModelContractError, match=r"float32 \[1, 8\], got float32 \[1, 7\]"):
+        client.predict("tiny", 2, random_images(1), classes=8)
+
+
+def test_status_and_readiness(client: PredictClient) -> None:
+    assert client.model_status("tiny") == [VersionStatus(2, "AVAILABLE", "OK", "")]
+    assert client.ready()
+    assert client.ready("tiny")
+    assert not client.ready("nope")
+    client.wait_ready(5, "tiny")
+    with pytest.raises(ServingUnavailableError, match="model nope with an AVAILABLE version"):
+        client.wait_ready(0.3, "nope")
+
+
+def test_a_client_can_be_used_again_after_close(client: PredictClient) -> None:
+    client.predict("tiny", 2, random_images(1))
+    client.close()
+    assert len(client.predict("tiny", 2, random_images(1))) == 1
+
+
+def test_nobody_listening_is_transient_and_answered_at_once() -> None:
+    with PredictClient(f"127.0.0.1:{free_port()}", timeout_s=30) as client:
+        began = time.monotonic()
+        with pytest.raises(ServingUnavailableError, match="UNAVAILABLE"):
+            client.describe("tiny")
+        assert time.monotonic() - began < 10
+        assert not client.ready()
+
+
+def test_a_server_that_never_answers_costs_the_deadline_and_no_more() -> None:
+    import socket
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        PredictClient(f"127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.5) as client,
+    ):
+        began = time.monotonic()
+        with pytest.raises(ServingUnavailableError):
+            client.predict("tiny", 1, random_images(1))
+        assert time.monotonic() - began < 5
+
+
+class Scripted(grpc.GenericRpcHandler):
+    """A real gRPC server that answers Predict from a list: messages, or (code, details)."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.calls = 0
+
+    def service(self, _details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        return grpc.unary_unary_rpc_method_handler(
+            self._answer,
+            request_deserializer=predict_pb2.PredictRequest.FromString,
+            response_serializer=predict_pb2.PredictResponse.SerializeToString,
+        )
+
+    def _answer(self, _request: Any, context: grpc.ServicerContext) -> Any:
+        answer = self.answers[min(self.calls, len(self.answers) - 1)]
+        self.calls += 1
+        if isinstance(answer, tuple):
+            context.abort(*answer)
+        return answer
+
+
+@pytest.fixture
+def scripted() -> Iterator[Any]:
+    servers = []
+
+    def serve(*answers: Any) -> tuple[Scripted, PredictClient]:
+        handler = Scripted(*answers)
+        server = grpc.server(futures.ThreadPoolExecutor(2), handlers=[handler])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        client = PredictClient(f"127.0.0.1:{port}", timeout_s=5, retry=Retry(attempts=3, base_s=0.01))
+        servers.append((server, client))
+        return handler, client
+
+    yield serve
+    for server, client in servers:
+        client.close()
+        server.stop(0).wait()
+
+
+def answer_of(values: list[list[float]], version: int = 1) -> predict_pb2.PredictResponse:
+    from serving.tensors import fill_tensor
+
+    response = predict_pb2.PredictResponse()
+    response.model_spec.version.value = version
+    fill_tensor(response.outputs["probabilities"], np.array(values, np.float32), as_content=False)
+    return response
+
+
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "CANCELLED"])
+def test_what_may_pass_is_tried_again_and_then_transient(scripted: Any, code: str) -> None:
+    refusal = (grpc.StatusCode[code], "busy")
+    handler, client = scripted(refusal, refusal, answer_of([[1.0]]))
+    assert client.predict("m", 1, random_images(1)).tolist() == [[1.0]]
+    assert handler.calls == 3
+    handler, client = scripted(refusal)
+    with pytest.raises(ServingUnavailableError, match=f"{code}: busy"):
+        client.predict("m", 1, random_images(1))
+    assert handler.calls == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "error"),
+    [
+        ("INVALID_ARGUMENT", "Task size 9 is larger than maximum input batch size 8", BatchRejectedError),
+        ("RESOURCE_EXHAUSTED", "CLIENT: Received message larger than max (9 vs. 8)", BatchRejectedError),
+        ("INVALID_ARGUMENT", "output tensor alias not found in signature: probabilities", ModelContractError),
+        ("FAILED_PRECONDITION", 'Serving signature key "serving_default" not found.', ModelContractError),
+        ("NOT_FOUND", "Servable not found for request: Specific(m, 1)", ModelNotFoundError),
+        ("INTERNAL", "a bug", JobError),
+        ("UNIMPLEMENTED", "Method not found!", JobError),
+    ],
+)
+def test_what_will_not_pass_is_said_once(scripted: Any, code: str, details: str, error: type[Exception]) -> None:
+    handler, client = scripted((grpc.StatusCode[code], details))
+    with pytest.raises(error) as caught:
+        client.predict("m", 1, random_images(1))
+    assert details in str(caught.value)
+    assert code in str(caught.value)
+    assert handler.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (answer_of([[1.0]], version=2), "version 2 answered instead"),
+        (answer_of([[1.0], [1.0]]), r"float32 \[1, classes\], got float32 \[2, 1\]"),
+        (answer_of([[float("nan")]]), "values from nan"),
+        (answer_of([[1.5]]), "values from 1.5 to 1.5"),
+        (predict_pb2.PredictResponse(model_spec={"version": {"value": 1}}), "expected an output 'probabilities'"),
+    ],
+    ids=["version", "shape", "nan", "range", "missing"],
+)
+def test_an_answer_that_breaks_the_contract_is_refused(scripted: Any, answer: Any, words: str) -> None:
+    _, client = scripted(answer)
+    with pytest.raises(ModelContractError, match=words):
+        client.predict("m", 1, random_images(1))
+
+
+def test_a_cancelled_prediction_is_not_sent_again(scripted: Any) -> None:
+    release = threading.Event()
+
+    class Slow(Scripted):
+        def _answer(self, _request: Any, _context: grpc.ServicerContext) -> Any:
+            self.calls += 1
+            release.wait(5)
+            return self.answers[0]
+
+    handler = Slow(answer_of([[1.0]]))
+    server = grpc.server(futures.ThreadPoolExecutor(2), handlers=[handler])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with PredictClient(f"127.0.0.1:{port}", timeout_s=5) as client:
+        pending = client.predict_async("m", 1, random_images(1))
+        pending.cancel()
+        with pytest.raises(ServingUnavailableError, match="cancelled on this side"):
+            pending.result()
+    release.set()
+    server.stop(1).wait()
+    assert handler.calls <= 1
+
+
+@pytest.mark.parametrize(
+    ("export", "words"),
+    [
+        ({"describing": False}, "'describe' (its ModelSpec): export the model again"),
+        ({"spec_json": "{}"}, "the JSON is no ModelSpec"),
+        (
+            {"spec_json": tiny_spec(height=32, width=32).model_dump_json()},
+            "'images' to be uint8 [-1, 32, 32, 3], got uint8 [-1, 28, 28, 3]",
+        ),
+        (
+            {"spec_json": tiny_spec(classes=HAM_CLASSES[:3]).model_dump_json()},
+            "'probabilities' to be float [-1, 3], got float [-1, 7]",
+        ),
+    ],
+    ids=["no describe", "no spec", "other size", "other classes"],
+)
+def test_a_model_that_does_not_describe_itself_rightly_is_refused(
+    tmp_path: Path, in_process: Any, export: dict[str, Any], words: str
+) -> None:
+    export_tiny_model(tmp_path / "odd", 1, **export)
+    with PredictClient(in_process(tmp_path / "odd")) as client, pytest.raises(ModelContractError) as caught:
+        client.describe("odd")
+    assert words in str(caught.value)
+
+
+@pytest.fixture
+def in_process() -> Iterator[Any]:
+    """Serve a folder from this process, under its own name."""
+    from serving.embedded.options import Options
+    from serving.embedded.server import EmbeddedServer
+
+    servers = []
+
+    def serve(base: Path, port: int = 0) -> str:
+        server = EmbeddedServer(Options(port=port, model_name=base.name, model_base_path=str(base)))
+        server.start()
+        servers.append(server)
+        return f"127.0.0.1:{server.port}"
+
+    yield serve
+    for server in servers:
+        server.stop()
+
+
+def test_a_server_killed_and_started_again_is_found_again(tiny_models: Path, tmp_path: Path, in_process: Any) -> None:
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "serving.embedded",
+        f"--port={port}",
+        "--model_name=tiny",
+        f"--model_base_path={tiny_models}",
+    ]
+    with PredictClient(f"127.0.0.1:{port}", timeout_s=5) as client:
+        with running(command, log=tmp_path / "serving.log") as process:
+            client.wait_ready(60, "tiny")
+            process.kill()
+            process.wait(10)
+        with pytest.raises(ServingUnavailableError):
+            client.predict("tiny", 2, random_images(1))
+        in_process(tiny_models, port)
+        client.wait_ready(10, "tiny")
+        assert len(client.predict("tiny", 2, random_images(1))) == 1
+
+
+FORKING = """
+    import os, sys
+    import numpy as np
+    from serving.client import PredictClient
+
+    images = np.zeros((2, 28, 28, 3), np.uint8)
+    client = PredictClient(sys.argv[1], timeout_s=10)
+    client.predict("tiny", 2, images)
+    pending = client.predict_async("tiny", 2, images)
+    child = os.fork()
+    if child == 0:
+        same = client.predict("tiny", 2, images).shape == (2, 7)
+        client.close()
+        os._exit(0 if same else 1)
+    _, status = os.waitpid(child, 0)
+    assert pending.result().shape == client.predict("tiny", 2, images).shape == (2, 7)
+    sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_forked_child_uses_a_channel_of_its_own(serving_address: str) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(FORKING), serving_address]
+    done = subprocess.run(command, cwd=ROOT, timeout=60, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+IMPORTED = """
+    import numpy, os, sys
+
+    def resident():
+        return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    before = resident()
+    import serving.client
+
+    assert "tensorflow" not in sys.modules and "google.protobuf" in sys.modules
+    print((resident() - before) / 1e6)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc: Linux only")
+def test_the_client_is_light() -> None:
+    command = [sys.executable, "-c", textwrap.dedent(IMPORTED)]
+    done = subprocess.run(command, cwd=ROOT, timeout=60, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 40  # MB; TensorFlow's stubs would be 630
