@@ -2,6 +2,7 @@
 
 run.json          experiment, seed, versions, git commit, history
 split.json        which image is in which part
+    leakage.json      what the parts share
 model.keras       the trained model
 predictions.npz   uncalibrated probabilities and labels of validation and test
 """
@@ -21,6 +22,7 @@ import numpy as np
 
 from core.errors import InvalidRequestError
 from training.datasets.base import FloatArray, IntArray
+from training.leakage import LeakageReport
 from training.splits import Split
 
 DEFAULT_ROOT = Path("data/runs")
@@ -69,6 +71,11 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "run.json").write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
         split.save(self.path / "split.json")
+
+    def save_leakage(self, report: LeakageReport) -> None:
+        """Writes `leakage.json`."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "leakage.json").write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
 
     def record(self) -> RunRecord:
         """The record.

@@ -42,6 +42,11 @@ class Split:
         return self.validation == self.test
 
     @property
+    def size(self) -> int:
+        """How many images are in it."""
+        return len({*self.train, *self.validation, *self.test})
+
+    @property
     def title(self) -> str:
         """One line for a model card: kind, seed and sizes."""
         sizes = " / ".join(str(len(self.part(name))) for name in PARTS)

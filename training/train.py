@@ -22,6 +22,7 @@ from training.datasets.base import Dataset
 from training.datasets.registry import load_dataset
 from training.experiments.base import Experiment
 from training.experiments.registry import EXPERIMENTS, find_experiment
+from training.leakage import drop_duplicates, find_leakage, image_digests
 from training.runs import DEFAULT_ROOT, Predictions, RunFolder, RunRecord, git_commit, versions
 from training.splits import Split, split_grouped, split_published
 
@@ -40,6 +41,7 @@ class Options:
     seed: int = 1
     threads: int = 2
     resume: bool = False
+    drop_duplicates: bool = False
     mixed_precision: bool = False
     xla: bool = False
 
@@ -53,8 +55,10 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
     experiment = _with_weights(experiment, options.weights)
     dataset = load_dataset(experiment.dataset, options.data)
     split = make_split(dataset, experiment, options.split)
-    folder = RunFolder(options.out or DEFAULT_ROOT / f"{experiment.id}-{split.kind}")
+    suffix = "-deduplicated" if options.drop_duplicates else ""
+    folder = RunFolder(options.out or DEFAULT_ROOT / f"{experiment.id}-{split.kind}{suffix}")
     pixels = load_pixels(dataset, height=experiment.height, width=experiment.width)
+    split = _look_for_leaks(dataset, split, pixels, folder, drop=options.drop_duplicates)
     fitting = import_module("training.fitting")  # only a process that trains pays for TensorFlow
     how = fitting.Fitting(
         epochs=options.epochs or experiment.epochs,
@@ -91,6 +95,17 @@ def make_split(dataset: Dataset, experiment: Experiment, kind: str) -> Split:
     if kind != "published" or experiment.published is None:
         raise InvalidRequestError(f"{experiment.id}: expected split 'grouped', or 'published' if a result is, got {kind!r}")
     return split_published(dataset, experiment.published.protocol)
+
+
+def _look_for_leaks(dataset: Dataset, split: Split, pixels: Any, folder: RunFolder, *, drop: bool) -> Split:
+    digests = image_digests(dataset)
+    report = find_leakage(dataset, split, digests, pixels)
+    if drop:
+        before, split = split.size, drop_duplicates(dataset, split, digests)
+        report = replace(report, dropped=before - split.size)
+    print("\n".join(f"leakage: {line}" for line in report.lines()), flush=True)
+    folder.save_leakage(report)
+    return split
 
 
 def _with_weights(experiment: Experiment, weights: str | None) -> Experiment:
@@ -157,6 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--resume", action="store_true", help="keep the state of each epoch, and go on from it after an interruption"
     )
+    parser.add_argument("--drop-duplicates", action="store_true", help="keep each picture in one part and under one label")
     parser.add_argument("--mixed-precision", action="store_true", help="16-bit arithmetic where it is safe, for a GPU")
     parser.add_argument("--xla", action="store_true", help="compile with XLA, for a GPU")
     chosen = vars(parser.parse_args(arguments))

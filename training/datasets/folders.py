@@ -1,11 +1,12 @@
 """Pictures in one folder per class, with or without `Train/` and `Test/` above, as folders or as a ZIP, read in place.
 
-The group is the file's name without suffix: ISIC names are ids, so one picture under two classes, or in both parts, is one
-group.
+The group is the file's name without suffix and without the "(1)" of a copy: ISIC names are ids, so one picture under two classes,
+or in both parts, is one group.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 
 from core.errors import InvalidRequestError
@@ -26,6 +27,9 @@ MALIGNANT = frozenset(
         "malignant",
     }
 )
+
+
+_COPY = re.compile(r"[ _]?\(\d+\)$")
 
 
 def load_folders(path: Path, *, name: str = "folders", title: str = "", licence: str = "not recorded") -> Dataset:
@@ -84,4 +88,4 @@ def _sample(member: PurePosixPath, path: Path) -> Sample:
     if not folders:
         raise InvalidRequestError(f"{path}: expected each image in the folder of its class, got {str(member)!r} outside of any")
     part = next((PARTS[folder.lower()] for folder in folders if folder.lower() in PARTS), "")
-    return Sample(id=str(member), label=folders[-1], group=member.stem, part=part)
+    return Sample(id=str(member), label=folders[-1], group=_COPY.sub("", member.stem), part=part)
