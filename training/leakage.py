@@ -163,8 +163,9 @@ def _near(dataset: Dataset, digests: Sequence[str], where: dict[str, str], pixel
 def _cells(pixels: UInt8Array) -> npt.NDArray[np.float32]:
     """float32 [n, 12 * 16 * 3]: mean colour of each cell."""
     height, width = pixels.shape[1:3]
-    rows, columns = (np.linspace(0, side, n, endpoint=False).astype(int) for side, n in zip((height, width), _CELLS, strict=True))
-        areas = np.outer(np.diff([*rows, height]), np.diff([*columns, width]))[None, :, :, None]
+    rows = np.linspace(0, height, _CELLS[0], endpoint=False).astype(int)
+    columns = np.linspace(0, width, _CELLS[1], endpoint=False).astype(int)
+    areas = np.outer(np.diff([*rows, height]), np.diff([*columns, width]))[None, :, :, None]
     means = [
         np.add.reduceat(np.add.reduceat(pixels[i : i + _BLOCK].astype(np.float32), rows, axis=1), columns, axis=2) / areas
         for i in range(0, len(pixels), _BLOCK)

@@ -1,7 +1,7 @@
 """Pictures in one folder per class, with or without `Train/` and `Test/` above, as folders or as a ZIP, read in place.
 
-The group is the file's name without suffix and without the "(1)" of a copy: ISIC names are ids, so one picture under two classes,
-or in both parts, is one group.
+The group is the file's name without suffix and without the "(1)" of a copy: ISIC names are ids, so one picture under two
+classes, or in both parts, is one group.
 """
 
 from __future__ import annotations
