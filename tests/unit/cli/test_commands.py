@@ -1,0 +1,251 @@
+"""The commands against a server whose answers are laid out: exit codes, streams, what is sent."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.main import main
+from cli.stack.ports import free_port
+from tests.servers import wait_until
+from tests.unit.cli.laid_out import Answer, LaidOutServer
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMANDS = (
+    *("demo", "screen", "submit", "jobs", "status", "watch", "results"),
+    *("errors", "cancel", "retry", "delete", "up", "models", "doctor"),
+)
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """Runs `dermq …` as its console script does, without the cost of a process."""
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+
+    def run_command(*arguments: str) -> Done:
+        monkeypatch.setattr("sys.argv", ["dermq", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfdbinary.readouterr()
+        code = ended.value.code
+        return Done(code if isinstance(code, int) else 0, out.decode(), err.decode())
+
+    return run_command
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> list[str]:
+    """Arguments that name a data folder on which nothing runs."""
+    return ["--data-dir", str(tmp_path / "data")]
+
+
+def test_help_names_every_command_and_the_exit_codes(run: Run) -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for command in COMMANDS:
+        assert f" {command} " in done.stdout
+    assert "Exit codes: 0 done" in done.stdout
+    assert "not a diagnosis" in " ".join(done.stdout.split())
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nimport cli.main\n"
+        "heavy = {'httpx2', 'sqlalchemy', 'pydantic', 'numpy', 'celery', 'fastapi', 'grpc', 'tensorflow', 'pyarrow', 'PIL'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(run: Run, command: str) -> None:
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert "Usage:" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["jobs"], ["status", "1"], ["watch", "1"], ["results", "1"], ["models"]])
+def test_without_a_server_there_is_advice(run: Run, command: list[str], empty: list[str]) -> None:
+    done = run(*command, *empty)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "dermq up" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_does_not_answer_is_code_3(run: Run) -> None:
+    done = run("jobs", "--server", f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 3
+    assert "no DermQ server answers" in done.stderr
+
+
+def test_an_unknown_job_is_code_4(run: Run, server: LaidOutServer) -> None:
+    done = run("status", "1", "--server", server.url)
+    assert done.returncode == 4
+    assert "nothing is at /v1/jobs/1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["screen", "gone.zip"], "gone.zip does not exist"),
+        (["screen", "https://example.org/x.zip"], "expected a path or an s3:// address"),
+        (["screen", ".", "--label", "stable", "--version", "1"], "Give one of the two"),
+        (["screen", ".", "--out", "results.xlsx"], "the format of results.xlsx is not clear"),
+        (["screen", ".", "--out", "no/such/folder.csv"], "does not exist"),
+        (["screen", "."], "is empty"),
+        (["screen", ".", "--version", "0"], "--version"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_wrong_usage_is_code_2_and_starts_nothing(
+    run: Run, arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert words in " ".join(done.stderr.split())
+    assert not (tmp_path / "xdg").exists()
+
+
+def test_screen_sends_watches_and_writes(
+    run: Run, server: LaidOutServer, job: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DERMQ_SERVER", server.url)
+    monkeypatch.setenv("DERMQ_API_KEY", "k")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(b"x")
+    path = f"/v1/jobs/{job['id']}"
+    server.lay("POST", "/v1/jobs", Answer({**job, "state": "queued"}, 202))
+    server.lay("GET", path, Answer(job))
+    server.lay("GET", f"{path}/results", Answer({"data": [], "next": None}))
+    server.lay("GET", f"{path}/errors", Answer({"data": [], "next": None}))
+    server.lay("GET", f"{path}/results.jsonl", Answer(b"{}\n", kind="application/jsonl"))
+    done = run("screen", "in", "--json", "--strict", "--out", "r.jsonl")
+    assert done.returncode == 6
+    assert json.loads(done.stdout) == job
+    assert "Results: r.jsonl" in done.stderr
+    assert (tmp_path / "r.jsonl").read_bytes() == b"{}\n"
+    assert {seen.headers["Authorization"] for seen in server.seen} == {"Bearer k"}
+
+
+def test_submit_prints_the_id_alone(run: Run, server: LaidOutServer, job: dict[str, Any]) -> None:
+    server.lay("POST", "/v1/jobs", Answer({**job, "state": "queued"}, 202))
+    done = run("submit", "s3://bucket/x/", "--priority", "high", "--error-budget", "0.1", "--server", server.url)
+    assert (done.returncode, done.stdout) == (0, f"{job['id']}\n")
+    assert json.loads(server.seen[0].body) == {"source": "s3://bucket/x/", "priority": "high", "error_budget": 0.1}
+
+
+def test_ctrl_c_in_watch_leaves_the_job_and_says_how_to_come_back(server: LaidOutServer, job: dict[str, Any]) -> None:
+    server.lay("GET", f"/v1/jobs/{job['id']}", Answer({**job, "state": "running"}))
+    command = [sys.executable, "-m", "cli", "watch", job["id"], "--server", server.url]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as watching:
+        try:
+            wait_until(lambda: len(server.seen) > 2, timeout_s=30, what="three polls")
+            watching.send_signal(signal.SIGINT)
+            _, told = watching.communicate(timeout=30)
+        finally:
+            watching.kill()
+    assert watching.returncode == 130
+    assert told.splitlines()[-1] == f"Job {job['id']} goes on without you; to come back: dermq watch {job['id']}"
+    assert {seen.method for seen in server.seen} == {"GET"}
+
+
+def test_watch_ends_with_the_jobs_code(run: Run, server: LaidOutServer, job: dict[str, Any]) -> None:
+    server.lay("GET", "/v1/jobs/1", Answer({**job, "state": "cancelled"}))
+    done = run("watch", "1", "--json", "--server", server.url)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["state"] == "cancelled"
+
+
+def test_results_go_to_stdout_with_filters(run: Run, server: LaidOutServer) -> None:
+    server.lay("GET", "/v1/jobs/1/results.csv", Answer("item,näme\n".encode(), kind="text/csv"))
+    done = run("results", "1", "--label", "mel", "--min-risk", "0.5", "--sort", "-risk", "--server", server.url)
+    assert (done.returncode, done.stdout) == (0, "item,näme\n")
+    assert server.seen[0].query == {"label": "mel", "min_risk": "0.5", "sort": "-risk"}
+
+
+def test_cancel_retry_delete(run: Run, server: LaidOutServer, job: dict[str, Any]) -> None:
+    server.lay("POST", "/v1/jobs/1/cancel", Answer(job))
+    server.lay("POST", "/v1/jobs/1/retry", Answer(job))
+    server.lay("DELETE", "/v1/jobs/1", Answer(b"", 204))
+    server.lay("GET", "/v1/jobs/1", Answer(job))
+    assert json.loads(run("cancel", "1", "--json", "--server", server.url).stdout) == job
+    assert run("retry", "1", "--code", "truncated", "--code", "empty", "--server", server.url).returncode == 0
+    assert json.loads(server.seen[1].body) == {"codes": ["truncated", "empty"]}
+    refused = run("delete", "1", "--server", server.url)  # nobody there to say yes
+    assert refused.returncode == 1
+    assert run("delete", "1", "--yes", "--server", server.url).returncode == 0
+    assert [seen.method for seen in server.seen].count("DELETE") == 1
+
+
+def test_jobs_and_errors_are_tables_or_json(run: Run, server: LaidOutServer, job: dict[str, Any]) -> None:
+    failure = {"item": 3, "name": "x.jpg", "code": "truncated", "message": "ends too early"}
+    server.lay("GET", "/v1/jobs", Answer({"data": [job, job], "next": f"{server.url}/v1/jobs?cursor=1"}))
+    server.lay("GET", f"/v1/jobs/{job['id']}", Answer(job))
+    server.lay("GET", f"/v1/jobs/{job['id']}/errors", Answer({"data": [failure], "next": None}))
+    assert job["id"] in run("jobs", "--server", server.url).stdout
+    assert len(json.loads(run("jobs", "--limit", "3", "--json", "--server", server.url).stdout)) == 3
+    told = run("errors", job["id"], "--server", server.url)
+    assert "ends too early" in told.stdout
+    assert "1 of 3 shown" in told.stderr
+    assert json.loads(run("errors", job["id"], "--json", "--server", server.url).stdout) == [failure]
+
+
+def test_status_and_models(run: Run, server: LaidOutServer, job: dict[str, Any]) -> None:
+    version = {"version": 1, "state": "AVAILABLE", "labels": ["stable"], "error": None}
+    model = {"name": "starter", "default": True, "versions": [version], "labels": {"stable": 1}, "spec": {"classes": ["mel"]}}
+    server.lay("GET", "/v1/jobs/1", Answer({**job, "state": "running", "eta_s": 3.0}))
+    server.lay("GET", "/v1/models", Answer({"data": [{**model, "error": None}], "next": None}))
+    told = run("status", "1", "--server", server.url).stdout
+    assert "classifying" in told
+    assert "205 images/s, 3.0 s left" in told
+    assert "AVAILABLE" in run("models", "--server", server.url).stdout
+
+
+def test_doctor_grades_what_it_finds(run: Run, server: LaidOutServer, empty: list[str]) -> None:
+    checks = {"database": {"status": "ok"}, "serving": {"status": "error", "error": "away"}}
+    server.lay("GET", "/readyz", Answer({"status": "degraded", "checks": checks}))
+    server.lay("GET", "/v1/models", Answer({"data": [], "next": None}))
+    remote = run("doctor", "--json", "--server", server.url)
+    assert remote.returncode == 1
+    assert {finding["name"]: finding["grade"] for finding in json.loads(remote.stdout)} == {
+        "version": "ok",
+        "server": "fail",
+        "models": "fail",
+    }
+    local = run("doctor", *empty)
+    assert local.returncode == 0
+    assert "no stack runs on this data folder" in local.stdout
+    assert "Start one with `dermq up`." in local.stdout
+
+
+def test_the_version_is_told(run: Run) -> None:
+    assert run("--version").stdout.startswith("dermq ")
