@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -99,6 +100,7 @@ def _new_job(resources: Resources, submission: Submission) -> NewJob:
         error_budget=asked.error_budget,
         idempotency_key=submission.idempotency_key,
         upload=submission.upload,
+        expires_at=resources.clock.now() + timedelta(days=resources.settings.worker.retention_days),
     )
     return replace(new, request_hash=_hash_request(new)) if new.idempotency_key else new
 

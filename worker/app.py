@@ -8,7 +8,6 @@ from celery import Celery
 from celery.signals import worker_process_init, worker_process_shutdown
 
 from core.broker import celery_config
-from core.messages import QUEUE_CONTROL, QUEUES, SWEEP
 from core.settings import Settings
 from worker.context import WorkerContext
 from worker.dispatch import make_publisher
@@ -44,15 +43,6 @@ def _worker_config(settings: Settings) -> dict[str, Any]:
         "worker_send_task_events": False,
         "worker_enable_remote_control": False,  # no pidbox keys in Redis; health is a file and a row
         "worker_max_memory_per_child": 600_000,  # KiB; a leak in a decoder ends with the process, not with the machine
-        "beat_scheduler": "celery.beat:Scheduler",  # in memory: one entry, due at once after a restart
-        "beat_schedule": {
-            "sweep": {
-                "task": SWEEP,
-                "schedule": worker.sweep_interval_s,
-                "options": {"queue": QUEUE_CONTROL, "expires": worker.sweep_interval_s * 2},
-            }
-        },
-        "beat_max_loop_interval": worker.sweep_interval_s,
     }
 
 
@@ -68,6 +58,3 @@ def _closer(state: ProcessState) -> Any:
         state.close()
 
     return close_context
-
-
-__all__ = ["QUEUES", "create_celery"]

@@ -67,6 +67,7 @@ def _delete_expired(context: WorkerContext) -> None:
         prefixes = sweeping.delete_expired_jobs(session, context.clock.now())
     for prefix in prefixes:
         context.storage.delete_prefix(prefix)
+    context.storage.remove_orphans()
 
 
 def queues_are_empty(context: WorkerContext) -> bool:

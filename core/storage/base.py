@@ -96,6 +96,10 @@ class ObjectStorage(Protocol):
         """Remove all objects below a prefix; returns how many."""
         ...
 
+    def remove_orphans(self) -> int:
+        """Remove what killed writers left unfinished; returns how many. Safe beside running writers."""
+        ...
+
     def check(self) -> None:
         """Raise StorageUnavailableError unless the storage can be reached and written."""
         ...

@@ -262,6 +262,10 @@ class S3Storage:
         except NotFoundError:
             return  # gone before
 
+    def remove_orphans(self) -> int:
+        """Nothing to do from here: a bucket removes unfinished multipart uploads by a lifecycle rule."""
+        return 0
+
     def check(self) -> None:
         """Raise StorageUnavailableError unless the bucket can be reached and written."""
         try:

@@ -1,0 +1,30 @@
+"""The bell that rings the sweeper. A process of its own, and a light one: it imports nothing of what the tasks do."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from core.broker import celery_config
+from core.messages import QUEUE_CONTROL, SWEEP
+from core.settings import Settings
+
+
+def create_beat(settings: Settings) -> Celery:
+    """An app with one periodic message. Two beats are one too many but do no harm: the sweeper is safe to run twice."""
+    interval_s = settings.worker.sweep_interval_s
+    app = Celery("dermq-beat")
+    app.conf.update(celery_config(settings))
+    app.conf.update(
+        worker_hijack_root_logger=False,
+        beat_scheduler="celery.beat:Scheduler",  # in memory: one entry, due at once after a restart
+        beat_max_loop_interval=interval_s,
+        beat_schedule={
+            "sweep": {
+                "task": SWEEP,
+                "schedule": interval_s,
+                # With no worker about, rings must not pile up in the queue.
+                "options": {"queue": QUEUE_CONTROL, "expires": interval_s * 2},
+            }
+        },
+    )
+    return app
