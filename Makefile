@@ -30,7 +30,7 @@ demo: $(VENV)/.up ## Screen a drawn sample archive, leave the API up until Ctrl-
 	$(BIN)/dermq demo $(if $(ONCE),--once)
 
 test: $(VENV)/.dev ## Run the tests
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and who imports whom
 	$(BIN)/ruff check .
