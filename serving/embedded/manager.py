@@ -114,7 +114,8 @@ class ServableManager(Generic[Servable]):
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         for version in [v for versions in self._models.values() for v in versions.values()]:
             if version.servable is not None and not version.users:
                 self._close(version)

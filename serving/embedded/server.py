@@ -60,6 +60,7 @@ class EmbeddedServer:
         prediction = PredictionServicer(self.core, RunSlots(slots), as_content=options.enable_serialization_as_tensor_content)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, self._grpc)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.core), self._grpc)
+        self._applied: tuple[ModelEntry, ...] = ()
         self._stopped = threading.Event()
         self._config_watch = threading.Thread(target=self._watch_config, name="config-watch", daemon=True)
 
@@ -70,7 +71,8 @@ class EmbeddedServer:
             StatusError: the configuration or a model cannot be served.
             OSError: the configuration file cannot be read, or the port is taken.
         """
-        self.core.start(self._entries())
+        self._applied = self._entries()
+        self.core.start(self._applied)
         address = f"{self.options.bind_address}:{self.options.port}"
         try:
             self.port = self._grpc.add_insecure_port(address)
@@ -94,13 +96,12 @@ class EmbeddedServer:
 
     def _watch_config(self) -> None:
         """Read the configuration file again and again; one that cannot be served leaves the old one in force."""
-        applied = self._entries()
         while not self._stopped.wait(self.options.model_config_file_poll_wait_seconds):
             try:
                 entries = self._entries()
-                if entries != applied:
+                if entries != self._applied:
                     self.core.configure(entries)
-                    applied = entries
+                    self._applied = entries
                     _log.info("configuration reloaded", models=[entry.name for entry in entries])
             except (OSError, StatusError) as error:
                 _log.error("configuration not reloaded", file=self.options.model_config_file, error=str(error))

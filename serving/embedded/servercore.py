@@ -127,7 +127,7 @@ class ServerCore:
     def _checked_labels(self, entries: Sequence[ModelEntry]) -> dict[str, dict[str, int]]:
         for entry in entries:
             available = {report.number for report in self.manager.report(entry.name) if report.state is State.AVAILABLE}
-            for label, number in entry.labels.items():
+            for label, number in sorted(entry.labels.items()):
                 present = self._labels.get(entry.name, {}).get(label)
                 may_wait = self._allow_labels and present in {None, number}
                 if number not in available and not may_wait:

@@ -29,23 +29,21 @@ def find_versions(base_path: Path) -> dict[int, Path]:
 
 
 def _is_version(name: str) -> bool:
-    return name.isascii() and name.isdigit()
+    return name.isascii() and name.isdigit() and int(name) < 1 << 63
 
 
 class FileSystemSource:
     """Polls for versions on its own thread; `update` and `poll` also work without it."""
 
-    def __init__(self, aspire: Aspire, poll_wait_s: float, before_poll: Callable[[], None] | None = None) -> None:
+    def __init__(self, aspire: Aspire, poll_wait_s: float) -> None:
         """Nothing runs before `start`.
 
         Args:
             aspire: told the wanted versions of each model, again and again.
             poll_wait_s: seconds between looks; 0: `start` does nothing.
-            before_poll: called on the thread before each look.
         """
         self._aspire = aspire
         self._poll_wait_s = poll_wait_s
-        self._before_poll = before_poll or (lambda: None)
         self._entries: tuple[ModelEntry, ...] = ()
         self._complaints: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -104,5 +102,4 @@ class FileSystemSource:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._poll_wait_s):
-            self._before_poll()
             self.poll()

@@ -257,7 +257,7 @@ def test_labels_are_checked_before_models_load(tiny_models: Path, tmp_path: Path
         server.start()
     server.stop()
     assert str(caught.value) == (
-        "FAILED_PRECONDITION: Request to assign label to version 1 of model tiny, "
+        "FAILED_PRECONDITION: Request to assign label to version 2 of model tiny, "
         "which is not currently available for inference"
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,17 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_serving(serve: Any, 
     assert states(client) == {2: "END", 1: "AVAILABLE"}
     assert client.model_status("m", version=2)[0].error_code != "OK"
     assert client.predict("m", client.describe("m").version, IMAGES).shape == (1, 7)
+
+
+def test_a_version_without_its_variables_is_not_served(serve: Any, tmp_path: Path) -> None:
+    base = tmp_path / "m"
+    export_tiny_model(base, 1)
+    _, client = serve(model_name="m", model_base_path=str(base), max_num_load_retries=0)
+    torn = export_tiny_model(tmp_path / "aside", 2)
+    shutil.rmtree(torn / "variables")
+    torn.rename(base / "2")
+    eventually(lambda: states(client).get(2) == "END", "version 2 given up")
+    assert states(client)[1] == "AVAILABLE"
 
 
 def test_a_version_taken_away_and_put_back_is_loaded_again(serve: Any, tmp_path: Path) -> None:
@@ -231,10 +243,24 @@ def test_a_port_that_is_taken_is_an_error(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_sigterm_lets_a_request_finish(serve: Any, tmp_path: Path) -> None:
+def test_stopping_lets_a_request_finish(serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export_tiny_model(tmp_path / "m", 1)
     server, client = serve(model_name="m", model_base_path=str(tmp_path / "m"))
-    pending = client.predict_async("m", 1, np.resize(IMAGES, (20_000, 28, 28, 3)))
-    time.sleep(0.05)
-    server.stop()
-    assert pending.result().shape == (20_000, 7)
+    use, begun, stopping = server.core.use, threading.Event(), threading.Event()
+
+    @contextmanager
+    def slowly(spec: Any) -> Iterator[Any]:
+        with use(spec) as served:
+            begun.set()
+            stopping.wait(20)
+            yield served
+
+    monkeypatch.setattr(server.core, "use", slowly)
+    pending = client.predict_async("m", 1, IMAGES)
+    assert begun.wait(20)
+    stopper = threading.Thread(target=server.stop)
+    stopper.start()
+    eventually(lambda: not accepts(server.port), "the port closed")
+    stopping.set()
+    assert pending.result().shape == (1, 7)
+    stopper.join()
