@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ class Service:
     client: Client
     is_own: bool = False  # it runs for this command only
     source_roots: tuple[Path, ...] = ()  # folders of this machine that it reads by itself
+    how_to_reach: str = ""  # the options that lead back to it, if they were not left to their defaults
 
     def reads(self, path: Path) -> bool:
         """Whether the server can read a local path where it lies, so that nothing has to be sent."""
@@ -81,19 +83,19 @@ def open_service(target: Target, options: StackOptions) -> Iterator[Service]:
         Client(stack.url, target.api_key) as client,
     ):
         status.done(f"one-machine stack ready at {stack.url}, data in {folder.root}")
-        yield Service(client, is_own=True, source_roots=_read_roots(folder))
+        yield Service(client, True, _read_roots(folder), _reach(target))
 
 
 def _find_running(target: Target) -> Service | None:
     from cli.client import Client
 
     if target.server:
-        return Service(Client(target.server, target.api_key))
+        return Service(Client(target.server, target.api_key), how_to_reach=f" --server {target.server}")
     from cli.stack.folder import DataFolder
 
     folder = DataFolder.at(target.data_dir)
     url = _await_url(folder)
-    return Service(Client(url, target.api_key), source_roots=_read_roots(folder)) if url else None
+    return Service(Client(url, target.api_key), False, _read_roots(folder), _reach(target)) if url else None
 
 
 def _await_url(folder: DataFolder) -> str | None:
@@ -120,6 +122,10 @@ def _read_roots(folder: DataFolder) -> tuple[Path, ...]:
 
     state = load_state(folder.state)
     return tuple(Path(root) for root in state.source_roots) if state else ()
+
+
+def _reach(target: Target) -> str:
+    return f" --data-dir {shlex.quote(str(target.data_dir))}" if target.data_dir else ""
 
 
 def _folder_of(target: Target) -> Path:

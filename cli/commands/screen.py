@@ -85,9 +85,12 @@ def run_job(service: Service, source: Source, request: JobRequest) -> JobView:
             console.print("Interrupted while the job was being submitted; `dermq jobs` tells whether it arrived.")
         elif service.is_own:
             console.print(f"Interrupted. Job {job.id} is kept; to go on with it:", soft_wrap=True)
-            console.print(f"  dermq up\n  dermq watch {job.id}", soft_wrap=True)
+            back = service.how_to_reach
+            console.print(f"  dermq up{back}\n  dermq watch {job.id}{back}", soft_wrap=True)
         else:
-            console.print(f"Job {job.id} goes on without you; to come back: dermq watch {job.id}", soft_wrap=True)
+            console.print(
+                f"Job {job.id} goes on without you; to come back: dermq watch {job.id}{service.how_to_reach}", soft_wrap=True
+            )
         raise
 
 

@@ -52,4 +52,4 @@ def submit(
         print_json(job.raw)
         return
     typer.echo(job.id)
-    open_err().print(f"Submitted {job.name}; to follow it: dermq watch {job.id}", soft_wrap=True)
+    open_err().print(f"Submitted {job.name}; to follow it: dermq watch {job.id}{service.how_to_reach}", soft_wrap=True)

@@ -30,11 +30,15 @@ def watch(
             with open_view() as view:
                 ended = follow(client, JobView(client.job(job)), view)
         except KeyboardInterrupt:
-            open_err().print(f"Job {job} goes on without you; to come back: dermq watch {job}", soft_wrap=True)
+            open_err().print(
+                f"Job {job} goes on without you; to come back: dermq watch {job}{service.how_to_reach}", soft_wrap=True
+            )
             raise
         if json:
             print_json(ended.raw)
         else:
             print_summary(open_out(), client, ended)
-            open_err().print(f"To fetch the results: dermq results {job} --out results.csv", soft_wrap=True)
+            open_err().print(
+                f"To fetch the results: dermq results {job} --out results.csv{service.how_to_reach}", soft_wrap=True
+            )
     raise typer.Exit(exit_code(ended, strict=strict))

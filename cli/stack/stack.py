@@ -101,7 +101,7 @@ class Stack:
     def _stop_parts(self, supervisor: Supervisor) -> None:
         try:
             for name in STOP_ORDER:
-                self._progress(f"stopping {name}")
+                self._progress(f"stopping {name}" if self.options.tells_stop else "stopping the stack")
                 began = time.monotonic()
                 how = supervisor.stop(name)
                 if how.startswith("killed") or (how == "stopped" and self.options.tells_stop):

@@ -174,7 +174,10 @@ def test_ctrl_c_in_watch_leaves_the_job_and_says_how_to_come_back(server: LaidOu
         finally:
             watching.kill()
     assert watching.returncode == 130
-    assert told.splitlines()[-1] == f"Job {job['id']} goes on without you; to come back: dermq watch {job['id']}"
+    assert (
+        told.splitlines()[-1]
+        == f"Job {job['id']} goes on without you; to come back: dermq watch {job['id']} --server {server.url}"
+    )
     assert {seen.method for seen in server.seen} == {"GET"}
 
 
