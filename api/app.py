@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+
 from fastapi import FastAPI
 
 from api.errors import install_error_handlers

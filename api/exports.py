@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +10,6 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from api.views import result_objects
 from core.db.results import ResultFilter, ResultSort, export_results
 
 
@@ -41,25 +40,6 @@ class Export:
 
     def blocks(self, engine: Engine, form: ExportFormat) -> Iterator[bytes]:
         """The file. Blocking: iterate in a thread."""
-        if form == ExportFormat.JSONL:
-            return self._jsonl(engine)
-        return self._csv(engine) if form == ExportFormat.CSV else self._parquet(engine)
-
-    def _jsonl(self, engine: Engine) -> Iterator[bytes]:
-        encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-        for rows in export_results(engine, self.job_id, chosen=self.chosen, sort=self.sort):
-            lines = map(encode, result_objects(rows, self.model, self.classes))
-            yield ("\n".join(lines) + "\n").encode()
-
-    def _csv(self, engine: Engine) -> Iterator[bytes]:
-        from api import tables  # noqa: PLC0415 - pyarrow
-
-        schema = tables.make_schema(self.classes)
-        yield tables.csv_header(schema)
-        for rows in export_results(engine, self.job_id, chosen=self.chosen, sort=self.sort):
-            yield tables.csv_lines(tables.make_batch(rows, self.model, self.classes, schema))
-
-    def _parquet(self, engine: Engine) -> Iterator[bytes]:
         from api import tables  # noqa: PLC0415 - pyarrow
 
         schema = tables.make_schema(self.classes)
@@ -67,4 +47,8 @@ class Export:
             tables.make_batch(rows, self.model, self.classes, schema)
             for rows in export_results(engine, self.job_id, chosen=self.chosen, sort=self.sort)
         )
-        return tables.parquet_blocks(batches, schema)
+        if form == ExportFormat.PARQUET:
+            return tables.parquet_blocks(batches, schema)
+        if form == ExportFormat.CSV:
+            return itertools.chain([tables.csv_header(schema)], map(tables.csv_lines, batches))
+        return map(tables.json_lines, batches)

@@ -1,4 +1,4 @@
-"""Rows as Arrow columns, and from there as CSV and Parquet. Import it only where an export is made: pyarrow costs memory.
+"""Rows as Arrow columns, and from there as CSV, JSON lines and Parquet. Import it only for an export: pyarrow costs memory.
 
 Names that are no UTF-8 are shown with \\xNN for each odd byte. In CSV only, a text cell that begins with = + - @, tab, CR or LF
 gets a leading apostrophe, so that no spreadsheet takes it for a formula (OWASP, CSV Injection); JSON and Parquet have it as is.
@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from json.encoder import encode_basestring
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from api.views import display_name, probability_matrix
+from api.views import display_name
 from core.db.results import ResultRow
 
 ROW_GROUP = 65_536
 _FORMULA = r"^[=+\-@\t\r\n]"
+_BOOLEANS = {0: False, 1: True}  # True and False are 1 and 0, too
+_ALL_DIFFERENT = frozenset({"name", "error"})
 _NEEDS_QUOTES = '[",\r\n]'
 
 
@@ -56,8 +60,8 @@ def make_batch(rows: Sequence[ResultRow], model: str, classes: Sequence[str], sc
         pa.array(label, pa.string()),
         pa.array(score, pa.float32()),
         pa.array(risk, pa.float32()),
-        *_probability_columns(rows, probabilities, len(classes)),
-        pa.array(flag, pa.bool_()),
+        *_probability_columns(probabilities, len(classes)),
+        pa.array(map(_BOOLEANS.get, flag), pa.bool_()),
         pa.array(error_code, pa.string()),
         pa.array(error, pa.string()),
         pa.array(width, pa.int32()),
@@ -75,14 +79,13 @@ def _names(names: Sequence[bytes]) -> pa.Array:
         return pa.array([display_name(name) for name in names], pa.string())
 
 
-def _probability_columns(rows: Sequence[ResultRow], blobs: Sequence[bytes | None], classes: int) -> list[pa.Array]:
-    if None not in blobs:
-        matrix = np.frombuffer(b"".join(blobs), "<f4").reshape(len(rows), classes)  # type: ignore[arg-type]
-        return [pa.array(np.ascontiguousarray(matrix[:, column])) for column in range(classes)]
-    has = np.array([blob is not None for blob in blobs])
-    sparse = np.zeros((len(rows), classes), np.float32)
-    sparse[has] = probability_matrix([row for row in rows if row.probabilities is not None], classes)
-    return [pa.array(sparse[:, column].copy(), mask=~has) for column in range(classes)]
+def _probability_columns(blobs: Sequence[bytes | None], classes: int) -> list[pa.Array]:
+    if not classes:
+        return []
+    nothing = b"\0" * (4 * classes)
+    matrix = np.frombuffer(b"".join([blob or nothing for blob in blobs]), "<f4").reshape(len(blobs), classes)
+    missing = np.array([not blob for blob in blobs]) if not all(blobs) else None
+    return [pa.array(column, mask=missing) for column in np.ascontiguousarray(matrix.T)]
 
 
 def csv_header(schema: pa.Schema) -> bytes:
@@ -95,7 +98,29 @@ def csv_lines(batch: pa.RecordBatch) -> bytes:
     """Lines of RFC 4180, but ended by LF: quotes only where needed, nulls empty, flags true and false, floats shortest."""
     cells = [_quoted(_neutralised(column)) if pa.types.is_string(column.type) else column.cast(pa.string()) for column in batch]
     cells[-1] = pc.binary_join_element_wise(cells[-1], "\n", "", null_handling="replace", null_replacement="")
-    lines = pc.binary_join_element_wise(*cells, ",", null_handling="replace", null_replacement="")
+    return _joined(*cells, ",")
+
+
+def json_lines(batch: pa.RecordBatch) -> bytes:
+    """One JSON object a line; the same keys and values as in pages."""
+    parts: list[Any] = []
+    for number, (key, column) in enumerate(zip(batch.schema.names, batch, strict=True)):
+        parts += [("," if number else "{") + encode_basestring(key) + ":", pc.fill_null(_json_text(key, column), "null")]
+    return _joined(*parts, "}\n", "")
+
+
+def _json_text(key: str, column: pa.Array) -> pa.Array:
+    if not pa.types.is_string(column.type):
+        return column.cast(pa.string())
+    if key in _ALL_DIFFERENT:
+        return pa.array([None if text is None else encode_basestring(text) for text in column.to_pylist()], pa.string())
+    few = column.dictionary_encode()
+    return pa.array(map(encode_basestring, few.dictionary.to_pylist()), pa.string()).take(few.indices)
+
+
+def _joined(*parts: Any) -> bytes:
+    """Element-wise join, the last part being the separator, as one run of bytes."""
+    lines = pc.binary_join_element_wise(*parts, null_handling="replace", null_replacement="")
     offsets = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset : lines.offset + len(lines) + 1]
     return memoryview(lines.buffers()[2])[offsets[0] : offsets[-1]].tobytes()
 

@@ -112,7 +112,7 @@ def result_objects(rows: Sequence[ResultRow], model: str, classes: Sequence[str]
             "score": None if row.score is None else score,
             "risk": None if row.risk is None else risk,
             **dict(zip(keys, missing if row.probabilities is None else next(probabilities), strict=True)),
-            "flag": row.flag,
+            "flag": None if row.flag is None else bool(row.flag),
             "error_code": row.error_code,
             "error": row.error,
             "width": row.width,
