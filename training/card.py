@@ -46,26 +46,34 @@ def _origin(record: RunRecord, spec: ModelSpec) -> str:
 
 
 def _figures(spec: ModelSpec, evaluation: dict[str, Any]) -> str:
-    figures = evaluation["headline"]
-    return f"""\
-On the {evaluation["images"]:,} images of the test part, which nothing was chosen on:
-
-| figure | value |
-|---|---|
-| accuracy | {_percent(figures["accuracy"])} (the majority class alone: {_percent(figures["majority_accuracy"])}) |
-| balanced accuracy (mean recall) | {_percent(figures["balanced_accuracy"])} (by chance: {_percent(1 / len(spec.classes))}) |
-| macro AUC, one against the rest | {figures["macro_auc"]:.3f} |
-| AUC, malignant ({", ".join(spec.malignant)}) against benign | {figures["malignant_auc"]:.3f} |
-| expected calibration error, 15 bins | {figures["ece"]:.3f} (before calibration: {evaluation["ece_uncalibrated"]:.3f}) |"""
+    figures, spread = evaluation["headline"], evaluation["interval_95"]
+    before = _decimal(evaluation["ece_uncalibrated"])
+    majority, chance = _percent(figures["majority_accuracy"]), _percent(1 / len(spec.classes))
+    malignant = ", ".join(spec.malignant)
+    rows = [  # figure, its key, what to hold it against
+        ("accuracy", "accuracy", _percent, f"majority class alone: {majority}"),
+        ("balanced accuracy (mean recall)", "balanced_accuracy", _percent, f"chance: {chance}"),
+        ("macro AUC, one against the rest", "macro_auc", _decimal, "chance: 0.500"),
+        (f"AUC, malignant ({malignant}) against benign", "malignant_auc", _decimal, "chance: 0.500"),
+        ("expected calibration error, 15 bins", "ece", _decimal, f"before calibration: {before}"),
+    ]
+    lines = [
+        f"| {title} | {show(figures[key])} | {show(spread[key][0])} to {show(spread[key][1])} | {beside} |"
+        for title, key, show, beside in rows
+    ]
+    head = f"""\
+On the {evaluation["images"]:,} images of the test part; temperature and thresholds were chosen on validation.
+Intervals: 95 %, bootstrap over lesions.
+"""
+    return "\n".join([head, "| figure | value | interval | for comparison |", "|---|---|---|---|", *lines])
 
 
 def _by_class(evaluation: dict[str, Any]) -> str:
-    counts = {name: sum(row) for name, row in zip(evaluation["recall"], evaluation["confusion"], strict=True)}
     rows = [
-        f"| {name} | {counts[name]} | {_percent(recall)} | {evaluation['auc'][name]:.3f} |"
-        for name, recall in evaluation["recall"].items()
+        f"| {name} | {found['images']} | {_percent(found['recall'])} | {_percent(found['precision'])} | {found['auc']:.3f} |"
+        for name, found in evaluation["classes"].items()
     ]
-    return "\n".join(["| class | images | recall | AUC |", "|---|---|---|---|", *rows])
+    return "\n".join(["| class | images | recall | precision | AUC |", "|---|---|---|---|---|", *rows])
 
 
 def _operating_points(evaluation: dict[str, Any]) -> str:
@@ -77,6 +85,10 @@ def _operating_points(evaluation: dict[str, Any]) -> str:
     head = "Thresholds of the risk (summed probability of the malignant classes), chosen on validation, measured on test:"
     table = ["| operating point | risk ≥ | sensitivity | specificity | flagged |", "|---|---|---|---|---|", *rows]
     return head + "\n\n" + "\n".join(table)
+
+
+def _decimal(value: float) -> str:
+    return f"{value:.3f}"
 
 
 def _percent(share: float) -> str:

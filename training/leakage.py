@@ -7,6 +7,7 @@ images in two parts (a re-encoded copy, say). None of them is an error of the pr
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -45,6 +46,14 @@ class LeakageReport:
     near: tuple[Pair, ...]  # nearly identical across parts, not byte-identical
     shared_by_classes: dict[str, int]  # "melanoma & nevus": distinct images that lie under both labels
     dropped: int = 0  # images taken out of the split
+
+    @classmethod
+    def from_json(cls, text: str) -> LeakageReport:
+        """Reads what `RunFolder.save_leakage` wrote."""
+        raw = json.loads(text)
+        for name in ("identical", "near"):
+            raw[name] = tuple(Pair(**pair) for pair in raw[name])
+        return cls(**raw)
 
     def lines(self) -> list[str]:
         """For people, one finding a line; a single line where there is none."""

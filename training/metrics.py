@@ -5,14 +5,15 @@ Throughout: `labels` int64 [n], positions of classes; `probabilities` float [n, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from training.datasets.base import FloatArray, IntArray
 
 BINS = 15
+SMALLEST = 1e-12  # below this a probability counts as this much, so that its logarithm exists
 
 
 def confusion_matrix(labels: IntArray, predicted: IntArray, classes: int) -> IntArray:
@@ -65,17 +66,16 @@ def macro_auc(labels: IntArray, probabilities: FloatArray) -> float:
 def expected_calibration_error(labels: IntArray, probabilities: FloatArray, bins: int = BINS) -> float:
     """Mean gap of confidence and accuracy over equally wide bins of confidence, weighted by their size (Guo et al. 2017)."""
     return float(
-        sum(row.count * abs(row.confidence - row.accuracy) for row in reliability(labels, probabilities, bins)) / len(labels)
+        sum(row.images * abs(row.confidence - row.accuracy) for row in reliability(labels, probabilities, bins)) / len(labels)
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ReliabilityBin:
+class ReliabilityBin(NamedTuple):
     """One bin of confidence: bounds are (low, high]."""
 
     low: float
     high: float
-    count: int
+    images: int
     confidence: float  # mean of the bin
     accuracy: float
 
@@ -91,6 +91,39 @@ def reliability(labels: IntArray, probabilities: FloatArray, bins: int = BINS) -
             mean, share = float(confidence[inside].mean()), float(correct[inside].mean())
             rows.append(ReliabilityBin(i / bins, (i + 1) / bins, int(inside.sum()), mean, share))
     return rows
+
+
+def negative_log_likelihood(labels: IntArray, probabilities: FloatArray) -> float:
+    """Mean of -log p of the true class, in nats."""
+    return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], SMALLEST)).mean())
+
+
+def top_k_accuracy(labels: IntArray, probabilities: FloatArray, k: int) -> float:
+    """Share of images whose true class is among the k most probable ones."""
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return float((best == labels[:, None]).any(axis=1).mean())
+
+
+def class_figures(labels: IntArray, probabilities: FloatArray) -> list[dict[str, float]]:
+    """For each class: images, precision, recall, F1, specificity, one-vs-rest AUC; NaN where a figure does not exist."""
+    matrix = confusion_matrix(labels, probabilities.argmax(axis=1), probabilities.shape[1])
+    right, true, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    figures = {
+        "images": true,
+        "precision": _divide(right, predicted),
+        "recall": _divide(right, true),
+        "f1": _divide(2 * right, true + predicted),
+        "specificity": _divide(matrix.sum() - true - predicted + right, matrix.sum() - true),
+        "auc": class_aucs(labels, probabilities),
+    }
+    return [{name: values[i].item() for name, values in figures.items()} for i in range(len(matrix))]
+
+
+def macro_averages(classes: Iterable[dict[str, float]]) -> dict[str, float]:
+    """Plain means of `class_figures` over the classes that have images; a precision that does not exist counts as 0."""
+    rows = [row for row in classes if row["images"]]
+    names = ("precision", "recall", "f1", "specificity", "auc")
+    return {name: float(np.mean([0.0 if np.isnan(row[name]) else row[name] for row in rows])) for name in names}
 
 
 def risk(probabilities: FloatArray, malignant: tuple[int, ...]) -> FloatArray:

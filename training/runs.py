@@ -5,6 +5,7 @@ split.json        which image is in which part
     leakage.json      what the parts share
 model.keras       the trained model
 predictions.npz   uncalibrated probabilities and labels of validation and test
+    samples.json      id, label, group and attributes of the images of validation and test
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import InvalidRequestError
-from training.datasets.base import FloatArray, IntArray
+from training.datasets.base import FloatArray, IntArray, Sample
 from training.leakage import LeakageReport
 from training.splits import Split
 
@@ -51,10 +52,15 @@ class RunRecord:
     train_seconds: float = 0.0
     history: dict[str, list[float]] = field(default_factory=dict)
 
+    @property
+    def malignant_indices(self) -> tuple[int, ...]:
+        """Positions of the malignant classes in `classes`."""
+        return tuple(self.classes.index(name) for name in self.malignant)
+
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Uncalibrated probabilities of one part: ids, labels int64 [n], probabilities float32 [n, classes]."""
+    """Uncalibrated probabilities of one part: labels int64 [n], probabilities float32 [n, classes]."""
 
     labels: IntArray
     probabilities: FloatArray
@@ -76,6 +82,11 @@ class RunFolder:
         """Writes `leakage.json`."""
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "leakage.json").write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+
+    def leakage_lines(self) -> list[str]:
+        """The leakage report for people; empty for a run without one."""
+        path = self.path / "leakage.json"
+        return LeakageReport.from_json(path.read_text(encoding="utf-8")).lines() if path.is_file() else []
 
     def record(self) -> RunRecord:
         """The record.
@@ -105,6 +116,16 @@ class RunFolder:
         """What `save_predictions` wrote of one part."""
         with np.load(self.path / "predictions.npz") as arrays:
             return Predictions(arrays[f"{part}_labels"], arrays[f"{part}_probabilities"])
+
+    def save_samples(self, parts: dict[str, list[Sample]]) -> None:
+        """Writes `samples.json`."""
+        rows = {part: [asdict(sample) for sample in samples] for part, samples in parts.items()}
+        (self.path / "samples.json").write_text(json.dumps(rows, separators=(",", ":")) + "\n", encoding="utf-8")
+
+    def samples(self, part: str) -> list[Sample]:
+        """The samples of one part, in the order of its predictions."""
+        rows = json.loads((self.path / "samples.json").read_text(encoding="utf-8"))[part]
+        return [Sample(**row) for row in rows]
 
     @property
     def model_path(self) -> Path:

@@ -21,7 +21,7 @@ from core.modelspec import (
     OUTPUT_ALIAS,
     ModelSpec,
 )
-from training.calibrate import SMALLEST
+from training.metrics import SMALLEST
 
 SERVING_SIGNATURE = "serving_default"
 

@@ -80,6 +80,7 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
         name: Predictions(parts[name].labels, fitting.predict(model, parts[name].pixels)) for name in ("validation", "test")
     }
     folder.save_predictions(held_out)
+    folder.save_samples({name: [dataset.samples[i] for i in dataset.positions(split.part(name))] for name in held_out})
     folder.save(record, split)
     return folder
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.calibrate import apply_temperature, fit_temperature, negative_log_likelihood
+from training.metrics import negative_log_likelihood
+from training.scaling import apply_temperature, fit_temperature
 
 
 @pytest.mark.parametrize("sharpening", [0.5, 2.0, 4.0])

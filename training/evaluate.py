@@ -1,0 +1,176 @@
+"""How good a run is on its test part, as JSON and as an HTML report.
+
+    python -m training.evaluate data/runs/starter-grouped [--tta] [--report]
+
+Temperature and thresholds come from validation; where a published protocol validated on the test part, figures are uncalibrated
+and no operating point is chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import DermqError
+from training import metrics
+from training.bootstrap import intervals
+from training.calibrate import UNCALIBRATED, Calibration, calibrate
+from training.datasets.base import FloatArray, IntArray
+from training.runs import Predictions, RunFolder
+from training.scaling import apply_temperature
+
+AGE_BANDS = ((0, 30), (30, 45), (45, 60), (60, 75), (75, 200))  # years, [low, high)
+SMALLEST_GROUP = 20  # images; figures of fewer say nothing
+TOP = (2, 3)
+
+
+def evaluate_run(run: RunFolder, predictions: dict[str, Predictions] | None = None, *, rounds: int = 1000) -> dict[str, Any]:
+    """All figures of a run's test part, ready for JSON.
+
+    Args:
+        run: a finished run.
+        predictions: of validation and test, uncalibrated; by default those of the run.
+        rounds: bootstrap resamples; 0 leaves the intervals out.
+    """
+    found = predictions or {part: run.predictions(part) for part in ("validation", "test")}
+    malignant = run.record().malignant_indices
+    calibration = UNCALIBRATED if run.split().validates_on_test else calibrate(found["validation"], malignant)
+    return evaluate(run, found["test"], calibration, rounds=rounds)
+
+
+def evaluate(run: RunFolder, test: Predictions, calibration: Calibration, *, rounds: int) -> dict[str, Any]:
+    """All figures of these test predictions, uncalibrated as they come, under this calibration."""
+    record, samples = run.record(), run.samples("test")
+    labels, malignant = test.labels, record.malignant_indices
+    probabilities = apply_temperature(test.probabilities, calibration.temperature)
+    figures: dict[str, Any] = {
+        "experiment": record.experiment,
+        "split": record.split,
+        "part": "test",
+        "images": len(labels),
+        "temperature": calibration.temperature,
+        "headline": metrics.headline(labels, probabilities, malignant),
+        "ece_uncalibrated": metrics.expected_calibration_error(labels, test.probabilities),
+        "top": {str(k): metrics.top_k_accuracy(labels, probabilities, k) for k in TOP if k < len(record.classes)},
+        "classes": dict(zip(record.classes, metrics.class_figures(labels, probabilities), strict=True)),
+        "confusion": metrics.confusion_matrix(labels, probabilities.argmax(axis=1), len(record.classes)).tolist(),
+        "reliability": [row._asdict() for row in metrics.reliability(labels, probabilities)],
+        "operating_points": operating_points(labels, probabilities, calibration, malignant),
+        "groups": by_attribute(labels, probabilities, [sample.attributes for sample in samples], calibration, malignant),
+    }
+    figures["macro"] = metrics.macro_averages(figures["classes"].values())
+    if rounds:
+        figures["interval_95"] = _intervals(labels, probabilities, [sample.group for sample in samples], malignant, rounds)
+    return figures
+
+
+def operating_points(
+    labels: IntArray, probabilities: FloatArray, calibration: Calibration, malignant: tuple[int, ...]
+) -> dict[str, dict[str, float]]:
+    """What flagging at each threshold would have meant."""
+    is_malignant, risks = np.isin(labels, malignant), metrics.risk(probabilities, malignant)
+    return {name: metrics.operating_point(is_malignant, risks, value) for name, value in calibration.thresholds.items()}
+
+
+def by_attribute(
+    labels: IntArray,
+    probabilities: FloatArray,
+    attributes: list[Mapping[str, str]],
+    calibration: Calibration,
+    malignant: tuple[int, ...],
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Figures by age band, sex and site, for each value that has enough images."""
+    is_malignant, risks = np.isin(labels, malignant), metrics.risk(probabilities, malignant)
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    for name, describe in {"age": age_band, "sex": _as_is, "site": _as_is}.items():
+        values = np.array([describe(known.get(name, "")) for known in attributes])
+        for value in sorted(set(values.tolist())):
+            inside = values == value
+            if inside.sum() >= SMALLEST_GROUP and set(values.tolist()) != {"unknown"}:
+                row = {
+                    "images": int(inside.sum()),
+                    "malignant": int(is_malignant[inside].sum()),
+                    "accuracy": metrics.accuracy(labels[inside], probabilities[inside]),
+                    "balanced_accuracy": metrics.balanced_accuracy(labels[inside], probabilities[inside]),
+                    "malignant_auc": metrics.auc(is_malignant[inside], risks[inside]),
+                }
+                for point, threshold in calibration.thresholds.items():
+                    measured = metrics.operating_point(is_malignant[inside], risks[inside], threshold)
+                    row |= {f"{point}_{figure}": measured[figure] for figure in ("sensitivity", "specificity")}
+                table.setdefault(name, {})[value] = row
+    return table
+
+
+def age_band(age: str) -> str:
+    """The band of `AGE_BANDS` that an age in years, as published, lies in; "unknown" where it is no number."""
+    try:
+        years = float(age)
+    except ValueError:
+        return "unknown"
+    return next((f"{low:02d} to {high - 1}" for low, high in AGE_BANDS if low <= years < high), "unknown")
+
+
+def _as_is(value: str) -> str:
+    return value or "unknown"
+
+
+def _intervals(
+    labels: IntArray, probabilities: FloatArray, groups: list[str], malignant: tuple[int, ...], rounds: int
+) -> dict[str, tuple[float, float]]:
+    figures = {
+        "accuracy": metrics.accuracy,
+        "balanced_accuracy": metrics.balanced_accuracy,
+        "macro_auc": metrics.macro_auc,
+        "malignant_auc": lambda y, p: metrics.auc(np.isin(y, malignant), metrics.risk(p, malignant)),
+        "ece": metrics.expected_calibration_error,
+    }
+    return intervals(labels, probabilities, groups, figures, rounds=rounds)
+
+
+def to_json(figures: dict[str, Any]) -> str:
+    """Figures as JSON; what is not a number (a recall of a class without images) is null."""
+    return json.dumps(_without_nan(figures), indent=1, ensure_ascii=False) + "\n"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m training.evaluate RUN`; exit status 0, or 2 for a request that cannot be carried out."""
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument("--data", type=Path, default=None, help="the data set, for --tta and for pictures in the report")
+    parser.add_argument("--tta", action="store_true", help="average over mirror images and quarter turns")
+    parser.add_argument("--report", action="store_true", help="write report.html too")
+    chosen = parser.parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    run, name = RunFolder(chosen.run), "evaluation-tta" if chosen.tta else "evaluation"
+    try:
+        predictions = import_module("training.views").predict_run(run, chosen.data) if chosen.tta else None
+        figures = evaluate_run(run, predictions)
+        (run.path / f"{name}.json").write_text(to_json(figures), encoding="utf-8")
+        if chosen.report:
+            html = import_module("training.report").render_report(run, figures, chosen.data)
+            (run.path / "report.html").write_text(html, encoding="utf-8")
+    except DermqError as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 2
+    print(to_json({"headline": figures["headline"], "interval_95": figures["interval_95"]}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

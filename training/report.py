@@ -1,0 +1,150 @@
+"""The evaluation of a run as one HTML file: figures, plots, and the mistakes that would matter most."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from core.errors import InvalidRequestError
+from training import metrics, plots
+from training.cache import load_pixels
+from training.datasets.base import FloatArray, UInt8Array
+from training.datasets.registry import load_dataset
+from training.experiments.registry import find_experiment
+from training.runs import RunFolder
+from training.scaling import apply_temperature
+
+MISTAKES = 18
+THUMBNAIL = 120  # pixels, the longer side
+
+_STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c}
+table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .7rem;border-bottom:1px solid #ddd;text-align:right}
+td:first-child,th:first-child{text-align:left}.plots{display:flex;flex-wrap:wrap;gap:1rem}.plots svg{max-width:100%;height:auto}
+figure{display:inline-block;margin:.4rem;font-size:.8rem;text-align:center}.note{color:#555}
+"""
+
+
+def render_report(run: RunFolder, evaluation: dict[str, Any], data: Path | None = None) -> str:
+    """The whole page.
+
+    Args:
+        run: a finished run.
+        evaluation: of `training.evaluate`.
+        data: the data set, for the pictures of the mistakes; by default where the project keeps the experiment's.
+    """
+    record, test = run.record(), run.predictions("test")
+    probabilities = apply_temperature(test.probabilities, evaluation["temperature"])
+    is_malignant, risks = np.isin(test.labels, record.malignant_indices), metrics.risk(probabilities, record.malignant_indices)
+    body = [
+        f"<h1>{escape(record.experiment)}</h1>",
+        "<p class=note>Research use only, not a diagnosis.</p>",
+        f"<p>{escape(record.dataset)}; {escape(record.split)}; seed {record.seed}; {record.parameters:,} parameters; "
+        f"{record.epochs} epochs; commit {escape(record.git_commit[:12] or 'unknown')}; "
+        f"temperature {evaluation['temperature']}.</p>",
+        _headline(evaluation),
+        "<h2>Training</h2>",
+        plots.training_curves(record.history),
+        "<h2>By class</h2>",
+        _table(_class_rows(evaluation)),
+        "<div class=plots>",
+        plots.confusion(evaluation["confusion"], record.classes),
+        plots.roc(is_malignant, risks, evaluation["operating_points"]),
+        plots.reliability(evaluation["reliability"]),
+        "</div>",
+        _operating_points(evaluation),
+        _groups(evaluation),
+        "<h2>Malignant images with the lowest risk</h2>",
+        _mistakes(run, probabilities, risks, data),
+    ]
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(record.experiment)}</title>"
+    return head + f"<style>{_STYLE}</style>" + "\n".join(body)
+
+
+def _headline(evaluation: dict[str, Any]) -> str:
+    spread = evaluation.get("interval_95", {})
+    rows: list[Sequence[Any]] = [("figure", "value", "95 % interval")]
+    for name, value in evaluation["headline"].items():
+        interval = f"{spread[name][0]:.3f} to {spread[name][1]:.3f}" if name in spread else ""
+        rows.append((name.replace("_", " "), f"{value:.3f}", interval))
+    rows += [(f"among the first {k}", f"{value:.3f}", "") for k, value in evaluation["top"].items()]
+    return f"<h2>{evaluation['images']:,} images of the {evaluation['part']} part</h2>" + _table(rows)
+
+
+def _class_rows(evaluation: dict[str, Any]) -> list[Sequence[Any]]:
+    names = ("images", "precision", "recall", "f1", "specificity", "auc")
+    rows: list[Sequence[Any]] = [("class", *names)]
+    rows += [(name, *(_number(found[figure]) for figure in names)) for name, found in evaluation["classes"].items()]
+    return [*rows, ("macro average", "", *(_number(evaluation["macro"][figure]) for figure in names[1:]))]
+
+
+def _operating_points(evaluation: dict[str, Any]) -> str:
+    points = evaluation["operating_points"]
+    if not points:
+        return "<p class=note>No operating point: nothing was held out to choose one on, or no class counts as malignant.</p>"
+    names = ("threshold", "sensitivity", "specificity", "precision", "flagged")
+    rows = [(name, *(_number(found[key]) for key in names)) for name, found in points.items()]
+    return _table([("operating point", *names), *rows])
+
+
+def _groups(evaluation: dict[str, Any]) -> str:
+    parts = []
+    for attribute, values in evaluation["groups"].items():
+        names = tuple(next(iter(values.values())))
+        rows = [(value, *(_number(found[name]) for name in names)) for value, found in values.items()]
+        parts.append(
+            f"<h2>By {escape(attribute)}</h2>" + _table([(attribute, *(name.replace("_", " ") for name in names)), *rows])
+        )
+    return "".join(parts)
+
+
+def _mistakes(run: RunFolder, probabilities: FloatArray, risks: FloatArray, data: Path | None) -> str:
+    record, samples = run.record(), run.samples("test")
+    malignant = [i for i, sample in enumerate(samples) if sample.label in record.malignant]
+    worst = sorted(malignant, key=lambda i: float(risks[i]))[:MISTAKES]
+    pictures = _pictures(run, [samples[i].id for i in worst], data)
+    cells = []
+    for i, picture in zip(worst, pictures, strict=True):
+        image = f"<img src='data:image/png;base64,{picture}' alt=''><br>" if picture else ""
+        said = record.classes[int(probabilities[i].argmax())]
+        caption = f"{escape(samples[i].id)}<br>{escape(samples[i].label)}, said {escape(said)}, risk {risks[i]:.3f}"
+        cells.append(f"<figure>{image}{caption}</figure>")
+    return "".join(cells) or "<p class=note>None.</p>"
+
+
+def _pictures(run: RunFolder, ids: list[str], data: Path | None) -> list[str]:
+    """Base64 of a PNG for each id; empty words where the data set is not at hand."""
+    record = run.record()
+    try:
+        dataset = load_dataset(find_experiment(record.experiment).dataset, data)
+    except InvalidRequestError:
+        if data is not None:
+            raise
+        return [""] * len(ids)  # the report is as true without pictures
+    pixels = load_pixels(dataset, height=record.height, width=record.width)
+    return [_png(pixels[position]) for position in dataset.positions(ids)]
+
+
+def _png(pixels: UInt8Array) -> str:
+    image, buffer = Image.fromarray(np.asarray(pixels)), io.BytesIO()
+    scale = THUMBNAIL / max(image.size)
+    image.resize((round(image.width * scale), round(image.height * scale))).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _table(rows: Iterable[Sequence[Any]]) -> str:
+    head, *body = [[escape(str(cell)) for cell in row] for row in rows]
+    lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
+    lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in body]
+    return "<table>" + "".join(lines) + "</table>"
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else "" if value != value else f"{value:.3f}"  # noqa: PLR0124 - only NaN differs from itself
