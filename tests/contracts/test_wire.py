@@ -54,6 +54,7 @@ IDS = [ours.DESCRIPTOR.name for ours, _ in PAIRS]
 INTEGERS = {
     "TYPE_INT32": st.integers(-(2**31), 2**31 - 1),
     "TYPE_INT64": st.integers(-(2**63), 2**63 - 1),
+    "TYPE_SINT64": st.integers(-(2**63), 2**63 - 1),
     "TYPE_UINT32": st.integers(0, 2**32 - 1),
     "TYPE_UINT64": st.integers(0, 2**64 - 1),
 }
