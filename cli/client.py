@@ -14,7 +14,7 @@ import httpx2
 import stamina
 from stamina.instrumentation import set_on_retry_hooks
 
-from cli.exits import CliError
+from cli.exits import CliError, ExitCode
 from cli.payload import Payload
 from cli.problems import error_from_response, unreachable
 
@@ -199,9 +199,16 @@ def _retry_after(response: httpx2.Response) -> float:
 
 
 def _object(response: httpx2.Response) -> dict[str, Any]:
-    value = response.json()
+    try:
+        value = response.json()
+    except ValueError:  # not JSON, or not even text
+        value = None
     if not isinstance(value, dict):
-        raise TypeError(f"expected a JSON object from {response.request.url}, got {type(value).__name__}")
+        raise CliError(
+            f"{response.request.url} answers, but not as DermQ does: expected a JSON object, got {response.text[:80]!r}",
+            ExitCode.UNREACHABLE,
+            "Check --server (or DERMQ_SERVER); a proxy may be in between.",
+        )
     return value
 
 

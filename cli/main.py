@@ -71,6 +71,12 @@ def main() -> None:
 
         print_error(error)
         sys.exit(error.code)
+    except OSError as error:
+        from cli.terminal import print_error
+
+        where = f"{error.filename}: " if error.filename else ""
+        print_error(CliError(f"{where}{error.strerror or error}", ExitCode.JOB_FAILED))
+        sys.exit(ExitCode.JOB_FAILED)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from cli.exits import CliError, ExitCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,23 @@ class DataFolder:
         return self.root / "logs" / f"{name}.log"
 
     def create(self) -> None:
-        """Make the folders, readable by the owner only: images of patients lie below."""
-        for path in (self.root, self.valkey, self.models, self.log("").parent):
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Make the folders, readable by the owner only: images of patients lie below.
+
+        Raises:
+            CliError: they cannot be made or written.
+        """
+        try:
+            for path in (self.root, self.valkey, self.models, self.log("").parent):
+                path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise _unwritable(self.root, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
+def _unwritable(root: Path, error: OSError) -> CliError:
+    advice = "Choose another with --data-dir or DERMQ_DATA_DIR, or change its permissions."
+    return CliError(f"the data folder {root} cannot be written: {error.strerror}", ExitCode.USAGE, advice)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cli.stack.folder import DataFolder
-from cli.stack.state import STACK_VARIABLE
 
 # From the door inwards: nobody loses what it needs before it is stopped itself.
 STOP_ORDER = ("api", "beat", "worker", "serving", "valkey")
@@ -66,27 +62,3 @@ def list_parts(folder: DataFolder, addresses: Addresses, valkey: Sequence[str]) 
         Part("api", (python, "-m", "api"), 22.0),
     )
     return {part.name: part for part in parts}
-
-
-def make_environment(
-    folder: DataFolder, addresses: Addresses, *, stack_id: str, source_roots: Sequence[Path], models: Sequence[str]
-) -> dict[str, str]:
-    """The environment of every part: this one's, with the stack's own DERMQ_ settings on top."""
-    package_root = str(Path(__file__).resolve().parents[2])
-    python_path = os.environ.get("PYTHONPATH")
-    return {
-        **os.environ,
-        "DERMQ_DATA_DIR": str(folder.root),
-        "DERMQ_BROKER_URL": addresses.broker_url,
-        "DERMQ_SERVING_ADDRESS": f"127.0.0.1:{addresses.serving_port}",
-        "DERMQ_API_HOST": "127.0.0.1",
-        "DERMQ_API_PORT": str(addresses.api_port),
-        "DERMQ_API_SOURCE_ROOTS": json.dumps([str(path) for path in source_roots]),
-        "DERMQ_API_MODELS": json.dumps(list(models)),
-        STACK_VARIABLE: stack_id,
-        # The parts run in the data folder; nothing that lies there must be imported by accident.
-        "PYTHONSAFEPATH": "1",
-        "PYTHONPATH": f"{package_root}{os.pathsep}{python_path}" if python_path else package_root,
-        "PYTHONUNBUFFERED": "1",
-        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
-    }

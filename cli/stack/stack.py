@@ -17,9 +17,10 @@ from typing import Self
 
 from cli.exits import CliError, ExitCode
 from cli.stack import logs, models_config, valkey
+from cli.stack.environment import make_environment, read_settings
 from cli.stack.folder import DataFolder, write_private
 from cli.stack.lock import FolderLock
-from cli.stack.parts import STOP_ORDER, Addresses, list_parts, make_environment
+from cli.stack.parts import STOP_ORDER, Addresses, list_parts
 from cli.stack.ports import free_port, is_free
 from cli.stack.processes import Identity, identify
 from cli.stack.readiness import ask_ready
@@ -100,7 +101,7 @@ class Stack:
 
     def _stop_parts(self, supervisor: Supervisor) -> None:
         try:
-            for name in STOP_ORDER:
+            for name in filter(supervisor.has_started, STOP_ORDER):
                 self._progress(f"stopping {name}" if self.options.tells_stop else "stopping the stack")
                 began = time.monotonic()
                 how = supervisor.stop(name)
@@ -113,15 +114,14 @@ class Stack:
             supervisor.close()
 
     def _start(self) -> None:
-        from core.settings import ApiSettings
-
         began = time.monotonic()
+        settings = read_settings().api
         self.folder.create()
         self._lock.acquire()
         self._reap()
-        addresses = Addresses(free_port(), free_port(), self._pick_api_port(ApiSettings().port), secrets.token_urlsafe(24))
+        addresses = Addresses(free_port(), free_port(), self._pick_api_port(settings.port), secrets.token_urlsafe(24))
         stack_id = str(uuid.uuid4())
-        roots = sorted({path.resolve() for path in (*self.options.source_roots, *ApiSettings().source_roots)})
+        roots = sorted({path.resolve() for path in (*self.options.source_roots, *settings.source_roots)})
         models = self._write_models_config()
         environment = make_environment(self.folder, addresses, stack_id=stack_id, source_roots=roots, models=models)
         command = (

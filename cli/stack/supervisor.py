@@ -159,6 +159,10 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho has no types
             running.stopped.wait(5.0)
         return how
 
+    def has_started(self, name: str) -> bool:
+        """Whether a part was launched."""
+        return name in self._running
+
     def kill_all(self) -> None:
         """End everything now."""
         for running in self._running.values():

@@ -68,6 +68,14 @@ def test_an_answer_of_something_else_is_named(server: LaidOutServer, client: Cli
         client.job("1")
 
 
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b"\xff\xfe"])
+def test_a_server_that_is_not_dermq_is_told(server: LaidOutServer, client: Client, body: bytes) -> None:
+    server.lay("GET", "/v1/jobs/1", Answer(body))
+    with pytest.raises(CliError, match="not as DermQ does") as caught:
+        client.job("1")
+    assert caught.value.code == ExitCode.UNREACHABLE
+
+
 def test_a_busy_or_lost_server_is_asked_again(server: LaidOutServer, client: Client, job: dict[str, Any]) -> None:
     server.lay("GET", "/v1/jobs/1", BUSY, Answer(drop=True), Answer(job))
     assert client.job("1") == job

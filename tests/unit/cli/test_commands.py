@@ -250,5 +250,32 @@ def test_doctor_grades_what_it_finds(run: Run, server: LaidOutServer, empty: lis
     assert "Start one with `dermq up`." in local.stdout
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("DERMQ_API_PORT=x", "DERMQ_API_PORT: "), ("DERMQ_WORKER_LEASE_S=1", "expected DERMQ_WORKER_SOFT_LIMIT_S < ")],
+)
+def test_wrong_settings_are_told_before_anything_starts(
+    run: Run, empty: list[str], monkeypatch: pytest.MonkeyPatch, setting: str, words: str
+) -> None:
+    monkeypatch.setenv(*setting.split("="))
+    done = run("up", *empty)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "starting" not in done.stderr
+
+
+def test_a_data_folder_that_cannot_be_written_is_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run("up", "--data-dir", str(tmp_path / "file"))
+    assert done.returncode == 2
+    assert f"the data folder {tmp_path / 'file'} cannot be written" in done.stderr
+
+
+def test_a_taken_port_is_told(run: Run, empty: list[str], server: LaidOutServer) -> None:
+    done = run("up", *empty, "--port", server.url.rpartition(":")[2])
+    assert done.returncode == 5
+    assert "is taken by another process" in done.stderr
+
+
 def test_the_version_is_told(run: Run) -> None:
     assert run("--version").stdout.startswith("dermq ")
