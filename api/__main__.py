@@ -8,7 +8,8 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from api.app import UnsafeBindingError, create_app
+from api.app import create_app
+from api.binding import UnsafeBindingError
 from api.resources import Resources
 from core.logs import configure_logs, get_logger
 from core.settings import Settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from urllib.parse import quote
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -22,7 +23,10 @@ def filename_of(content_disposition: str | None) -> str:
         return ""
     header = Message()
     header["content-disposition"] = content_disposition
-    return header.get_filename() or ""
+    values = [value for key, value in header.get_params([], "content-disposition") if key.lower() == "filename"]
+    # `filename*` comes as a tuple of charset, language and text, and goes before `filename`.
+    best = next((value for value in values if isinstance(value, tuple)), values[0] if values else "")
+    return collapse_rfc2231_value(best)
 
 
 def content_disposition(kind: str, filename: str) -> str:

@@ -305,7 +305,9 @@ def test_form_over_the_limit(api: Api) -> None:
 def test_disconnect_leaves_nothing(api: Api) -> None:
     before = api.stored()
     with socket.create_connection(("127.0.0.1", api.settings.api.port)) as connection:
-        connection.sendall(b"PUT /v1/jobs/a.zip HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n" + b"x" * 2_500_000)
+        connection.sendall(
+            b"PUT /v1/jobs/a.zip HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000000\r\n\r\n" + b"x" * 2_500_000
+        )
         soon(lambda: len(unfinished(api)) == 1, "the upload under way")
     soon(lambda: not unfinished(api), "the partial upload's removal")
     assert api.stored() == before
@@ -439,7 +441,7 @@ def test_stalled_upload_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("api.uploads.STALL_S", 0.3)
     with running_api(make_settings(tmp_path, api=ApiSettings(port=free_port()))) as api:
         with socket.create_connection(("127.0.0.1", api.settings.api.port), timeout=10) as connection:
-            connection.sendall(b"PUT /v1/jobs/a.zip HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nstart")
+            connection.sendall(b"PUT /v1/jobs/a.zip HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\nstart")
             assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
         assert not unfinished(api)
 
