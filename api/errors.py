@@ -105,9 +105,11 @@ async def _on_dermq_error(request: Request, error: Exception) -> Response:
     kind = kind_of(error)
     headers = {"Retry-After": str(_RETRY_AFTER_S)} if kind.status in (429, 503) else None
     more = {"code": str(error.code)} if isinstance(error, (errors.ItemError, errors.JobError)) else {}
-    if kind.status >= 500:
-        _log.warning("request failed", error=str(error), kind=type(error).__name__)
-    return problem_response(request, kind, str(error), headers=headers, **more)
+    detail = str(error)
+    if isinstance(error, errors.TransientError):  # addresses and drivers' words are for the operator
+        _log.warning("request failed", error=detail, kind=type(error).__name__)
+        detail = f"{kind.meaning} Try again in {_RETRY_AFTER_S} seconds; the server's log has the reason, under the request id."
+    return problem_response(request, kind, detail, headers=headers, **more)
 
 
 async def _on_invalid_parameters(request: Request, error: Exception) -> Response:
