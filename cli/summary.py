@@ -9,9 +9,9 @@ from cli.formats import format_count, format_duration, format_rate, format_share
 from cli.jobview import JobView
 
 if TYPE_CHECKING:
+    from rich.bar import Bar
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from cli.client import Client
 
@@ -92,10 +92,10 @@ def _failure_table(job: JobView, examples: dict[str, dict[str, Any]]) -> Table:
     return table
 
 
-def _bar(part: int, whole: int) -> Text:
-    from rich.text import Text
+def _bar(part: int, whole: int) -> Bar:
+    from rich.bar import Bar
 
-    return Text("█" * round(_BAR_CELLS * part / whole) if whole else "", style="cyan")
+    return Bar(whole, 0, part, width=_BAR_CELLS, color="cyan")
 
 
 def make_table(*columns: str, right: tuple[int, ...] = (), whole: tuple[int, ...] = ()) -> Table:
