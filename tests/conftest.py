@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, create_engine, text
 
 from core.db.engine import open_engine
@@ -14,6 +15,10 @@ from core.db.migrate import upgrade
 from core.settings import DatabaseSettings
 from tests.servers import ROOT, broker_binary, postgres_programs, running_broker, running_postgres, running_serving
 from tests.tiny_model import export_tiny_model
+
+# Tests assert no times: the machines are shared.
+settings.register_profile("dermq", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("dermq")
 
 FORBID_SKIPS = os.environ.get("DERMQ_TEST_FORBID_SKIPS") == "1"
 

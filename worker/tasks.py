@@ -53,9 +53,9 @@ def register_tasks(app: Celery, state: ProcessState) -> None:
         context = state.open()
         sweep(context)
 
-    app.task(prepare, name=PREPARE, soft_time_limit=PREPARE_SOFT_LIMIT_S, time_limit=PREPARE_SOFT_LIMIT_S + 60)
-    app.task(classify, name=CLASSIFY)
-    app.task(run_sweep, name=SWEEP)
+    app.task(prepare, name=PREPARE, shared=False, soft_time_limit=PREPARE_SOFT_LIMIT_S, time_limit=PREPARE_SOFT_LIMIT_S + 60)
+    app.task(classify, name=CLASSIFY, shared=False)
+    app.task(run_sweep, name=SWEEP, shared=False)
 
 
 def run_prepare(context: WorkerContext, job_id: uuid.UUID) -> None:

@@ -1,0 +1,82 @@
+"""Outcomes: what label, score, risk and flag mean, and how a rejected batch is taken apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import BatchRejectedError
+from core.modelspec import ModelSpec
+from serving.client import PredictClient
+from tests.tiny_model import tiny_spec
+from worker.batches import Batch, DecodedItem
+from worker.prediction import Predictor, make_outcomes
+
+SPEC = ModelSpec(
+    name="m",
+    classes=("benign", "bad", "worse"),
+    input_height=2,
+    input_width=2,
+    malignant=("bad", "worse"),
+    thresholds={"p": 0.5},
+    operating_point="p",
+    preprocessing_hash="x",
+)
+
+
+class PickyClient(PredictClient):
+    """Refuses any batch that holds an image of shade 77, as a model with an assertion in its graph does; keeps count."""
+
+    def __init__(self) -> None:
+        super().__init__("127.0.0.1:1")
+        self.calls: list[int] = []
+
+    def predict(  # noqa: ARG002 - PredictClient's signature
+        self, model: str, version: int, images: npt.NDArray[np.uint8], *, classes: int | None = None
+    ) -> npt.NDArray[np.float32]:
+        self.calls.append(len(images))
+        if (images.reshape(len(images), -1).mean(axis=1) == 77).any():
+            raise BatchRejectedError("assertion failed: 77")
+        return np.full((len(images), classes or 1), 1 / (classes or 1), np.float32)
+
+    def predict_async(self, model: str, version: int, images: npt.NDArray[np.uint8], *, classes: int | None = None):  # type: ignore[no-untyped-def]
+        from serving.client import PendingPrediction
+
+        held = images.copy()
+        return PendingPrediction(lambda: self.predict(model, version, held, classes=classes), lambda: None)
+
+
+def batch_of(shades: list[int], first: int = 0) -> Batch:
+    images = np.stack([np.full((28, 28, 3), shade, np.uint8) for shade in shades])
+    return Batch(images, [DecodedItem(first + n, f"{first + n}.png", 28, 28) for n in range(len(shades))])
+
+
+def test_label_score_risk_and_flag() -> None:
+    items = [DecodedItem(4, "a.jpg", 600, 450), DecodedItem(5, "b.jpg", 10, 20)]
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.45, 0.15, 0.4]], np.float32)
+    first, second = make_outcomes(SPEC, items, probabilities)
+    assert (first.label, first.flag, first.item_no, first.width, first.height) == ("benign", False, 4, 600, 450)
+    assert first.score == float(np.float32(0.7))
+    assert (second.label, second.flag) == ("benign", True), "the flag follows the risk, not the label"
+    assert abs((second.risk or 0) - 0.55) < 1e-6
+    assert np.frombuffer(second.probabilities or b"", "<f4").tolist() == probabilities[1].tolist()
+
+
+def test_at_most_two_batches_are_in_flight_and_order_is_kept() -> None:
+    predictor = Predictor(PickyClient(), "tiny", 1, tiny_spec())
+    assert list(predictor.submit(batch_of([1, 2], 0))) == []
+    assert [o.item_no for o in predictor.submit(batch_of([3, 4], 2))] == [0, 1]
+    assert [o.item_no for o in predictor.drain()] == [2, 3]
+
+
+@given(shades=st.lists(st.sampled_from([77, 10, 200]), min_size=1, max_size=16))
+def test_only_the_refused_images_fail(shades: list[int]) -> None:
+    client = PickyClient()
+    predictor = Predictor(client, "tiny", 1, tiny_spec())
+    outcomes = [*predictor.submit(batch_of(shades)), *predictor.drain()]
+    assert sorted(o.item_no for o in outcomes) == list(range(len(shades)))
+    refused = {o.item_no for o in outcomes if o.error_code == "rejected_by_model"}
+    assert refused == {n for n, shade in enumerate(shades) if shade == 77}
+    assert len(client.calls) <= 1 + 2 * len(shades) * 5

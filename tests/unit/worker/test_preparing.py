@@ -1,0 +1,63 @@
+"""Cutting an archive into chunks, and refusing a model that was trained on other pixels."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.archives.base import ArchiveKind, ArchiveRef, Member
+from core.archives.open import open_archive
+from core.errors import ModelContractError
+from core.settings import Settings, WorkerSettings
+from core.storage.local import LocalStorage
+from tests.tiny_model import tiny_spec
+from worker.preparing import check_preprocessing, plan_chunks
+
+
+@given(sizes=st.lists(st.integers(0, 300), max_size=40), chunk_items=st.integers(1, 9), chunk_bytes=st.integers(1, 700))
+def test_chunks_cover_every_item_once_within_their_bounds(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], chunk_items: int, chunk_bytes: int
+) -> None:
+    folder = tmp_path_factory.mktemp("plan")
+    path = folder / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, size in enumerate(sizes):
+            archive.writestr(f"{number}.jpg", b"x" * size)
+    storage = LocalStorage(folder / "objects")
+    opened = open_archive(ArchiveRef(ArchiveKind.ZIP, "path", str(path), "a.zip"), storage, Settings())
+    with storage.writer("jobs/1/index") as writer:
+        settings = WorkerSettings(chunk_items=chunk_items, chunk_bytes=chunk_bytes)
+        chunks = list(plan_chunks(opened, writer, settings))
+        writer.commit()
+    opened.close()
+    assert [item for chunk in chunks for item in range(chunk.first_item, chunk.first_item + chunk.item_count)] == list(
+        range(len(sizes))
+    )
+    index = storage.open("jobs/1/index")
+    for chunk in chunks:
+        lines = index.read_at(chunk.index_offset, chunk.index_length).splitlines()
+        names = [Member.from_line(line).name for line in lines]
+        assert names == [f"{chunk.first_item + n}.jpg" for n in range(chunk.item_count)]
+        packed = sum(sizes[chunk.first_item : chunk.first_item + chunk.item_count])
+        assert chunk.item_count == 1 or packed <= chunk_bytes
+        assert chunk.item_count <= chunk_items
+    index.close()
+
+
+def test_a_model_trained_on_other_pixels_is_refused() -> None:
+    check_preprocessing(tiny_spec())
+    other = tiny_spec().model_copy(update={"preprocessing_hash": "0123456789ab"})
+    with pytest.raises(ModelContractError, match="train and export it again"):
+        check_preprocessing(other)
+
+
+def test_an_index_line_keeps_any_name(tmp_path: Path) -> None:
+    for name in ("ä/ö.jpg", "line\nbreak.jpg", 'quote".jpg', b"\xff\xfe.jpg".decode("utf-8", "surrogateescape"), ""):
+        member = Member(name, 1, 2, 3, 8, 0xFFFFFFFF)
+        line = member.to_line()
+        assert line.count(b"\n") == 1
+        assert Member.from_line(line) == member
