@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -21,15 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 from sqlalchemy import select
 
 from api.uploads import PIECE_BYTES
 from core.db.engine import open_engine, reading
 from core.db.migrate import upgrade
-from core.db.models import Job, JobState, Upload
-from core.settings import ApiSettings, BrokerSettings
-from tests.integration.api.conftest import Api, elapsed, make_settings, problem, running_api, soon
+from core.db.models import Job, Upload
+from core.settings import ApiSettings
+from tests.integration.api.conftest import Api, make_settings, problem, running_api, soon
 from tests.servers import accepts, free_port, running, wait_until
 
 
@@ -311,91 +309,6 @@ def test_disconnect_leaves_nothing(api: Api) -> None:
         soon(lambda: len(unfinished(api)) == 1, "the upload under way")
     soon(lambda: not unfinished(api), "the partial upload's removal")
     assert api.stored() == before
-
-
-def test_same_key_and_body_is_the_same_job(api: Api) -> None:
-    headers = {"Idempotency-Key": "one"}
-    first = api.client.post("/v1/jobs", params={"name": "a.zip"}, content=b"body one", headers=headers)
-    stored = api.stored()
-    again = api.client.post("/v1/jobs", params={"name": "a.zip"}, content=b"body one", headers=headers)
-    form = api.client.post("/v1/jobs", files={"archive": ("a.zip", b"body one")}, headers=headers)
-    assert first.json()["id"] == again.json()["id"] == form.json()["id"]
-    assert first.status_code == again.status_code == 202
-    assert "idempotency-replayed" not in first.headers
-    assert again.headers["idempotency-replayed"] == "true"
-    assert api.stored() == stored  # the duplicate's bytes are gone
-
-
-@pytest.mark.parametrize(
-    ("parameters", "body"), [({"name": "a.zip"}, b"other"), ({"name": "a.zip", "model": "other"}, b"body two")]
-)
-def test_same_key_and_another_request_is_a_conflict(api: Api, parameters: dict[str, str], body: bytes) -> None:
-    headers = {"Idempotency-Key": "two"}
-    first = api.client.post("/v1/jobs", params={"name": "a.zip"}, content=b"body two", headers=headers)
-    assert first.status_code == 202
-    stored = api.stored()
-    detail = problem(api.client.post("/v1/jobs", params=parameters, content=body, headers=headers), 409, "conflict")["detail"]
-    assert first.json()["id"] in detail
-    assert api.stored() == stored
-
-
-def test_invalid_key(api: Api) -> None:
-    problem(api.client.post("/v1/jobs", content=b"x", headers={"Idempotency-Key": "k" * 256}), 422, "invalid_parameters")
-
-
-def test_duplicates_at_the_same_time(any_api: Api) -> None:
-    def send(_: int) -> str:
-        response = any_api.client.post("/v1/jobs", content=b"race", headers={"Idempotency-Key": "race"})
-        assert response.status_code == 202, response.text
-        return str(response.json()["id"])
-
-    with ThreadPoolExecutor(8) as pool:
-        assert len(set(pool.map(send, range(24)))) == 1
-    with reading(any_api.engine) as session:
-        assert len(session.scalars(select(Job)).all()) == 1
-    soon(lambda: len(any_api.stored()) == 1, "one stored upload")
-
-
-def test_broker_that_nobody_runs(api: Api) -> None:
-    begun = time.perf_counter()
-    response = api.client.post("/v1/jobs", content=b"x")
-    assert response.status_code == 202
-    assert elapsed(begun) < 2
-    job = response.json()["id"]
-    soon(lambda: "broker" in (api.client.get(f"/v1/jobs/{job}").json()["waiting_for"] or ""), "the job's word on the broker")
-    assert api.client.get(f"/v1/jobs/{job}").json()["state"] == JobState.QUEUED
-
-
-def test_broker_that_never_answers(tmp_path: Path) -> None:
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen(64)
-        broker = BrokerSettings(url=f"redis://127.0.0.1:{silent.getsockname()[1]}/0", socket_timeout_s=1.0)
-        with running_api(make_settings(tmp_path, broker=broker)) as api:
-            for _ in range(5):
-                begun = time.perf_counter()
-                response = api.client.post("/v1/jobs", content=b"x")
-                assert response.status_code == 202
-                assert elapsed(begun) < 2
-            url = response.json()["links"]["self"]
-            soon(lambda: "broker" in (api.client.get(url).json()["waiting_for"] or ""), "the job's word on the broker", 15)
-            begun = time.perf_counter()
-            ready = api.client.get("/readyz")
-            assert elapsed(begun) < 5
-            assert ready.json()["checks"]["broker"]["status"] == "error"
-            begun = time.perf_counter()
-    assert elapsed(begun) < 10  # nor does the end wait
-
-
-def test_wake_up_reaches_the_broker(broker_url: str, tmp_path: Path) -> None:
-    with running_api(make_settings(tmp_path, broker=BrokerSettings(url=broker_url))) as api:
-        job = api.client.post("/v1/jobs", content=b"x").json()["id"]
-        with redis.Redis.from_url(broker_url) as broker:
-            soon(lambda: broker.llen("dermq.control") == 1, "the message")
-            message = json.loads(broker.lindex("dermq.control", 0))
-        assert message["headers"]["task"] == "dermq.prepare"
-        assert job in message["headers"]["argsrepr"]
-        assert api.client.get(f"/v1/jobs/{job}").json()["waiting_for"] is None
 
 
 def test_memory_is_flat_under_a_large_upload(tmp_path: Path) -> None:
