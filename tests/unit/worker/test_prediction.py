@@ -33,7 +33,7 @@ class PickyClient(PredictClient):
         super().__init__("127.0.0.1:1")
         self.calls: list[int] = []
 
-    def predict(  # noqa: ARG002 - PredictClient's signature
+    def predict(
         self, model: str, version: int, images: npt.NDArray[np.uint8], *, classes: int | None = None
     ) -> npt.NDArray[np.float32]:
         self.calls.append(len(images))
