@@ -27,7 +27,13 @@ from training.datasets.base import FloatArray, IntArray
 from training.runs import Predictions, RunFolder
 from training.scaling import apply_temperature
 
-AGE_BANDS = ((0, 30), (30, 45), (45, 60), (60, 75), (75, 200))  # years, [low, high)
+AGE_BANDS = (  # name, years from, years below
+    ("00 to 29", 0, 30),
+    ("30 to 44", 30, 45),
+    ("45 to 59", 45, 60),
+    ("60 to 74", 60, 75),
+    ("75 and over", 75, 200),
+)
 SMALLEST_GROUP = 20  # images; figures of fewer say nothing
 TOP = (2, 3)
 
@@ -115,7 +121,7 @@ def age_band(age: str) -> str:
         years = float(age)
     except ValueError:
         return "unknown"
-    return next((f"{low:02d} to {high - 1}" for low, high in AGE_BANDS if low <= years < high), "unknown")
+    return next((name for name, low, high in AGE_BANDS if low <= years < high), "unknown")
 
 
 def _as_is(value: str) -> str:
@@ -163,7 +169,9 @@ def main(arguments: list[str] | None = None) -> int:
         figures = evaluate_run(run, predictions)
         (run.path / f"{name}.json").write_text(to_json(figures), encoding="utf-8")
         if chosen.report:
-            html = import_module("training.report").render_report(run, figures, chosen.data)
+            html = import_module("training.report").render_report(
+                run, figures, test=(predictions or {}).get("test"), data=chosen.data
+            )
             (run.path / "report.html").write_text(html, encoding="utf-8")
     except DermqError as error:
         print(f"evaluate: {error}", file=sys.stderr)

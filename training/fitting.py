@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,17 +104,43 @@ def _fit_phase(
         metrics=["accuracy", keras.metrics.Recall(name="recall")],
         jit_compile=fitting.xla,
     )
+    epochs_file = _EpochsFile(backup.with_name(f"{backup.name}.jsonl"))
+    extra = [keras.callbacks.BackupAndRestore(str(backup)), epochs_file] if fitting.resume else []
     history = model.fit(
         batches,
         epochs=epochs,
         steps_per_epoch=steps,
         validation_data=_validation_batches(parts["validation"], classes),
         class_weight=inverse_shares(train.labels, classes) if experiment.class_weights else None,
-        callbacks=_callbacks(experiment, epochs, backup if fitting.resume else None),
+        callbacks=[*_callbacks(experiment, epochs), *extra],
         shuffle=False,  # the pipeline has shuffled already
         verbose=2,
     )
+    if fitting.resume:
+        return epochs_file.take()
     return {name: [float(value) for value in values] for name, values in history.history.items()}
+
+
+class _EpochsFile(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps each epoch's figures on disk, so that the history of a resumed run is whole."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"epoch": epoch, "figures": figures}) + "\n")
+
+    def take(self) -> dict[str, list[float]]:
+        """The history, an epoch that ran twice counted once; the file is removed."""
+        rows = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+        self.path.unlink()
+        figures = {row["epoch"]: row["figures"] for row in rows}
+        names = list(figures[max(figures)])
+        return {name: [figures[epoch][name] for epoch in sorted(figures)] for name in names}
 
 
 def inverse_shares(labels: IntArray, classes: int) -> dict[int, float]:
@@ -147,14 +174,12 @@ def _optimizer(experiment: Experiment, peak: float, steps: int) -> Any:
     return keras.optimizers.Adam(rate, **averaging)
 
 
-def _callbacks(experiment: Experiment, epochs: int, backup: Path | None) -> list[Any]:
+def _callbacks(experiment: Experiment, epochs: int) -> list[Any]:
     callbacks: list[Any] = [keras.callbacks.TerminateOnNaN()]
     if experiment.plateau:
         callbacks += _plateau(experiment.plateau)
     if experiment.best_by:  # with this patience it never stops, it only brings the best epoch's weights back
         callbacks.append(keras.callbacks.EarlyStopping(experiment.best_by, patience=epochs, restore_best_weights=True))
-    if backup:
-        callbacks.append(keras.callbacks.BackupAndRestore(str(backup)))
     return callbacks
 
 

@@ -14,11 +14,9 @@ from PIL import Image
 
 from core.errors import InvalidRequestError
 from training import metrics, plots
-from training.cache import load_pixels
 from training.datasets.base import FloatArray, UInt8Array
-from training.datasets.registry import load_dataset
-from training.experiments.registry import find_experiment
-from training.runs import RunFolder
+from training.rundata import load_run_images
+from training.runs import Predictions, RunFolder
 from training.scaling import apply_temperature
 
 MISTAKES = 18
@@ -32,15 +30,18 @@ figure{display:inline-block;margin:.4rem;font-size:.8rem;text-align:center}.note
 """
 
 
-def render_report(run: RunFolder, evaluation: dict[str, Any], data: Path | None = None) -> str:
+def render_report(
+    run: RunFolder, evaluation: dict[str, Any], *, test: Predictions | None = None, data: Path | None = None
+) -> str:
     """The whole page.
 
     Args:
         run: a finished run.
         evaluation: of `training.evaluate`.
-        data: the data set, for the pictures of the mistakes; by default where the project keeps the experiment's.
+        test: the predictions it evaluates; by default those of the run.
+        data: the data set, for the pictures of the mistakes; by default where it was.
     """
-    record, test = run.record(), run.predictions("test")
+    record, test = run.record(), test or run.predictions("test")
     probabilities = apply_temperature(test.probabilities, evaluation["temperature"])
     is_malignant, risks = np.isin(test.labels, record.malignant_indices), metrics.risk(probabilities, record.malignant_indices)
     body = [
@@ -121,14 +122,12 @@ def _mistakes(run: RunFolder, probabilities: FloatArray, risks: FloatArray, data
 
 def _pictures(run: RunFolder, ids: list[str], data: Path | None) -> list[str]:
     """Base64 of a PNG for each id; empty words where the data set is not at hand."""
-    record = run.record()
     try:
-        dataset = load_dataset(find_experiment(record.experiment).dataset, data)
+        dataset, pixels = load_run_images(run, data)
     except InvalidRequestError:
         if data is not None:
             raise
         return [""] * len(ids)  # the report is as true without pictures
-    pixels = load_pixels(dataset, height=record.height, width=record.width)
     return [_png(pixels[position]) for position in dataset.positions(ids)]
 
 

@@ -49,6 +49,7 @@ class RunRecord:
     parameters: int
     git_commit: str
     versions: dict[str, str]
+    data: str = ""  # where the images were, if not in the default place; stays on this machine, no export holds it
     train_seconds: float = 0.0
     history: dict[str, list[float]] = field(default_factory=dict)
 

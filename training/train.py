@@ -69,7 +69,7 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
         xla=options.xla,
     )
     model = fitting.build_model(experiment, len(dataset.classes), how)
-    record = _record(experiment, dataset, split, how, parameters=model.count_params())
+    record = _record(experiment, dataset, split, how, parameters=model.count_params(), data=options.data)
     folder.save(record, split)
     parts = {name: _part(fitting, dataset, split, name, pixels) for name in ("train", "validation", "test")}
     started = time.perf_counter()
@@ -122,7 +122,9 @@ def _part(fitting: Any, dataset: Dataset, split: Split, name: str, pixels: Any) 
     return fitting.Arrays(pixels[positions], dataset.label_indices()[positions])
 
 
-def _record(experiment: Experiment, dataset: Dataset, split: Split, how: Any, *, parameters: int) -> RunRecord:
+def _record(
+    experiment: Experiment, dataset: Dataset, split: Split, how: Any, *, parameters: int, data: Path | None
+) -> RunRecord:
     return RunRecord(
         experiment=experiment.id,
         architecture=experiment.architecture,
@@ -138,6 +140,7 @@ def _record(experiment: Experiment, dataset: Dataset, split: Split, how: Any, *,
         split=split.title,
         epochs=how.epochs,
         parameters=parameters,
+        data=str(data.resolve()) if data else "",
         git_commit=git_commit(),
         versions=versions(),
     )

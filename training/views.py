@@ -8,11 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from training.cache import load_pixels
 from training.datasets.base import FloatArray, UInt8Array
-from training.datasets.registry import load_dataset
-from training.experiments.registry import find_experiment
 from training.fitting import predict
+from training.rundata import load_run_images
 from training.runs import Predictions, RunFolder
 
 PARTS = ("validation", "test")
@@ -23,14 +21,13 @@ def predict_run(run: RunFolder, data: Path | None) -> dict[str, Predictions]:
 
     Args:
         run: a finished run.
-        data: the data set; by default where the project keeps the experiment's.
+        data: the data set; by default where it was.
 
     Raises:
         InvalidRequestError: the data are not there.
     """
-    record, split = run.record(), run.split()
-    dataset = load_dataset(find_experiment(record.experiment).dataset, data)
-    pixels = load_pixels(dataset, height=record.height, width=record.width)
+    split = run.split()
+    dataset, pixels = load_run_images(run, data)
     model = keras.models.load_model(run.model_path, compile=False)
     found = {}
     for part in PARTS:

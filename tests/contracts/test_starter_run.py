@@ -1,0 +1,128 @@
+"""The whole way of the starter's recipe on a small tree of pictures: train, be killed, resume, evaluate, export, serve."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from serving.client import PredictClient
+from tests.servers import ROOT, running_serving
+from training.calibrate import calibrate_run
+from training.export import export_run, next_version
+from training.results import keep
+from training.runs import RunFolder
+from training.scaling import apply_temperature
+
+EPOCHS = 3
+pytestmark = pytest.mark.timeout(400)
+
+
+def write_tree(root: Path) -> None:
+    """Forty pictures of each of two classes, told apart by their colour."""
+    generator = np.random.default_rng(0)
+    for label, colour in {"melanoma": (90, 60, 60), "nevus": (190, 140, 120)}.items():
+        (root / label).mkdir(parents=True)
+        for number in range(40):
+            pixels = np.clip(generator.normal(colour, 25, (40, 60, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / label / f"{label}_{number}.png")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that was killed in its second epoch and then resumed."""
+    folder = tmp_path_factory.mktemp("run")
+    write_tree(folder / "tree")
+    command = [sys.executable, "-m", "training.train", "starter", "--data", str(folder / "tree"), "--out", str(folder / "run")]
+    command += ["--epochs", str(EPOCHS), "--resume"]
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        seen = list(iter(first.stdout.readline, f"Epoch 2/{EPOCHS}\n"))
+        first.kill()
+    assert any("leakage:" in line for line in seen)
+    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=True)
+    assert f"Epoch 1/{EPOCHS}" not in done.stdout
+    assert f"Epoch 2/{EPOCHS}" in done.stdout
+    return RunFolder(folder / "run")
+
+
+@pytest.fixture(scope="module")
+def published(run: RunFolder) -> Path:
+    return export_run(run, model="starter", root=run.path / "models")
+
+
+@pytest.fixture
+def client(published: Path, tmp_path: Path) -> Iterator[PredictClient]:
+    with running_serving(published.parent, "starter", tmp_path / "log") as address, PredictClient(address) as client:
+        yield client
+
+
+def test_the_record_is_whole_in_spite_of_the_interruption(run: RunFolder) -> None:
+    record, split = run.record(), run.split()
+    assert len(record.history["loss"]) == EPOCHS
+    assert record.classes == ("melanoma", "nevus")
+    assert record.malignant == ("melanoma",)
+    assert record.parameters > 500_000
+    assert split.kind == "grouped"
+    assert len(split.train) + len(split.validation) + len(split.test) == 80
+    assert [sample.id for sample in run.samples("test")] == list(split.test)
+    assert run.leakage_lines()
+
+
+def test_evaluation_on_the_command_line(run: RunFolder) -> None:
+    command = [sys.executable, "-m", "training.evaluate", str(run.path), "--report"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    figures = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
+    assert figures["images"] == len(run.split().test)
+    assert set(figures["classes"]) == {"melanoma", "nevus"}
+    assert set(figures["operating_points"]) == {"sensitivity_90", "sensitivity_95"}
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 4
+    assert "not a diagnosis" in page
+
+
+def test_result_file(run: RunFolder, tmp_path: Path) -> None:
+    result = json.loads(keep(run, tmp_path).read_text(encoding="utf-8"))
+    assert result["epochs"] == EPOCHS
+    assert result["test"]["headline"].keys() >= {"accuracy", "balanced_accuracy", "macro_auc", "ece"}
+
+
+def test_published_version_is_complete_and_the_next_one_has_its_number(run: RunFolder, published: Path) -> None:
+    assert published.name == "1"
+    assert next_version(published.parent) == 2
+    assert [path.name for path in published.parent.iterdir()] == ["1"]  # nothing half-written is left beside it
+    extra = {path.name for path in (published / "assets.extra").iterdir()}
+    assert extra == {"split.json", "spec.json", "evaluation.json", "tf_serving_warmup_requests"}
+    assert str(run.path) not in (published / "README.md").read_text(encoding="utf-8")
+
+
+def test_warm_up_is_what_the_official_messages_say(published: Path) -> None:
+    import tensorflow as tf
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+    path = published / "assets.extra" / "tf_serving_warmup_requests"
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+    requests = [PredictionLog.FromString(record).predict_log.request for record in records]
+    shapes = [tf.make_ndarray(request.inputs["images"]).shape for request in requests]
+    assert shapes == [(1, 64, 64, 3), (32, 64, 64, 3), (64, 64, 64, 3)]
+
+
+def test_the_service_answers_as_the_evaluation_did(run: RunFolder, client: PredictClient) -> None:
+    from training.cache import load_pixels
+    from training.datasets.registry import load_dataset
+
+    described = client.describe("starter")
+    assert described.version == 1
+    assert described.spec.temperature == calibrate_run(run).temperature
+    dataset = load_dataset("folders", run.path.parent / "tree")
+    pixels = load_pixels(dataset, height=64, width=64)[dataset.positions(run.split().test)]
+    expected = apply_temperature(run.predictions("test").probabilities, described.spec.temperature)
+    np.testing.assert_allclose(client.predict("starter", 1, pixels, classes=2), expected, atol=1e-5)
