@@ -24,7 +24,7 @@ from core.db.statistics import Backlog
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-disable_created_metrics()  # a second series for every counter, which no dashboard reads
+disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for every counter, which no dashboard reads
 registry = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=registry)
 PlatformCollector(registry=registry)

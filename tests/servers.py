@@ -110,7 +110,18 @@ def running_postgres(folder: Path) -> Iterator[str]:
             if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
                 parent.chmod(parent.stat().st_mode | 0o011)
     data, port = home / "data", free_port()
-    initdb = [str(programs / "initdb"), "-D", str(data), "-U", "dermq", "--auth=trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8"]
+    initdb = [
+        str(programs / "initdb"),
+        "-D",
+        str(data),
+        "-U",
+        "dermq",
+        "--auth=trust",
+        "-E",
+        "UTF8",
+        "--no-sync",
+        "--locale=C.UTF-8",
+    ]
     subprocess.run(initdb, check=True, user=user, cwd=home, stdout=subprocess.DEVNULL)
     command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(home)]
     log = home / "postgres.log"

@@ -206,17 +206,17 @@ def find_index_slice(session: Session, job_id: uuid.UUID, item_no: int) -> Index
     return IndexSlice(chunk.index_first_item, chunk.index_offset, chunk.index_length)
 
 
-def _select(job_id: uuid.UUID, chosen: ResultFilter) -> Select[Any]:
+def _select(job_id: uuid.UUID, chosen: ResultFilter) -> Select[*tuple[Any, ...]]:
     return select(*_COLUMNS).where(Result.job_id == job_id, *chosen.conditions())
 
 
-def _by_item(query: Select[Any], after: Position | None) -> Select[Any]:
+def _by_item(query: Select[*tuple[Any, ...]], after: Position | None) -> Select[*tuple[Any, ...]]:
     if after is not None:
         query = query.where(Result.item_no > after.item_no)
     return query.order_by(Result.item_no)
 
 
-def _by_risk(query: Select[Any], sort: ResultSort, after: Position | None) -> Select[Any]:
+def _by_risk(query: Select[*tuple[Any, ...]], sort: ResultSort, after: Position | None) -> Select[*tuple[Any, ...]]:
     place = tuple_(Result.risk, Result.item_no)
     descending = sort == ResultSort.RISK_DESCENDING
     if after is None:
@@ -229,7 +229,7 @@ def _by_risk(query: Select[Any], sort: ResultSort, after: Position | None) -> Se
     return query.order_by(Result.risk, Result.item_no)
 
 
-def _fetch(session: Session, query: Select[Any]) -> list[ResultRow]:
+def _fetch(session: Session, query: Select[*tuple[Any, ...]]) -> list[ResultRow]:
     # The driver's own tuples: SQLAlchemy's rows cost more than the query, and of its conversions only the flag's is missed.
     cursor = session.connection().execute(query).cursor
     if cursor is None:
