@@ -16,13 +16,12 @@ from cli.stack.processes import Identity, identify, is_alive, list_session
 from cli.stack.reaping import reap
 from cli.stack.state import STACK_VARIABLE, StackState, load_state
 
-# A leader with one child in its session; says both pids, ends on SIGTERM unless told to ignore it.
+# A leader with one child in its session, which says its pid once it runs; ends on SIGTERM unless told to ignore it.
 FAMILY = """
-import os, signal, subprocess, sys, time
+import signal, subprocess, sys, time
 if "stubborn" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-print(child.pid, flush=True)
+subprocess.Popen([sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"])
 time.sleep(60)
 """
 
