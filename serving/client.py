@@ -22,7 +22,8 @@ from core.modelspec import DESCRIBE_INPUT_ALIAS, DESCRIBE_OUTPUT_ALIAS, DESCRIBE
 from serving.channel import ProcessChannel
 from serving.contract import check_probabilities, check_serving_signature
 from serving.failures import Failure, to_error
-from serving.protos import metadata_pb2, predict_pb2, status_pb2
+from serving.protos import management_pb2, metadata_pb2, predict_pb2, status_pb2
+from serving.protos.config_pb2 import ModelServerConfig
 from serving.protos.metadata_pb2 import SignatureDef
 from serving.protos.model_pb2 import ModelSpec as WireModelSpec
 from serving.stubs import Stubs
@@ -208,6 +209,22 @@ class PredictClient:
             )
             for each in reply.model_version_status
         ]
+
+    def reload_config(self, config: ModelServerConfig, timeout_s: float | None = None) -> None:
+        """Replace the server's configuration whole; returns when the models that are new in it are available.
+
+        Args:
+            config: all models from now on. A label may name only a version that is AVAILABLE already: load first, then label.
+            timeout_s: deadline, loading included; None: this client's own.
+
+        Raises:
+            JobError: refused, in the server's words: a label of a version that is not available, a relative path, a model
+                listed twice (the old configuration stays), or a new model that cannot be loaded (it stays configured).
+            ServingUnavailableError: no answer in time; what the server did about it is unknown.
+        """
+        deadline = self._monotonic() + (self.timeout_s if timeout_s is None else timeout_s)
+        request = management_pb2.ReloadConfigRequest(config=config)
+        self._call(lambda stubs: stubs.reload_config, request, "HandleReloadConfigRequest", deadline=deadline)
 
     def ready(self, model: str | None = None) -> bool:
         """Whether the server answers at all, or, with a model, whether some version of it is AVAILABLE."""

@@ -10,8 +10,7 @@
     servicers    the two gRPC services, thin
     server       puts them together; `python -m serving.embedded`
 
-Only here and in training is TensorFlow imported. Not offered: Classify, Regress, MultiInference, SessionRun and
-HandleReloadConfigRequest (UNIMPLEMENTED); --model_config_file_poll_wait_seconds reloads instead.
+Only here and in training is TensorFlow imported. Not offered: Classify, Regress, MultiInference and SessionRun (UNIMPLEMENTED).
 
 Two things differ from TensorFlow Serving on purpose: a model that cannot be loaded at the start does not keep the others from
 being served (its state says why), and a version whose variables are missing fails to load instead of failing every request.

@@ -79,19 +79,25 @@ class ServerCore:
         self._source.stop()
         self.manager.stop()
 
-    def configure(self, entries: Sequence[ModelEntry]) -> None:
+    def configure(self, entries: Sequence[ModelEntry], *, timeout_s: float | None = None) -> None:
         """Replace the configuration, and wait until the models that are new in it have settled.
+
+        Args:
+            entries: all models from now on.
+            timeout_s: how long to wait for them; None: as long as it takes.
 
         Raises:
             StatusError: FAILED_PRECONDITION, a label names a version that is not AVAILABLE: then nothing has changed;
-                UNKNOWN, new models did not become available: they stay configured.
+                UNKNOWN, new models did not become available, or DEADLINE_EXCEEDED, not in time: they stay configured.
         """
         with self._configuring:
             self._labels = self._checked_labels(entries)
             new = {entry.name for entry in entries} - self._configured
             self._configured = frozenset(entry.name for entry in entries)
             self._source.update(entries)
-        self.manager.wait_until(lambda: all(self._settled(name) for name in new))
+        if not self.manager.wait_until(lambda: all(self._settled(name) for name in new), timeout_s):
+            names = ", ".join(name for name in sorted(new) if not self._settled(name))
+            raise StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, f"Timed out waiting for {names} to become available")
         self._require_available(new)
 
     @contextmanager

@@ -10,11 +10,13 @@ import grpc
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     prediction_service_pb2_grpc,
 )
 
 from core.logs import get_logger
+from serving.embedded.modelconfig import entries_of
 from serving.embedded.predict import predict
 from serving.embedded.servercore import ServerCore
 from serving.embedded.slots import RunSlots
@@ -82,7 +84,7 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
-    """GetModelStatus."""
+    """GetModelStatus and HandleReloadConfigRequest."""
 
     def __init__(self, core: ServerCore) -> None:
         self._core = core
@@ -106,4 +108,18 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):  # type: ignor
             status = response.model_version_status.add(version=report.number, state=int(report.state))
             status.status.error_code = 0 if report.error is None else report.error.code.value[0]
             status.status.error_message = "" if report.error is None else report.error.message
+        return response
+
+    @_answering
+    def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Replace the configuration whole; answers when the newly named models are available (model_service_impl.cc)."""
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise invalid_argument(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently supported"
+            )
+        entries = entries_of(request.config)
+        self._core.configure(entries, timeout_s=context.time_remaining())
+        _log.info("configuration reloaded", models=[entry.name for entry in entries])
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.error_code = 0
         return response
