@@ -136,12 +136,15 @@ def _folder_of(target: Target) -> Path:
 
 @contextmanager
 def terminating_gently() -> Iterator[None]:
-    """SIGTERM and SIGHUP (the terminal was closed) end the command as Ctrl-C does: what it started is stopped in order."""
+    """SIGTERM and SIGHUP (the terminal was closed) end the command as Ctrl-C does: what it started is stopped in order.
+
+    A signal that is ignored stays so: `nohup dermq up &` outlives its terminal.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
     before = [signal.signal(number, interrupt) for number in numbers]
     try:
         yield

@@ -88,6 +88,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     work = tmp_path_factory.mktemp("cli")
     folder = DataFolder(work / "data")
     log = work / "up.log"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background: inherited
     arguments = command("up", "--data-dir", str(folder.root), "--root", str(work))
     with log.open("wb") as output:
         process = subprocess.Popen(arguments, stdout=output, stderr=output, cwd=work, env=environment(), start_new_session=True)

@@ -165,6 +165,7 @@ def test_submit_prints_the_id_alone(run: Run, server: LaidOutServer, job: dict[s
 
 def test_ctrl_c_in_watch_leaves_the_job_and_says_how_to_come_back(server: LaidOutServer, job: dict[str, Any]) -> None:
     server.lay("GET", f"/v1/jobs/{job['id']}", Answer({**job, "state": "running"}))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background: inherited
     command = [sys.executable, "-m", "cli", "watch", job["id"], "--server", server.url]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as watching:
         try:
