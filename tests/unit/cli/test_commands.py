@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -280,3 +282,22 @@ def test_a_taken_port_is_told(run: Run, empty: list[str], server: LaidOutServer)
 
 def test_the_version_is_told(run: Run) -> None:
     assert run("--version").stdout.startswith("dermq ")
+
+
+def test_on_a_terminal_there_is_a_live_bar(server: LaidOutServer, job: dict[str, Any]) -> None:
+    counts = {"total": 45, "succeeded": 10, "failed": 1, "skipped": 0, "remaining": 34}
+    running = {**job, "state": "running", "counts": counts, "eta_s": 12.4}
+    server.lay("GET", f"/v1/jobs/{job['id']}", *[Answer(running)] * 4, Answer(job))
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "cli", "watch", job["id"], "--json", "--server", server.url]
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs, cwd=ROOT, env=environment) as watching:
+        os.close(theirs)
+        drawn = b""
+        with contextlib.suppress(OSError), os.fdopen(ours, "rb", buffering=0) as terminal:  # EIO: the other end is closed
+            while block := terminal.read(4096):
+                drawn += block
+    assert watching.returncode == 0
+    assert "classifying" in drawn.decode()
+    assert "11 of 45, 1 failed, 205 images/s, 12 s left" in drawn.decode()
+    assert b"\x1b[?25h" in drawn  # the cursor is back
