@@ -28,7 +28,9 @@ class Options:
     tensorflow_session_parallelism: int = 0
     tensorflow_intra_op_parallelism: int = 0
     tensorflow_inter_op_parallelism: int = 0
+    enable_grpc_healthcheck_service: bool = False
     grpc_max_threads: int = 64
+    max_queued_requests: int = 48
     grpc_channel_arguments: str = ""
     log_level: str = "INFO"
 
@@ -100,7 +102,9 @@ _FLAGS: tuple[tuple[str, type, str], ...] = (
         "threads inside one operator; 0: 1 on CPU, since one request per core beats all cores per request",
     ),
     ("tensorflow_inter_op_parallelism", int, "requests that run at once; 0: one per core"),
+    ("enable_grpc_healthcheck_service", bool, "offer grpc.health.v1.Health"),
     ("grpc_max_threads", int, "requests that are read and held at once"),
+    ("max_queued_requests", int, "requests that may wait to be run; more are UNAVAILABLE (this server's own flag)"),
     ("grpc_channel_arguments", str, "name=value,… for the gRPC server"),
     ("log_level", str, "lowest level written to stderr (this server's own flag)"),
 )

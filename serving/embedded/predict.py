@@ -6,6 +6,7 @@ Signature, then count of inputs, then inputs, then outputs asked for: the first 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -19,7 +20,19 @@ from serving.embedded.tensorflow_runtime import tf
 from serving.tensors import TensorError, can_read, dtype_name, fill_tensor, to_array
 
 Array = npt.NDArray[Any]
-Run = Callable[[SavedModelServable, Mapping[str, Array], Sequence[str]], list[Array]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request, checked and decoded."""
+
+    signature: str  # resolved
+    feeds: Mapping[str, Array]  # by tensor name, in the order of the aliases
+    aliases: Sequence[str]  # of the outputs wanted
+    fetches: Sequence[str]  # their tensor names
+
+
+Run = Callable[[Served, Call], list[Array]]
 
 _METHODS = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")
 
@@ -41,23 +54,33 @@ def predict(core: ServerCore, request: Any, run: Run, *, as_content: bool = Fals
     """
     if not request.HasField("model_spec"):
         raise invalid_argument("Missing ModelSpec")
-    with core.use(request.model_spec) as served:
-        signature_name = request.model_spec.signature_name or "serving_default"
-        signature = _signature(served, signature_name)
-        feeds = _feeds(signature, request.inputs)
-        aliases = _output_aliases(signature, request.output_filter)
-        arrays = run(served.servable, feeds, [signature.outputs[alias].name for alias in aliases])
     response = predict_pb2.PredictResponse()
+    with core.use(request.model_spec) as served:
+        call = prepare(served.servable, request)
+        arrays = run(served, call)
     response.model_spec.name = served.name
     response.model_spec.version.value = served.version
-    response.model_spec.signature_name = signature_name
-    for alias, array in zip(aliases, arrays, strict=True):
+    response.model_spec.signature_name = call.signature
+    for alias, array in zip(call.aliases, arrays, strict=True):
         _fill(response.outputs[alias], array, as_content)
     return response
 
 
-def _signature(served: Served, name: str) -> Any:
-    signature = served.servable.signatures.get(name)
+def prepare(servable: SavedModelServable, request: Any) -> Call:
+    """Check a PredictRequest against its signature, and decode it; which model it names does not matter here.
+
+    Raises:
+        StatusError: in TensorFlow Serving's words.
+    """
+    name = request.model_spec.signature_name or "serving_default"
+    signature = _signature(servable, name)
+    feeds = _feeds(signature, request.inputs)
+    aliases = _output_aliases(signature, request.output_filter)
+    return Call(name, feeds, aliases, [signature.outputs[alias].name for alias in aliases])
+
+
+def _signature(servable: SavedModelServable, name: str) -> Any:
+    signature = servable.signatures.get(name)
     if signature is None:
         raise failed_precondition(f'Serving signature key "{name}" not found.')
     if signature.method_name not in _METHODS:

@@ -14,6 +14,7 @@ import grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from core.logs import get_logger
+from serving.embedded.health import HealthServicer
 from serving.embedded.manager import ServableManager
 from serving.embedded.modelconfig import ModelEntry, read_config_file
 from serving.embedded.options import Options
@@ -23,6 +24,7 @@ from serving.embedded.servicers import ModelServicer, PredictionServicer
 from serving.embedded.slots import RunSlots
 from serving.embedded.source import FileSystemSource
 from serving.embedded.status import StatusError
+from serving.embedded.warmup import warm_up
 
 _log = get_logger(__name__)
 
@@ -40,7 +42,7 @@ class EmbeddedServer:
         intra_op = options.tensorflow_intra_op_parallelism or options.tensorflow_session_parallelism or 1
         threads = Threads(intra_op=intra_op)
         manager: ServableManager[SavedModelServable] = ServableManager(
-            lambda _model, _version, path: load_servable(path, threads),
+            lambda _model, _version, path: load_warm(path, threads),
             max_retries=options.max_num_load_retries,
             retry_interval_s=options.load_retry_interval_micros / 1e6,
         )
@@ -57,9 +59,13 @@ class EmbeddedServer:
                 *options.channel_arguments,
             ],
         )
-        prediction = PredictionServicer(self.core, RunSlots(slots), as_content=options.enable_serialization_as_tensor_content)
+        run_slots = RunSlots(slots, options.max_queued_requests)
+        prediction = PredictionServicer(self.core, run_slots, as_content=options.enable_serialization_as_tensor_content)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, self._grpc)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.core), self._grpc)
+        self._health = HealthServicer()
+        if options.enable_grpc_healthcheck_service:
+            self._grpc.add_generic_rpc_handlers((self._health.handler(),))
         self._applied: tuple[ModelEntry, ...] = ()
         self._stopped = threading.Event()
         self._config_watch = threading.Thread(target=self._watch_config, name="config-watch", daemon=True)
@@ -86,6 +92,7 @@ class EmbeddedServer:
     def stop(self, grace_s: float = GRACE_S) -> None:
         """Take no more requests, let the running ones finish, unload."""
         self._stopped.set()
+        self._health.stop()
         self._grpc.stop(grace_s).wait()
         self.core.stop()
 
@@ -105,6 +112,21 @@ class EmbeddedServer:
                     _log.info("configuration reloaded", models=[entry.name for entry in entries])
             except (OSError, StatusError) as error:
                 _log.error("configuration not reloaded", file=self.options.model_config_file, error=str(error))
+
+
+def load_warm(path: Path, threads: Threads) -> SavedModelServable:
+    """Load a version and run its warm-up requests.
+
+    Raises:
+        StatusError: it cannot be loaded, or one of them fails.
+    """
+    servable = load_servable(path, threads)
+    try:
+        warm_up(servable, path)
+    except BaseException:
+        servable.close()
+        raise
+    return servable
 
 
 def serve(options: Options) -> int:

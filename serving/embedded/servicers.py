@@ -17,8 +17,8 @@ from tensorflow_serving.apis import (
 
 from core.logs import get_logger
 from serving.embedded.modelconfig import entries_of
-from serving.embedded.predict import predict
-from serving.embedded.servercore import ServerCore
+from serving.embedded.predict import Array, Call, predict
+from serving.embedded.servercore import Served, ServerCore
 from serving.embedded.slots import RunSlots
 from serving.embedded.status import StatusError, invalid_argument, not_found
 
@@ -56,9 +56,11 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Run a signature."""
 
-        def run(servable: Any, feeds: Any, fetches: Any) -> Any:
+        def run(served: Served, call: Call) -> list[Array]:
             with self._slots.hold(context.time_remaining()):
-                return servable.run(feeds, fetches)
+                if not context.is_active():
+                    raise StatusError(grpc.StatusCode.CANCELLED, "nobody waits for the answer any more")
+                return served.servable.run(call.feeds, call.fetches)
 
         return predict(self._core, request, run, as_content=self._as_content)
 

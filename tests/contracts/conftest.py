@@ -14,7 +14,8 @@ Tests that need a server with other flags, or files of their own, run against th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 class Server:
     """A server under test, by its official stubs."""
 
+    address: str  # host:port
     channel: grpc.Channel
     models: Path  # data/tfserving, as the server sees it
 
@@ -95,7 +97,8 @@ def conformance_address(request: pytest.FixtureRequest, tmp_path_factory: pytest
 
     config = tmp_path_factory.mktemp("conformance") / "models.config"
     config.write_text("model_config_list {}")
-    server = EmbeddedServer(Options(port=0, model_config_file=str(config), max_num_load_retries=0))
+    flags = {"max_num_load_retries": 0, "enable_grpc_healthcheck_service": True}
+    server = EmbeddedServer(Options(port=0, model_config_file=str(config), **flags))
     server.start()
     yield f"127.0.0.1:{server.port}"
     server.stop()
@@ -109,6 +112,25 @@ def server(conformance_address: str, request: pytest.FixtureRequest) -> Iterator
     if not models and not folder.is_dir():
         pytest.skip("TensorFlow Serving's test models are not there: data/tfserving")
     with grpc.insecure_channel(conformance_address) as channel:
-        server = Server(channel, folder)
+        server = Server(conformance_address, channel, folder)
         server.reset()
         yield server
+
+
+@pytest.fixture
+def embedded() -> Iterator[Callable[..., Any]]:
+    """Start an embedded server with options of its own; gives its official stubs and the server itself."""
+    from serving.embedded.options import Options
+    from serving.embedded.server import EmbeddedServer
+
+    with ExitStack() as at_the_end:
+
+        def start(**options: Any) -> tuple[Server, EmbeddedServer]:
+            server = EmbeddedServer(Options(port=0, **{"max_num_load_retries": 0, **options}))
+            at_the_end.callback(server.stop)
+            server.start()
+            address = f"127.0.0.1:{server.port}"
+            channel = at_the_end.enter_context(grpc.insecure_channel(address))
+            return Server(address, channel, Path("/")), server
+
+        yield start
