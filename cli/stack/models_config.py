@@ -1,50 +1,35 @@
-"""models.config (TensorFlow Serving's ModelServerConfig, protobuf text format) for the models that this machine has."""
+"""models.config of the one-machine stack: what serving.lifecycle.configfile makes of the models that this machine has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-STABLE = "stable"
+import serving
+from cli.stack.folder import DataFolder
+from core.errors import NotFoundError
+from serving.lifecycle.configfile import ModelsConfig, generate
+from serving.repository import ModelRepository
 
 
-def find_models(*folders: Path) -> dict[str, Path]:
-    """Models as <folder>/<name>/<version>/saved_model.pb; a name in a later folder replaces that of an earlier one."""
-    return {
-        candidate.name: candidate.resolve()
-        for folder in folders
-        if folder.is_dir()
-        for candidate in sorted(folder.iterdir())
-        if list_versions(candidate)
-    }
+def find_repository(folder: DataFolder) -> ModelRepository:
+    """The models that come with DermQ, and the user's own, which go before."""
+    return ModelRepository(Path(serving.__file__).parent / "models", folder.models)
 
 
-def list_versions(model: Path) -> list[int]:
-    """The exported versions of one model, ascending: integer folders that hold a SavedModel."""
-    if not model.is_dir():
-        return []
-    return sorted(int(path.name) for path in model.iterdir() if path.name.isdecimal() and (path / "saved_model.pb").is_file())
+def write_models_config(repository: ModelRepository, path: Path) -> list[str]:
+    """Write the configuration that the model server starts with; labels and loaded versions of the last run stay.
 
+    Returns:
+        The models in it; none: nothing was written.
 
-def render_config(models: Mapping[str, Path]) -> str:
-    """The configuration: every version of each model is served, `stable` is the newest one at start.
-
-    All versions stay loaded, so that a job pinned to one does not lose it when a newer one is put beside it.
+    Raises:
+        InvalidRequestError: what lies there was changed by hand and cannot be read.
     """
-    return "model_config_list {\n" + "".join(_render_model(name, path) for name, path in models.items()) + "}\n"
-
-
-def _render_model(name: str, path: Path) -> str:
-    return (
-        "  config {\n"
-        f"    name: {_quoted(name)}\n"
-        f"    base_path: {_quoted(str(path))}\n"
-        '    model_platform: "tensorflow"\n'
-        "    model_version_policy { all {} }\n"
-        f'    version_labels {{ key: "{STABLE}" value: {list_versions(path)[-1]} }}\n'
-        "  }\n"
-    )
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    try:
+        known = ModelsConfig.read(path)
+    except NotFoundError:
+        known = None
+    config = generate(repository, known)
+    if config.models:
+        config.write(path)
+    return config.models

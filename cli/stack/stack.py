@@ -16,10 +16,11 @@ from types import TracebackType
 from typing import Self
 
 from cli.exits import CliError, ExitCode
-from cli.stack import logs, models_config, valkey
+from cli.stack import logs, valkey
 from cli.stack.environment import make_environment, read_settings
-from cli.stack.folder import DataFolder, write_private
+from cli.stack.folder import DataFolder
 from cli.stack.lock import FolderLock
+from cli.stack.models_config import find_repository, write_models_config
 from cli.stack.parts import STOP_ORDER, Addresses, list_parts
 from cli.stack.ports import free_port, is_free
 from cli.stack.processes import Identity, identify
@@ -199,18 +200,16 @@ class Stack:
         return preferred if is_free(preferred) else free_port()
 
     def _write_models_config(self) -> list[str]:
-        import serving
-
-        shipped = Path(serving.__file__).parent / "models"
-        models = models_config.find_models(shipped, self.folder.models)
+        repository = find_repository(self.folder)
+        models = write_models_config(repository, self.folder.models_config)
         if not models:
+            places = " nor ".join(map(str, repository.roots))
             raise CliError(
-                f"no model: neither {shipped} nor {self.folder.models} holds <name>/<version>/saved_model.pb",
+                f"no model: neither {places} holds <name>/<version>/saved_model.pb",
                 ExitCode.USAGE,
                 "Install DermQ again, or put an exported model there.",
             )
-        write_private(self.folder.models_config, models_config.render_config(models))
-        return list(models)
+        return models
 
     def _ready_ledger(self, environment: dict[str, str]) -> None:
         self._progress("readying the database")

@@ -140,6 +140,7 @@ class Job(Base):
         Index("ix_jobs_tenant_id_id", "tenant_id", "id"),
         Index("ix_jobs_state_due_at", "state", "due_at"),
         Index("ix_jobs_expires_at", "expires_at"),
+        Index("ix_jobs_model_state", "model", "state"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -259,3 +260,21 @@ class Tally(Base):
     kind: Mapped[str] = mapped_column(primary_key=True)  # "label" or "error"
     name: Mapped[str] = mapped_column(primary_key=True)
     items: Mapped[int] = mapped_column(Integer)
+
+
+class ModelEvent(Base):
+    """Audit: what somebody did, or was refused, to a version or label of a model. Only ever added to."""
+
+    __tablename__ = "model_events"
+    __table_args__ = (Index("ix_model_events_model_id", "model", "id"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str]  # user@host, or what --by says
+    action: Mapped[str]  # core.db.versions.ModelAction
+    model: Mapped[str]
+    version: Mapped[int | None] = mapped_column(BigInteger)
+    label: Mapped[str | None]
+    previous: Mapped[int | None] = mapped_column(BigInteger)  # the version that bore the label before
+    outcome: Mapped[str]  # core.db.versions.ModelOutcome
+    detail: Mapped[str]  # why it was refused, or what was found
