@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from google.protobuf import text_format  # type: ignore[import-untyped, unused-ignore]
-
 from serving.embedded.status import StatusError, invalid_argument
+from serving.embedded.textconfig import read_text
 from serving.protos.config_pb2 import ModelServerConfig, ServableVersionPolicy
 
 
@@ -50,11 +49,7 @@ def read_config_file(path: Path) -> tuple[ModelEntry, ...]:
         StatusError: INVALID_ARGUMENT, the file is no text-format ModelServerConfig or says something that cannot be served.
         OSError: it cannot be read.
     """
-    try:
-        config = text_format.Parse(path.read_text(encoding="utf-8"), ModelServerConfig())
-    except text_format.ParseError as error:
-        raise invalid_argument(f"Invalid protobuf file: '{path}': {error}") from error
-    return entries_of(config)
+    return entries_of(read_text(path, ModelServerConfig()))
 
 
 def entries_of(config: ModelServerConfig) -> tuple[ModelEntry, ...]:

@@ -29,6 +29,8 @@ class Options:
     tensorflow_intra_op_parallelism: int = 0
     tensorflow_inter_op_parallelism: int = 0
     enable_grpc_healthcheck_service: bool = False
+    enable_batching: bool = False
+    batching_parameters_file: str = ""
     grpc_max_threads: int = 64
     max_queued_requests: int = 48
     grpc_channel_arguments: str = ""
@@ -57,6 +59,8 @@ def parse_options(arguments: Sequence[str]) -> tuple[Options, list[str]]:
         parser.error("expected either --model_config_file or --model_base_path (with --model_name)")
     if options.model_base_path and not Path(options.model_base_path).is_absolute():
         parser.error(f"expected --model_base_path to be an absolute path, got {options.model_base_path}")
+    if options.batching_parameters_file and not options.enable_batching:
+        parser.error("--batching_parameters_file is set without setting --enable_batching to true")
     return options, unknown
 
 
@@ -103,6 +107,8 @@ _FLAGS: tuple[tuple[str, type, str], ...] = (
     ),
     ("tensorflow_inter_op_parallelism", int, "requests that run at once; 0: one per core"),
     ("enable_grpc_healthcheck_service", bool, "offer grpc.health.v1.Health"),
+    ("enable_batching", bool, "put requests of several clients together in one run"),
+    ("batching_parameters_file", str, "text-format BatchingParameters; needs --enable_batching"),
     ("grpc_max_threads", int, "requests that are read and held at once"),
     ("max_queued_requests", int, "requests that may wait to be run; more are UNAVAILABLE (this server's own flag)"),
     ("grpc_channel_arguments", str, "name=value,… for the gRPC server"),

@@ -14,6 +14,8 @@ import grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from core.logs import get_logger
+from serving.embedded.batching import Batcher
+from serving.embedded.batchingconfig import BatchingParameters, read_batching_file
 from serving.embedded.health import HealthServicer
 from serving.embedded.manager import ServableManager
 from serving.embedded.modelconfig import ModelEntry, read_config_file
@@ -35,7 +37,12 @@ class EmbeddedServer:
     """One server. `start` returns when the models are loaded and the port is open."""
 
     def __init__(self, options: Options) -> None:
-        """Nothing runs before `start`."""
+        """No model is loaded before `start`.
+
+        Raises:
+            StatusError: a configuration file contradicts itself.
+            OSError: it cannot be read.
+        """
         self.options = options
         self.port = 0
         slots = options.tensorflow_inter_op_parallelism or options.tensorflow_session_parallelism or os.cpu_count() or 1
@@ -59,8 +66,9 @@ class EmbeddedServer:
                 *options.channel_arguments,
             ],
         )
-        run_slots = RunSlots(slots, options.max_queued_requests)
-        prediction = PredictionServicer(self.core, run_slots, as_content=options.enable_serialization_as_tensor_content)
+        self._batcher = Batcher(_batching(options)) if options.enable_batching else None
+        run = self._batcher.run if self._batcher else RunSlots(slots, options.max_queued_requests).run
+        prediction = PredictionServicer(self.core, run, as_content=options.enable_serialization_as_tensor_content)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, self._grpc)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.core), self._grpc)
         self._health = HealthServicer()
@@ -94,6 +102,8 @@ class EmbeddedServer:
         self._stopped.set()
         self._health.stop()
         self._grpc.stop(grace_s).wait()
+        if self._batcher:
+            self._batcher.stop()
         self.core.stop()
 
     def _entries(self) -> tuple[ModelEntry, ...]:
@@ -112,6 +122,12 @@ class EmbeddedServer:
                     _log.info("configuration reloaded", models=[entry.name for entry in entries])
             except (OSError, StatusError) as error:
                 _log.error("configuration not reloaded", file=self.options.model_config_file, error=str(error))
+
+
+def _batching(options: Options) -> BatchingParameters:
+    if not options.batching_parameters_file:
+        return BatchingParameters()
+    return read_batching_file(Path(options.batching_parameters_file))
 
 
 def load_warm(path: Path, threads: Threads) -> SavedModelServable:
@@ -142,8 +158,8 @@ def serve(options: Options) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    server = EmbeddedServer(options)
     try:
+        server = EmbeddedServer(options)
         server.start()
     except (StatusError, OSError) as error:
         _log.error(f"Failed to start server. Error: {error}")

@@ -19,11 +19,11 @@ from core.logs import get_logger
 from serving.embedded.modelconfig import entries_of
 from serving.embedded.predict import Array, Call, predict
 from serving.embedded.servercore import Served, ServerCore
-from serving.embedded.slots import RunSlots
 from serving.embedded.status import StatusError, invalid_argument, not_found
 
 _log = get_logger(__name__)
 
+Runner = Callable[[Served, Call, float | None], list[Array]]  # the last: seconds left to the request; None: for ever
 Handler = Callable[[Any, Any, grpc.ServicerContext], Any]
 
 
@@ -47,9 +47,9 @@ def _answering(handler: Handler) -> Handler:
 class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
     """Predict and GetModelMetadata. Classify, Regress and MultiInference answer UNIMPLEMENTED, as the base class does."""
 
-    def __init__(self, core: ServerCore, slots: RunSlots, *, as_content: bool = False) -> None:
+    def __init__(self, core: ServerCore, run: Runner, *, as_content: bool = False) -> None:
         self._core = core
-        self._slots = slots
+        self._run = run
         self._as_content = as_content
 
     @_answering
@@ -57,10 +57,9 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
         """Run a signature."""
 
         def run(served: Served, call: Call) -> list[Array]:
-            with self._slots.hold(context.time_remaining()):
-                if not context.is_active():
-                    raise StatusError(grpc.StatusCode.CANCELLED, "nobody waits for the answer any more")
-                return served.servable.run(call.feeds, call.fetches)
+            if not context.is_active():
+                raise StatusError(grpc.StatusCode.CANCELLED, "nobody waits for the answer any more")
+            return self._run(served, call, context.time_remaining())
 
         return predict(self._core, request, run, as_content=self._as_content)
 

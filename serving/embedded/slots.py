@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import grpc
 
+from serving.embedded.predict import Array, Call
+from serving.embedded.servercore import Served
 from serving.embedded.status import StatusError
 
 
@@ -26,6 +28,11 @@ class RunSlots:
         self._free = threading.Semaphore(count)
         self._waiting = 0
         self._lock = threading.Lock()
+
+    def run(self, served: Served, call: Call, timeout_s: float | None) -> list[Array]:
+        """Compute one request in a slot; raises what `hold` and the servable raise."""
+        with self.hold(timeout_s):
+            return served.servable.run(call.feeds, call.fetches)
 
     @contextmanager
     def hold(self, timeout_s: float | None) -> Iterator[None]:
