@@ -51,11 +51,11 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """URL of a PostgreSQL server, without a database name."""
     if postgres_programs() is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    with running_postgres(tmp_path_factory.mktemp("pg")) as url:
+    with running_postgres() as url:
         yield url
 
 

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -96,39 +97,25 @@ def postgres_programs() -> Path | None:
 
 
 @contextmanager
-def running_postgres(folder: Path) -> Iterator[str]:
-    """A PostgreSQL cluster of its own; yields the URL of its superuser without a database name."""
+def running_postgres() -> Iterator[str]:
+    """A PostgreSQL cluster of its own; yields the URL of its superuser without a database name.
+
+    Its folder is not under pytest's: each session of pytest locks other users out of that, and PostgreSQL refuses to run as root.
+    """
     programs = postgres_programs()
     assert programs is not None, "PostgreSQL is not installed"
-    # PostgreSQL refuses to run as root: Debian's package has made a user for it.
-    user = "postgres" if os.geteuid() == 0 else None
-    home = folder / "postgres"
-    home.mkdir()
-    if user is not None:
-        os.chown(home, pwd.getpwnam(user).pw_uid, -1)
-        for parent in home.parents:
-            if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
-    data, port = home / "data", free_port()
-    initdb = [
-        str(programs / "initdb"),
-        "-D",
-        str(data),
-        "-U",
-        "dermq",
-        "--auth=trust",
-        "-E",
-        "UTF8",
-        "--no-sync",
-        "--locale=C.UTF-8",
-    ]
-    subprocess.run(initdb, check=True, user=user, cwd=home, stdout=subprocess.DEVNULL)
-    command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(home)]
-    log = home / "postgres.log"
-    log.touch()
-    with running(command, log=log, user=user):
-        wait_until(lambda: accepts(port), timeout_s=30, what=f"PostgreSQL on port {port}")
-        yield f"postgresql+psycopg://dermq@127.0.0.1:{port}"
+    user = "postgres" if os.geteuid() == 0 else None  # Debian's package has made it
+    with tempfile.TemporaryDirectory(prefix="dermq-postgres-", ignore_cleanup_errors=True) as folder:
+        home, port = Path(folder), free_port()
+        if user is not None:
+            os.chown(home, pwd.getpwnam(user).pw_uid, -1)
+        settings = ["-U", "dermq", "--auth=trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8"]
+        initdb = [str(programs / "initdb"), "-D", str(home / "data"), *settings]
+        subprocess.run(initdb, check=True, user=user, cwd=home, stdout=subprocess.DEVNULL)
+        command = [str(programs / "postgres"), "-D", str(home / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", folder]
+        with running(command, log=home / "postgres.log", user=user):
+            wait_until(lambda: accepts(port), timeout_s=60, what=f"PostgreSQL on port {port}")
+            yield f"postgresql+psycopg://dermq@127.0.0.1:{port}"
 
 
 @contextmanager
