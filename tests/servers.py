@@ -100,7 +100,7 @@ def postgres_programs() -> Path | None:
 def running_postgres() -> Iterator[str]:
     """A PostgreSQL cluster of its own; yields the URL of its superuser without a database name.
 
-    Its folder is not under pytest's: each session of pytest locks other users out of that, and PostgreSQL refuses to run as root.
+    Its folder is not under pytest's, which each session of pytest closes to other users, and PostgreSQL does not run as root.
     """
     programs = postgres_programs()
     assert programs is not None, "PostgreSQL is not installed"
