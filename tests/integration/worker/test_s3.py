@@ -1,0 +1,43 @@
+"""Everything on S3: the index of a job, an uploaded archive, and a prefix of somebody else's bucket as the source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.db.models import JobState
+from tests.s3 import client, make_bucket, running_s3
+from tests.servers import running_broker
+from tests.stack import jpeg, worker_stack, write_zip
+
+
+def test_jobs_over_object_storage(tmp_path: Path, serving_address: str) -> None:
+    (tmp_path / "broker").mkdir()
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with (
+        running_s3() as s3,
+        running_broker("valkey", tmp_path / "broker") as broker_url,
+        worker_stack(tmp_path, database_url=url, broker_url=broker_url, serving_address=serving_address) as stack,
+    ):
+        make_bucket(s3, "dermq")
+        make_bucket(s3, "clinic")
+        stack.env |= {
+            "DERMQ_STORAGE_URL": "s3://dermq/objects",
+            "DERMQ_STORAGE_S3_ENDPOINT": s3.s3_endpoint,
+            "DERMQ_STORAGE_S3_ACCESS_KEY_ID": "testing",
+            "DERMQ_STORAGE_S3_SECRET_ACCESS_KEY": "testing",
+        }
+        for number in range(20):
+            client(s3).put_object(Bucket="clinic", Key=f"2026/{number:02}.jpg", Body=jpeg(number))
+        client(s3).put_object(Bucket="clinic", Key="2026/readme.txt", Body=b"not an image")
+        archive = write_zip(tmp_path / "a.zip", [(f"{number}.jpg", jpeg(number)) for number in range(40)])
+        client(s3).upload_file(str(archive), "dermq", "objects/uploads/1/archive")
+        stack.start_worker()
+        stack.start_beat()
+        prefix = stack.submit(archive, source={"kind": "s3", "uri": "s3://clinic/2026/"})
+        uploaded = stack.submit(archive, source={"kind": "upload", "key": "uploads/1/archive", "filename": "a.zip"})
+        job = stack.wait(prefix)
+        assert (job.state, job.succeeded, job.failed) == (JobState.SUCCEEDED, 20, 1)
+        names = [row.name.decode() for row in stack.results(prefix)]
+        assert names == sorted(names)
+        assert names[0].endswith("00.jpg")
+        assert stack.wait(uploaded).succeeded == 40
