@@ -15,6 +15,8 @@ class Options:
     """What the server is told. Names are TensorFlow Serving's, except bind_address."""
 
     port: int = 8500
+    rest_api_port: int = 0
+    monitoring_config_file: str = ""
     bind_address: str = "127.0.0.1"
     model_name: str = "default"
     model_base_path: str = ""
@@ -89,6 +91,8 @@ def _boolean(text: str) -> bool:
 
 _FLAGS: tuple[tuple[str, type, str], ...] = (
     ("port", int, "TCP port of the gRPC API; 0 takes a free one"),
+    ("rest_api_port", int, "TCP port of the REST API; 0: none"),
+    ("monitoring_config_file", str, "text-format MonitoringConfig: the Prometheus page on the REST port"),
     ("bind_address", str, "address to listen on (this server's own flag: TensorFlow Serving listens on 0.0.0.0)"),
     ("model_name", str, "name of the model under --model_base_path"),
     ("model_base_path", str, "folder of the versions of one model"),

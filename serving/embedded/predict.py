@@ -33,6 +33,7 @@ class Call:
 
 
 Run = Callable[[Served, Call], list[Array]]
+Runner = Callable[[Served, Call, float | None], list[Array]]  # the last: seconds left to the request; None: for ever
 
 _METHODS = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")
 

@@ -18,15 +18,19 @@ from serving.embedded.batching import Batcher
 from serving.embedded.batchingconfig import BatchingParameters, read_batching_file
 from serving.embedded.health import HealthServicer
 from serving.embedded.manager import ServableManager
+from serving.embedded.metrics import DEFAULT_PATH, Metrics
 from serving.embedded.modelconfig import ModelEntry, read_config_file
 from serving.embedded.options import Options
+from serving.embedded.rest import RestAdapter, RestServer
 from serving.embedded.servable import SavedModelServable, Threads, load_servable
 from serving.embedded.servercore import ServerCore
 from serving.embedded.servicers import ModelServicer, PredictionServicer
 from serving.embedded.slots import RunSlots
 from serving.embedded.source import FileSystemSource
 from serving.embedded.status import StatusError
+from serving.embedded.textconfig import read_text
 from serving.embedded.warmup import warm_up
+from serving.protos.monitoring_pb2 import MonitoringConfig
 
 _log = get_logger(__name__)
 
@@ -68,7 +72,10 @@ class EmbeddedServer:
         )
         self._batcher = Batcher(_batching(options)) if options.enable_batching else None
         run = self._batcher.run if self._batcher else RunSlots(slots, options.max_queued_requests).run
-        prediction = PredictionServicer(self.core, run, as_content=options.enable_serialization_as_tensor_content)
+        metrics = Metrics(lambda name: bool(manager.report(name)))
+        self._adapter = RestAdapter(self.core, run, metrics, metrics_path=_metrics_path(options))
+        self._rest: RestServer | None = None
+        prediction = PredictionServicer(self.core, run, metrics, as_content=options.enable_serialization_as_tensor_content)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, self._grpc)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.core), self._grpc)
         self._health = HealthServicer()
@@ -93,6 +100,10 @@ class EmbeddedServer:
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}: {error}") from error
         self._grpc.start()
+        if self.options.rest_api_port:
+            self._rest = RestServer(self._adapter, self.options.bind_address, self.options.rest_api_port)
+            self._rest.start()
+            _log.info(f"Exporting HTTP/REST API at:{self.options.bind_address}:{self._rest.port} ...")
         if self.options.model_config_file and self.options.model_config_file_poll_wait_seconds > 0:
             self._config_watch.start()
         _log.info(f"Running gRPC ModelServer at {self.options.bind_address}:{self.port} ...")
@@ -101,6 +112,8 @@ class EmbeddedServer:
         """Take no more requests, let the running ones finish, unload."""
         self._stopped.set()
         self._health.stop()
+        if self._rest:
+            self._rest.stop()
         self._grpc.stop(grace_s).wait()
         if self._batcher:
             self._batcher.stop()
@@ -128,6 +141,13 @@ def _batching(options: Options) -> BatchingParameters:
     if not options.batching_parameters_file:
         return BatchingParameters()
     return read_batching_file(Path(options.batching_parameters_file))
+
+
+def _metrics_path(options: Options) -> str:
+    if not options.monitoring_config_file:
+        return ""
+    prometheus = read_text(Path(options.monitoring_config_file), MonitoringConfig()).prometheus_config
+    return (prometheus.path or DEFAULT_PATH) if prometheus.enable else ""
 
 
 def load_warm(path: Path, threads: Threads) -> SavedModelServable:

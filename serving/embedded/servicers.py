@@ -8,22 +8,21 @@ from typing import Any
 
 import grpc
 from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
     model_management_pb2,
     model_service_pb2_grpc,
     prediction_service_pb2_grpc,
 )
 
 from core.logs import get_logger
+from serving.embedded.lookups import get_metadata, get_status
+from serving.embedded.metrics import Metrics
 from serving.embedded.modelconfig import entries_of
-from serving.embedded.predict import Array, Call, predict
+from serving.embedded.predict import Array, Call, Runner, predict
 from serving.embedded.servercore import Served, ServerCore
-from serving.embedded.status import StatusError, invalid_argument, not_found
+from serving.embedded.status import StatusError, invalid_argument
 
 _log = get_logger(__name__)
 
-Runner = Callable[[Served, Call, float | None], list[Array]]  # the last: seconds left to the request; None: for ever
 Handler = Callable[[Any, Any, grpc.ServicerContext], Any]
 
 
@@ -47,9 +46,10 @@ def _answering(handler: Handler) -> Handler:
 class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
     """Predict and GetModelMetadata. Classify, Regress and MultiInference answer UNIMPLEMENTED, as the base class does."""
 
-    def __init__(self, core: ServerCore, run: Runner, *, as_content: bool = False) -> None:
+    def __init__(self, core: ServerCore, run: Runner, metrics: Metrics, *, as_content: bool = False) -> None:
         self._core = core
         self._run = run
+        self._metrics = metrics
         self._as_content = as_content
 
     @_answering
@@ -61,27 +61,13 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
                 raise StatusError(grpc.StatusCode.CANCELLED, "nobody waits for the answer any more")
             return self._run(served, call, context.time_remaining())
 
-        return predict(self._core, request, run, as_content=self._as_content)
+        with self._metrics.observe(request.model_spec.name, "GRPC"):
+            return predict(self._core, request, run, as_content=self._as_content)
 
     @_answering
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
-        """The signatures (get_model_metadata_impl.cc)."""
-        if not request.HasField("model_spec"):
-            raise invalid_argument("Missing ModelSpec")
-        if not request.metadata_field:
-            raise invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
-        for name in request.metadata_field:
-            if name != "signature_def":
-                raise invalid_argument(f"Metadata field {name} is not supported")
-        response = get_model_metadata_pb2.GetModelMetadataResponse()
-        with self._core.use(request.model_spec) as served:
-            response.model_spec.name = served.name
-            response.model_spec.version.value = served.version
-            signatures = get_model_metadata_pb2.SignatureDefMap()
-            for name, signature in served.servable.signatures.items():
-                signatures.signature_def[name].CopyFrom(signature)
-        response.metadata["signature_def"].Pack(signatures)
-        return response
+        """The signatures."""
+        return get_metadata(self._core, request)
 
 
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
@@ -92,24 +78,8 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):  # type: ignor
 
     @_answering
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
-        """The states of a model's versions, newest first; labels are ignored (get_model_status_impl.cc)."""
-        if not request.HasField("model_spec"):
-            raise invalid_argument("Missing ModelSpec")
-        name = request.model_spec.name
-        reports = self._core.manager.report(name)
-        if request.model_spec.HasField("version"):
-            number = request.model_spec.version.value
-            reports = [report for report in reports if report.number == number]
-            if not reports:
-                raise not_found(f"Could not find version {number} of model {name}")
-        if not reports:
-            raise not_found(f"Could not find any versions of model {name}")
-        response = get_model_status_pb2.GetModelStatusResponse()
-        for report in reports:
-            status = response.model_version_status.add(version=report.number, state=int(report.state))
-            status.status.error_code = 0 if report.error is None else report.error.code.value[0]
-            status.status.error_message = "" if report.error is None else report.error.message
-        return response
+        """The states of a model's versions."""
+        return get_status(self._core, request)
 
     @_answering
     def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:

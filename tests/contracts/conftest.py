@@ -15,7 +15,7 @@ Tests that need a server with other flags, or files of their own, run against th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,20 @@ def server(conformance_address: str, request: pytest.FixtureRequest) -> Iterator
 @pytest.fixture
 def embedded() -> Iterator[Callable[..., Any]]:
     """Start an embedded server with options of its own; gives its official stubs and the server itself."""
+    with embedded_servers() as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def embedded_for_all() -> Iterator[Callable[..., Any]]:
+    """As `embedded`, for a whole file."""
+    with embedded_servers() as start:
+        yield start
+
+
+@contextmanager
+def embedded_servers() -> Iterator[Callable[..., Any]]:
+    """Starts servers, and stops them at the end."""
     from serving.embedded.options import Options
     from serving.embedded.server import EmbeddedServer
 

@@ -205,7 +205,7 @@ def test_the_port_opens_when_the_first_version_is_there_and_sigterm_ends_it_with
         "--model_name=m",
         f"--model_base_path={base}",
         "--file_system_poll_wait_seconds=0.1",
-        "--rest_api_port=1",
+        "--xla_gpu_compilation_enabled",
     ]
     with running(embedded(*flags), log=log) as process:
         eventually(lambda: "No versions of servable m" in log.read_text(), "the server looking at an empty folder")
@@ -218,7 +218,7 @@ def test_the_port_opens_when_the_first_version_is_there_and_sigterm_ends_it_with
         assert process.wait(20) == 0
     said = log.read_text()
     assert f"Running gRPC ModelServer at 127.0.0.1:{port}" in said
-    assert "--rest_api_port=1" in said
+    assert "--xla_gpu_compilation_enabled" in said
     assert "absl" not in said
     assert "cuInit" not in said
 

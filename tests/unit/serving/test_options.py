@@ -30,8 +30,8 @@ def test_booleans_take_a_value_or_none(flag: str, value: bool) -> None:
 
 
 def test_unknown_flags_are_handed_back() -> None:
-    _, unknown = parse_options(["--model_base_path=/m", "--rest_api_port=8501", "--xla_gpu_compilation_enabled"])
-    assert unknown == ["--rest_api_port=8501", "--xla_gpu_compilation_enabled"]
+    _, unknown = parse_options(["--model_base_path=/m", "--rest_api_num_threads=8", "--xla_gpu_compilation_enabled"])
+    assert unknown == ["--rest_api_num_threads=8", "--xla_gpu_compilation_enabled"]
 
 
 def test_channel_arguments_are_pairs() -> None:
@@ -44,6 +44,7 @@ def test_channel_arguments_are_pairs() -> None:
     [
         ([], "either --model_config_file or --model_base_path"),
         (["--model_base_path=/m", "--model_config_file=/c"], "either --model_config_file or --model_base_path"),
+        (["--model_base_path=/m", "--batching_parameters_file=/b"], "without setting --enable_batching to true"),
         (["--model_base_path=relative"], "absolute path, got relative"),
         (["--model_base_path=/m", "--enable_serialization_as_tensor_content=perhaps"], "expected true or false, got 'perhaps'"),
     ],

@@ -1,0 +1,194 @@
+"""The REST API beside gRPC: an adapter from paths and JSON to the same functions (http_rest_api_handler.cc, http_server.cc).
+
+POST /v1/models/M[/versions/V|/labels/L]:predict    GET /v1/models/M[/versions/V|/labels/L]    GET …/metadata
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import grpc
+from google.protobuf import json_format  # type: ignore[import-untyped, unused-ignore]
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2
+
+from core.logs import get_logger
+from serving.embedded.jsontensor import parse_body, read_inputs, write_outputs
+from serving.embedded.lookups import get_metadata, get_status
+from serving.embedded.metrics import Metrics
+from serving.embedded.predict import Runner, predict
+from serving.embedded.servercore import ServerCore
+from serving.embedded.status import StatusError, invalid_argument
+from serving.tensors import fill_tensor, to_array
+
+_log = get_logger(__name__)
+
+_WHICH = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_RUN = re.compile(_WHICH + r":(?P<method>classify|regress|predict)", re.IGNORECASE)
+_LOOK = re.compile(_WHICH + r"(?P<metadata>/metadata)?", re.IGNORECASE)
+
+_HTTP = {
+    "CANCELLED": 499,
+    "INVALID_ARGUMENT": 400,
+    "DEADLINE_EXCEEDED": 504,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "PERMISSION_DENIED": 403,
+    "RESOURCE_EXHAUSTED": 429,
+    "FAILED_PRECONDITION": 400,
+    "ABORTED": 409,
+    "OUT_OF_RANGE": 400,
+    "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
+    "UNAUTHENTICATED": 401,
+}  # any other: 500
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP response."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+
+
+class RestAdapter:
+    """Answers HTTP requests, whoever carries them."""
+
+    def __init__(self, core: ServerCore, run: Runner, metrics: Metrics, *, metrics_path: str = "") -> None:
+        """Use the same core and runner as gRPC.
+
+        Args:
+            core: finds servables.
+            run: computes.
+            metrics: counts, and writes the Prometheus page.
+            metrics_path: of that page; empty: none.
+        """
+        self._core = core
+        self._run = run
+        self._metrics = metrics
+        self._metrics_path = metrics_path
+
+    def answer(self, method: str, path: str, body: bytes) -> Answer:
+        """One request → its response; errors are `{"error": …}`."""
+        if self._metrics_path and method == "GET" and path == self._metrics_path:
+            return Answer(200, self._metrics.page().encode(), "text/plain; version=0.0.4")
+        try:
+            found = self._route(method, path, body)
+            return Answer(200, json.dumps(found, indent=4).encode())
+        except StatusError as error:
+            status, said = _HTTP.get(error.code.name, 500), error.details
+        except Exception as error:
+            _log.exception("internal error", path=path)
+            status, said = 500, f"{type(error).__name__}: {error}"
+        return Answer(status, json.dumps({"error": said}).encode())
+
+    def _route(self, method: str, path: str, body: bytes) -> Any:
+        if method == "POST" and (asked := _RUN.fullmatch(path)):
+            if asked["method"].lower() != "predict":
+                raise StatusError(grpc.StatusCode.UNIMPLEMENTED, f"{asked['method']} is not offered by the embedded server")
+            return self._predict(_model_spec(asked), body)
+        if method == "GET" and (asked := _LOOK.fullmatch(path)):
+            return self._metadata(_model_spec(asked)) if asked["metadata"] else self._status(_model_spec(asked))
+        raise invalid_argument(f"Malformed request: {method} {path}")
+
+    def _predict(self, spec: Any, text: bytes) -> Any:
+        with self._metrics.observe(spec.name, "REST"):
+            body = parse_body(text)
+            request = predict_pb2.PredictRequest(model_spec=spec)
+            request.model_spec.signature_name = body.get("signature_name", "")
+            arrays, in_rows = read_inputs(body, self._inputs(request.model_spec))
+            for alias, array in arrays.items():
+                fill_tensor(request.inputs[alias], array)
+            response = predict(self._core, request, lambda served, call: self._run(served, call, None), as_content=True)
+            outputs = {alias: to_array(response.outputs[alias]) for alias in sorted(response.outputs)}
+            return write_outputs(outputs, in_rows=in_rows)
+
+    def _inputs(self, spec: Any) -> dict[str, Any]:
+        name = spec.signature_name or "serving_default"
+        with self._core.use(spec) as served:
+            signature = served.servable.signatures.get(name)
+        if signature is None:
+            raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
+        if not signature.inputs:
+            raise invalid_argument(f"Failed to get input map for signature: {spec.signature_name or 'DEFAULT'}")
+        return dict(signature.inputs)
+
+    def _metadata(self, spec: Any) -> Any:
+        request = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
+        response = get_metadata(self._core, request)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata["signature_def"].Unpack(signatures)
+        found = {"name": response.model_spec.name, "signature_name": "", "version": str(response.model_spec.version.value)}
+        return {"model_spec": found, "metadata": {"signature_def": _as_dict(signatures)}}
+
+    def _status(self, spec: Any) -> Any:
+        if spec.version_label:
+            with self._core.use(spec) as served:
+                spec.version.value = served.version
+        return _as_dict(get_status(self._core, get_model_status_pb2.GetModelStatusRequest(model_spec=spec)))
+
+
+def _as_dict(message: Any) -> Any:
+    return json_format.MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+
+def _model_spec(asked: re.Match[str]) -> Any:
+    spec = model_pb2.ModelSpec(name=asked["name"])
+    if asked["version"]:
+        if int(asked["version"]) >= 1 << 63:
+            raise invalid_argument(f"Failed to convert version: {asked['version']} to numeric.")
+        spec.version.value = int(asked["version"])
+    elif asked["label"]:
+        spec.version_label = asked["label"]
+    return spec
+
+
+class RestServer:
+    """The adapter on a port of its own, one thread for each connection."""
+
+    def __init__(self, adapter: RestAdapter, host: str, port: int) -> None:
+        """Open the port; nothing is answered before `start`.
+
+        Raises:
+            OSError: it is taken.
+        """
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            timeout = 60  # seconds that a connection may be silent
+
+            def _respond(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                answer = adapter.answer(self.command, self.path.split("?")[0], body)
+                self.send_response(answer.status)
+                self.send_header("Content-Type", answer.content_type)
+                self.send_header("Content-Length", str(len(answer.body)))
+                self.end_headers()
+                self.wfile.write(answer.body)
+
+            do_GET = do_POST = _respond
+
+            def log_message(self, format: str, *args: Any) -> None:
+                _log.debug("REST", line=format % args)
+
+        self._http = ThreadingHTTPServer((host, port), Handler)
+        self._http.daemon_threads = True
+        self.port = int(self._http.server_address[1])
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.1,), name="rest", daemon=True)
+
+    def start(self) -> None:
+        """Answer from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the port."""
+        if self._thread.ident is not None:
+            self._http.shutdown()
+            self._thread.join()
+        self._http.server_close()

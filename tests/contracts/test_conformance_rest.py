@@ -1,0 +1,162 @@
+"""The REST API and the Prometheus page, against TensorFlow Serving's own models and its recorded metadata."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.embedded.tensorflow_runtime import tf
+from tests.servers import free_port
+from tests.tiny_model import export_tiny_model
+
+MODELS = {
+    "default": "saved_model_half_plus_two_2_versions",
+    "tf2": "saved_model_half_plus_two_tf2_cpu",
+    "three": "saved_model_half_plus_three",
+}
+Ask = Callable[..., tuple[int, Any]]
+
+
+@pytest.fixture(scope="module")
+def ask(embedded_for_all: Any, shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Ask:
+    """Ask a server with TensorFlow Serving's models over HTTP: (status, JSON or text)."""
+    folder = shared_data / "tfserving"
+    if not folder.is_dir():
+        pytest.skip("TensorFlow Serving's test models are not there: data/tfserving")
+    configs = tmp_path_factory.mktemp("configs")
+    port, config = free_port(), configs / "models.config"
+    rest = 'model_platform: "tensorflow" model_version_policy { all {} } version_labels { key: "old" value: 123 }'
+    entries = "".join(f'config {{ name: "{name}" base_path: "{folder / path}" {rest} }}' for name, path in MODELS.items())
+    config.write_text(f"model_config_list {{ {entries} }}")
+    embedded_for_all(
+        model_config_file=str(config),
+        rest_api_port=port,
+        monitoring_config_file=str(folder / "monitoring_config.txt"),
+        allow_version_labels_for_unavailable_models=True,
+    )
+
+    def ask(path: str, body: Any = None, raw: bytes | None = None) -> tuple[int, Any]:
+        data = raw if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=data)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310
+                status, kind, text = response.status, response.headers["Content-Type"], response.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                status, kind, text = error.code, error.headers["Content-Type"], error.read()
+        return status, json.loads(text) if kind == "application/json" else text.decode()
+
+    return ask
+
+
+def test_predict_in_rows_and_in_columns(ask: Ask) -> None:
+    path = "/v1/models/default:predict"
+    assert ask(path, {"instances": [1.0, 2, 5.0]}) == (200, {"predictions": [2.5, 3.0, 4.5]})
+    assert ask(path, {"instances": [{"x": 1.0}, {"x": 0.2}]}) == (200, {"predictions": [2.5, 2.1]})
+    assert ask(path, {"inputs": [1.0, 2.0]}) == (200, {"outputs": [2.5, 3.0]})
+    assert ask(path, {"inputs": {"x": [[1.0], [2.0]]}}) == (200, {"outputs": [[2.5], [3.0]]})
+    assert ask("/v1/models/tf2:predict", {"signature_name": "serving_default", "instances": [0]})[1] == {"predictions": [2.0]}
+
+
+@pytest.mark.parametrize("where", ["/versions/123", "/versions/124", "/labels/old"])
+def test_predict_of_a_version_or_label(ask: Ask, where: str) -> None:
+    assert ask(f"/v1/models/default{where}:predict", {"instances": [2.0]}) == (200, {"predictions": [3.0]})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "words"),
+    [
+        ("/v1/models/nope:predict", {"instances": [1]}, 404, "Servable not found for request: Latest(nope)"),
+        (
+            "/v1/models/default/versions/9:predict",
+            {"instances": [1]},
+            404,
+            "Servable not found for request: Specific(default, 9)",
+        ),
+        ("/v1/models/default/labels/L:predict", {"instances": [1]}, 400, "Unrecognized servable version label: L"),
+        ("/v1/models/default:predict", {}, 400, "Missing 'inputs' or 'instances' key"),
+        ("/v1/models/default:predict", {"instances": []}, 400, "No values in 'instances' array"),
+        ("/v1/models/default:predict", {"instances": [1], "inputs": [1]}, 400, "expecting only one of"),
+        ("/v1/models/default:predict", {"instances": ["a"]}, 400, "is not of expected type: float"),
+        ("/v1/models/default:predict", {"instances": [[1], [1, 2]]}, 400, "Failed to process 'x'"),
+        ("/v1/models/default:predict", {"instances": [{"y": 1}]}, 400, "keys must be equal to: x"),
+        ("/v1/models/default:predict", {"inputs": {"y": 1}}, 400, "Missing named input: x in 'inputs' object."),
+        ("/v1/models/default:predict", {"signature_name": "S", "inputs": 1}, 400, 'Serving signature name: "S" not found in'),
+        ("/v1/models/default:classify", {"examples": []}, 501, "classify is not offered"),
+        ("/v1/models", {"instances": [1]}, 400, "Malformed request: POST /v1/models"),
+    ],
+)
+def test_errors(ask: Ask, path: str, body: Any, status: int, words: str) -> None:
+    found, answer = ask(path, body)
+    assert (found, list(answer)) == (status, ["error"])
+    assert words in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"), [(b"", "The document is empty"), (b"{", "JSON Parse error"), (b"[]", "Is not object")]
+)
+def test_bodies_that_are_no_json_object(ask: Ask, raw: bytes, words: str) -> None:
+    status, answer = ask("/v1/models/default:predict", raw=raw)
+    assert status == 400
+    assert words in answer["error"]
+
+
+def test_metadata_is_what_the_real_server_says(ask: Ask, shared_data: Path) -> None:
+    recorded = json.loads((shared_data / "tfserving" / "saved_model_half_plus_two_2_versions_metadata.json").read_text())
+    status, found = ask(f"/v1/models/default/versions/{recorded['model_spec']['version']}/metadata")
+    for answer in (found, recorded):
+        for signature in answer["metadata"]["signature_def"]["signature_def"].values():
+            signature.pop("defaults", None)  # of a field that is younger than part of the recording
+    recorded["model_spec"]["name"] = "default"  # the folder's in the recording
+    assert (status, found) == (200, recorded)
+
+
+def test_status(ask: Ask) -> None:
+    fine = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    both = [{"version": "124", **fine}, {"version": "123", **fine}]
+    assert ask("/v1/models/default") == (200, {"model_version_status": both})
+    assert ask("/v1/models/default/versions/123") == (200, {"model_version_status": both[1:]})
+    assert ask("/v1/models/nope") == (404, {"error": "Could not find any versions of model nope"})
+
+
+def test_the_prometheus_page_counts_predicts(ask: Ask) -> None:
+    ask("/v1/models/three:predict", {"instances": [1.0]})
+    ask("/v1/models/three:predict", {"instances": ["a"]})
+    ask("/v1/models/nope:predict", {"instances": [1.0]})
+    status, page = ask("/monitoring/prometheus/metrics")
+    lines = page.splitlines()
+    assert status == 200
+    assert ':tensorflow:serving:request_count{model_name="three",status="OK"} 1' in lines
+    assert ':tensorflow:serving:request_count{model_name="three",status="INVALID_ARGUMENT"} 1' in lines
+    labels = 'model_name="three",API="predict",entrypoint="REST"'
+    assert f":tensorflow:serving:request_latency_count{{{labels}}} 2" in lines
+    assert f':tensorflow:serving:request_latency_bucket{{{labels},le="+Inf"}} 2' in lines
+    assert "nope" not in page
+
+
+def test_strings_and_bytes(embedded: Any, tmp_path: Path) -> None:
+    port = free_port()
+    export_tiny_model(tmp_path / "m", 1)
+    embedded(model_name="m", model_base_path=str(tmp_path / "m"), rest_api_port=port)
+    body = json.dumps({"signature_name": "describe", "inputs": [{"b64": "/w=="}]}).encode()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models/m:predict", data=body, timeout=20) as response:
+        (spec,) = json.load(response)["outputs"]
+    assert json.loads(spec)["name"] == "tiny"
+
+
+def test_bytes_travel_in_base64() -> None:
+    from tensorflow.core.protobuf import meta_graph_pb2
+
+    from serving.embedded.jsontensor import read_inputs, write_outputs
+
+    infos = {"image_bytes": meta_graph_pb2.TensorInfo(dtype=tf.string.as_datatype_enum)}
+    rows = [{"b64": "/w=="}, {"b64": "YQ=="}]
+    arrays, in_rows = read_inputs({"instances": rows}, infos)
+    assert (arrays["image_bytes"].tolist(), in_rows) == ([b"\xff", b"a"], True)
+    assert write_outputs(arrays, in_rows=True) == {"predictions": rows}
