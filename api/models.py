@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from api.resources import Resources
-from api.schemas import ModelObject, VersionObject
+from api.schemas import ModelObject, Promotion, VersionObject
+from core.db.engine import reading
+from core.db.versions import last_promotions
 from core.errors import JobError, ModelNotFoundError
 from serving.client import Described, VersionStatus
 
@@ -27,14 +31,23 @@ def describe_model(here: Resources, name: str, *, must_exist: bool = False) -> M
     except ModelNotFoundError as error:
         if must_exist:
             raise
-        return _model(here, name, [], {}, error=str(error))
+        return _model(here, name, [], {}, {}, error=str(error))
     described = {label: found for label in LABELS if (found := _find_label(here, name, label)) is not None}
     labels = {label: found.version for label, found in described.items()}
+    promoted = _promotions(here, name)
     try:
         shown = described.get("stable") or here.client.describe(name)
     except JobError as error:
-        return _model(here, name, versions, labels, error=str(error))
-    return _model(here, name, versions, labels, shown=shown)
+        return _model(here, name, versions, labels, promoted, error=str(error))
+    return _model(here, name, versions, labels, promoted, shown=shown)
+
+
+def _promotions(here: Resources, name: str) -> dict[int, Promotion]:
+    with reading(here.engine) as session:
+        return {
+            version: Promotion(label=event.label or "", by=event.actor, at=event.at)
+            for version, event in last_promotions(session, name).items()
+        }
 
 
 def _find_label(here: Resources, name: str, label: str) -> Described | None:
@@ -44,11 +57,24 @@ def _find_label(here: Resources, name: str, label: str) -> Described | None:
         return None
 
 
+def _spec_of(here: Resources, name: str, version: VersionStatus, shown: Described | None) -> dict[str, Any] | None:
+    """What one version says of itself; None where it is not loaded, or says nothing that can be read."""
+    if version.state != "AVAILABLE":
+        return None
+    if shown is not None and shown.version == version.version:
+        return shown.spec.model_dump(mode="json")
+    try:
+        return here.client.describe(name, version=version.version).spec.model_dump(mode="json")
+    except JobError:  # unloaded just now, or of no contract: `error` of the model tells of the version that is shown
+        return None
+
+
 def _model(
     here: Resources,
     name: str,
     versions: list[VersionStatus],
     labels: dict[str, int],
+    promoted: dict[int, Promotion],
     *,
     shown: Described | None = None,
     error: str | None = None,
@@ -62,6 +88,8 @@ def _model(
                 state=each.state,
                 labels=[label for label, version in labels.items() if version == each.version],
                 error=None if each.error_code == "OK" else f"{each.error_code}: {each.error_message}",
+                spec=_spec_of(here, name, each, shown),
+                promoted=promoted.get(each.version),
             )
             for each in versions
         ],

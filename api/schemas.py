@@ -101,16 +101,25 @@ class SourceRequest(JobParameters):
     """Images that the server itself can reach."""
 
     source: Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")] = Field(
-        description="s3://bucket/prefix, or a path below a folder that the operator allows.", examples=["s3://clinic/2026-11/"]
+        description="s3://bucket/prefix, a path below a folder that the operator allows, or job:ID for another job's images.",
+        examples=["s3://clinic/2026-11/"],
     )
 
 
 class RetryRequest(BaseModel):
-    """Which failed items run again."""
+    """Which failed items run again, and on which version: the one the job is pinned to, if neither is given."""
 
     model_config = ConfigDict(extra="forbid")
 
     codes: list[Word] | None = Field(None, max_length=100, description="Only items with these codes; all if not given.")
+    version: int | None = Field(None, ge=1, le=MAX_VERSION, description="Run them on this version instead.")
+    label: Word | None = Field(None, description="Run them on the version that bears this label instead.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> RetryRequest:
+        if self.label is not None and self.version is not None:
+            raise ValueError(f"expected a label or a version, got both: {self.label!r} and {self.version}")
+        return self
 
 
 class Timestamps(BaseModel):
@@ -277,6 +286,14 @@ class Problem(BaseModel):
     request_id: str | None
 
 
+class Promotion(BaseModel):
+    """The last time that a label was put on a version."""
+
+    label: str
+    by: str = Field(examples=["ada@ward7"])
+    at: datetime
+
+
 class VersionObject(BaseModel):
     """One version of a model as Serving reports it."""
 
@@ -284,6 +301,8 @@ class VersionObject(BaseModel):
     state: str = Field(examples=["AVAILABLE"])
     labels: list[str]
     error: str | None
+    spec: dict[str, Any] | None = Field(None, description="What this version says of itself, while it is AVAILABLE.")
+    promoted: Promotion | None = None
 
 
 class ModelObject(BaseModel):

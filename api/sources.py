@@ -1,13 +1,16 @@
-"""Sources that a client names instead of sending bytes: an s3:// prefix, or a path below an allow-listed folder."""
+"""Sources that a client names instead of sending bytes: an s3:// prefix, a path below an allow-listed folder, another job's."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 from core.errors import ForbiddenSourceError, InvalidRequestError
 from core.settings import ApiSettings
+
+_JOB = "job:"
 
 
 def resolve_source(source: str, settings: ApiSettings) -> tuple[dict[str, Any], str]:
@@ -17,6 +20,8 @@ def resolve_source(source: str, settings: ApiSettings) -> tuple[dict[str, Any], 
         ForbiddenSourceError: the operator does not allow it; the message says how to.
         InvalidRequestError: it is no source at all, or not there.
     """
+    if source.startswith(_JOB):
+        return _resolve_job(source)
     scheme = source.partition("://")[0].lower() if "://" in source else ""
     if scheme == "s3":
         return _resolve_s3(source, settings)
@@ -28,6 +33,15 @@ def resolve_source(source: str, settings: ApiSettings) -> tuple[dict[str, Any], 
             "server; else send the bytes"
         )
     return _resolve_path(source, settings)
+
+
+def _resolve_job(source: str) -> tuple[dict[str, Any], str]:
+    """The images of another job, with another model or version say; whose job it is is checked where its row is read."""
+    try:
+        job_id = UUID(source.removeprefix(_JOB))
+    except ValueError as error:
+        raise InvalidRequestError(f"expected job:ID as source, got {source!r}") from error
+    return {"kind": "job", "id": str(job_id)}, ""
 
 
 def _resolve_s3(source: str, settings: ApiSettings) -> tuple[dict[str, Any], str]:

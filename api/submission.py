@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session
 from api.names import clean_filename
 from api.resources import Resources
 from api.schemas import JobParameters
+from core.canary import CANARY, is_canary
 from core.db.engine import transaction
-from core.db.jobs import NewJob, NewUpload, create_job, find_job_by_key
+from core.db.jobs import NewJob, NewUpload, create_job, find_job_by_key, get_job
 from core.db.models import Job
-from core.errors import ConflictError, StorageUnavailableError
+from core.errors import ConflictError, JobError, ServingUnavailableError, StorageUnavailableError
 from core.logs import get_logger
 from core.messages import prepare_message
 
@@ -49,6 +50,8 @@ def submit(resources: Resources, submission: Submission) -> tuple[Job, bool]:
         DatabaseUnavailableError: whether the job was committed is unknown; the upload is kept in case it was.
     """
     new = _new_job(resources, submission)
+    if is_canary(new, resources.settings.api.canary_percent) and _has_canary(resources, new.model):
+        new = replace(new, label=CANARY)
     try:
         job, is_new = _find_or_create(resources, new)
     except ConflictError:
@@ -65,13 +68,37 @@ def _find_or_create(resources: Resources, new: NewJob) -> tuple[Job, bool]:
     try:
         with transaction(resources.engine) as session:
             known = _find(session, new)
-            return (known, False) if known else (create_job(session, new, resources.clock.now()), True)
+            if known is not None:
+                return known, False
+            return create_job(session, _with_shared_upload(session, new), resources.clock.now()), True
     except IntegrityError:  # the same key, at the same time
         with transaction(resources.engine) as session:
             known = _find(session, new)
             if known is None:
                 raise
             return known, False
+
+
+def _has_canary(resources: Resources, model: str) -> bool:
+    """Whether the model has the label; asked for the chosen jobs only. With Serving away a job goes the usual way."""
+    try:
+        resources.client.metadata(model, label=CANARY)
+    except (JobError, ServingUnavailableError) as error:
+        _log.info("no_canary", model=model, reason=str(error))
+        return False
+    return True
+
+
+def _with_shared_upload(session: Session, new: NewJob) -> NewJob:
+    """A job on the images of another job reads what that one was given; an upload stays until the last job that reads it goes.
+
+    Raises:
+        NotFoundError: no such job of this tenant.
+    """
+    if new.source["kind"] != "job":
+        return new
+    other = get_job(session, new.tenant_id, UUID(new.source["id"]), lock=True)
+    return replace(new, source=other.source, upload_id=other.upload_id)
 
 
 def _find(session: Session, new: NewJob) -> Job | None:

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from core.errors import (
+    ConflictError,
+    DermqError,
+    InvalidRequestError,
+    JobError,
+    ModelNotFoundError,
+    NotFoundError,
+    TransientError,
+)
+
 
 class ExitCode(IntEnum):
     """What `dermq` tells the shell. Stable: scripts branch on these numbers."""
@@ -38,3 +48,19 @@ class CliError(Exception):
         super().__init__(message)
         self.code = code
         self.hint = hint
+
+
+_CODES: tuple[tuple[type[DermqError], ExitCode], ...] = (
+    (TransientError, ExitCode.UNREACHABLE),
+    (NotFoundError, ExitCode.NOT_FOUND),
+    (ModelNotFoundError, ExitCode.NOT_FOUND),
+    (InvalidRequestError, ExitCode.USAGE),
+    (ConflictError, ExitCode.CONFLICT),
+    (JobError, ExitCode.JOB_FAILED),
+)
+
+
+def as_cli_error(error: DermqError) -> CliError:
+    """What DermQ itself refused, for the shell; notes on the error become the hint."""
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.JOB_FAILED)
+    return CliError(str(error), code, " ".join(getattr(error, "__notes__", [])))

@@ -6,19 +6,25 @@ import sys
 
 import typer
 
+from cli.commands.compare import compare
 from cli.commands.demo import demo
 from cli.commands.doctor import doctor
 from cli.commands.jobs import cancel, delete, list_jobs, retry, status
 from cli.commands.models import models
+from cli.commands.promote import promote
 from cli.commands.results import errors, results
+from cli.commands.retire import retire
+from cli.commands.rollback import rollback
 from cli.commands.screen import screen
 from cli.commands.submit import submit
 from cli.commands.up import up
 from cli.commands.watch import watch
-from cli.exits import EXIT_CODES_HELP, CliError, ExitCode
+from cli.exits import EXIT_CODES_HELP, CliError, ExitCode, as_cli_error
+from core.errors import DermqError
 
 _SCREENING = "Screen images"
 _JOBS = "Jobs"
+_MODELS = "Model versions"
 _MACHINE = "This machine"
 
 app = typer.Typer(
@@ -34,6 +40,7 @@ app = typer.Typer(
 app.command("demo", rich_help_panel=_SCREENING)(demo)
 app.command("screen", rich_help_panel=_SCREENING)(screen)
 app.command("submit", rich_help_panel=_SCREENING)(submit)
+app.command("compare", rich_help_panel=_SCREENING)(compare)
 app.command("jobs", rich_help_panel=_JOBS)(list_jobs)
 app.command("status", rich_help_panel=_JOBS)(status)
 app.command("watch", rich_help_panel=_JOBS)(watch)
@@ -42,8 +49,11 @@ app.command("errors", rich_help_panel=_JOBS)(errors)
 app.command("cancel", rich_help_panel=_JOBS)(cancel)
 app.command("retry", rich_help_panel=_JOBS)(retry)
 app.command("delete", rich_help_panel=_JOBS)(delete)
+app.add_typer(models, name="models", rich_help_panel=_MODELS)
+app.command("promote", rich_help_panel=_MODELS)(promote)
+app.command("rollback", rich_help_panel=_MODELS)(rollback)
+app.command("retire", rich_help_panel=_MODELS)(retire)
 app.command("up", rich_help_panel=_MACHINE)(up)
-app.command("models", rich_help_panel=_MACHINE)(models)
 app.command("doctor", rich_help_panel=_MACHINE)(doctor)
 
 
@@ -71,6 +81,12 @@ def main() -> None:
 
         print_error(error)
         sys.exit(error.code)
+    except DermqError as error:
+        from cli.terminal import print_error
+
+        told = as_cli_error(error)
+        print_error(told)
+        sys.exit(told.code)
     except OSError as error:
         from cli.terminal import print_error
 

@@ -73,6 +73,16 @@ class ServingSettings(BaseSettings):
     default_model: str = "starter"
 
 
+class ModelSettings(BaseSettings):
+    """DERMQ_MODELS_*: the model repository, for those who move versions. All empty: the stack of this machine."""
+
+    model_config = _env("DERMQ_MODELS_")
+
+    dir: Path | None = None  # <name>/<version>/saved_model.pb
+    config: Path | None = None  # the models.config that the model servers start with
+    served_dir: str = ""  # where `dir` lies for the servers, if elsewhere: /models in the container
+
+
 class ImageLimits(BaseSettings):
     """DERMQ_IMAGE_*: what one image may cost."""
 
@@ -95,6 +105,9 @@ class ApiSettings(BaseSettings):
     classify_wait_s: float = 30.0
     public_url: str = ""  # as clients see it, where a proxy stands in front: links are made from it
     models: tuple[str, ...] = ()  # models that GET /v1/models lists besides the default one
+    canary_percent: float = Field(
+        default=0.0, ge=0, le=100
+    )  # share of new jobs that name no version: they go to label `canary`
     allow_unauthenticated: bool = False  # listen beyond loopback without keys: for a container on a private network only
 
     @field_validator("source_roots", mode="after")
@@ -156,6 +169,7 @@ class Settings:
     broker: BrokerSettings = field(default_factory=BrokerSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     serving: ServingSettings = field(default_factory=ServingSettings)
+    models: ModelSettings = field(default_factory=ModelSettings)
     image: ImageLimits = field(default_factory=ImageLimits)
     api: ApiSettings = field(default_factory=ApiSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)

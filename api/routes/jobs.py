@@ -14,6 +14,7 @@ from api.dependencies import Here, TenantId
 from api.intake import Intake, merge, read_json, take_job
 from api.openapi import job_body, problems
 from api.paging import next_url
+from api.repinning import find_repin
 from api.resources import Resources
 from api.schemas import JobList, JobObject, JobParameters, RetryRequest
 from api.submission import Submission, submit
@@ -173,16 +174,20 @@ def cancel_job(request: Request, here: Here, tenant_id: TenantId, job_id: UUID) 
     },
 )
 async def retry(request: Request, here: Here, tenant_id: TenantId, job_id: UUID) -> JobObject:
-    """All failed items and whatever never ran, or only those with the given codes. The job must have ended."""
+    """All failed items and whatever never ran, or only those with the given codes. The job must have ended.
+
+    With `version` or `label` they run on another version, if its classes are the same; each row names the version that saw it.
+    """
     wanted = merge(RetryRequest, None, await read_json(request))
-    return await run_in_threadpool(_retry, here, tenant_id, job_id, wanted.codes, base_url(request, here.settings.api))
+    return await run_in_threadpool(_retry, here, tenant_id, job_id, wanted, base_url(request, here.settings.api))
 
 
-def _retry(here: Resources, tenant_id: UUID, job_id: UUID, codes: list[str] | None, base: str) -> JobObject:
+def _retry(here: Resources, tenant_id: UUID, job_id: UUID, wanted: RetryRequest, base: str) -> JobObject:
     worker = here.settings.worker
     now = here.clock.now()
+    repin = find_repin(here, tenant_id, job_id, wanted)
     with transaction(here.engine) as session:
-        job = retry_job(session, tenant_id, job_id, now, codes)
+        job = retry_job(session, tenant_id, job_id, now, wanted.codes, repin=repin)
         messages = open_window(session, job, WindowPolicy(worker.window, worker.republish_s), now)
         session.flush()
         shown = view_job(session, job, base)

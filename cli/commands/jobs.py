@@ -80,16 +80,22 @@ def retry(
     code: Annotated[
         list[str] | None, typer.Option("--code", help="Only items that failed with this code; may be repeated. Default: all.")
     ] = None,
+    label: Annotated[str | None, typer.Option("--label", metavar="L", help="Run them on the version of this label.")] = None,
+    version: Annotated[int | None, typer.Option("--version", metavar="N", min=1, help="Run them on this version.")] = None,
     json: JsonOption = False,
     server: ServerOption = None,
     api_key: ApiKeyOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Run the failed items of a job again."""
+    """Run the failed items of a job again, and what never ran. Each row names the version that saw it."""
     from cli.service import Target, connect
+    from cli.submission import check_choice
 
+    check_choice(label, version)
+    asked = {"codes": code, "label": label, "version": version}
     with connect(Target(server, api_key, data_dir)).client as client:
-        _tell(client.act(job, "retry", {"codes": code} if code else {}), json, "runs its failed items again")
+        raw = client.act(job, "retry", {key: value for key, value in asked.items() if value})
+        _tell(raw, json, "runs its failed items again")
 
 
 def delete(

@@ -1,16 +1,37 @@
-"""`dermq models`: what the server can screen with."""
+"""`dermq models`: what the server can screen with; and versions added, looked at, and freed of a label."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.operator import ByOption, ModelArgument, ServingOption, TimeoutOption, VersionArgument
 from cli.options import ApiKeyOption, DataDirOption, JsonOption, ServerOption
 
+if TYPE_CHECKING:
+    from rich.table import Table
 
-def models(
-    json: JsonOption = False, server: ServerOption = None, api_key: ApiKeyOption = None, data_dir: DataDirOption = None
+models = typer.Typer(
+    invoke_without_command=True,
+    help="List the models that are served; add, verify and unlabel versions.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@models.callback()
+def list_models(
+    context: typer.Context,
+    json: JsonOption = False,
+    server: ServerOption = None,
+    api_key: ApiKeyOption = None,
+    data_dir: DataDirOption = None,
 ) -> None:
-    """List the models that are served, with versions, labels and classes."""
+    """List the models that are served: versions, states, labels, who put them there, metrics and classes."""
+    if context.invoked_subcommand is not None:
+        return
     from cli.service import Target, connect
-    from cli.summary import make_table
     from cli.terminal import open_out, print_json
 
     with connect(Target(server, api_key, data_dir)).client as client:
@@ -18,10 +39,96 @@ def models(
     if json:
         print_json(found)
         return
-    table = make_table("Model", "Version", "State", "Labels", "Classes", right=(1,))
+    open_out().print(_model_table(found))
+
+
+@models.command("verify")
+def verify(
+    name: ModelArgument,
+    version: VersionArgument,
+    *,
+    record: Annotated[bool, typer.Option("--record", help="Record the golden batch anew, from what it answers now.")] = False,
+    by: ByOption = None,
+    json: JsonOption = False,
+    serving: ServingOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Look at a version: files, signatures, spec, and whether it answers its golden batch as recorded.
+
+    Asks the model server if it has the version, else a private one that is started for it.
+    """
+    from cli.proving import verify_version
+    from cli.terminal import open_out, print_json
+
+    told = verify_version(name, version, record=record, by=by, serving=serving, data_dir=data_dir)
+    if json:
+        print_json(told)
+        return
+    golden = told["golden"]
+    answer = f"golden batch of {golden['images']} as recorded (largest difference {golden['largest_difference']:.2g})"
+    without = f"no golden batch yet: record one with `dermq models verify {name} {version} --record`"
+    open_out().print(f"{name} version {version} is sound; {answer if golden['images'] else without}.", soft_wrap=True)
+
+
+@models.command("add")
+def add(
+    name: ModelArgument,
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of an exported SavedModel.")],
+    *,
+    by: ByOption = None,
+    json: JsonOption = False,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Copy an exported SavedModel in as the model's next version. It is loaded and proved first, and served once promoted."""
+    from cli.proving import add_version
+    from cli.terminal import open_out, print_json
+
+    added = add_version(name, path, by=by, data_dir=data_dir)
+    if json:
+        print_json(added)
+        return
+    number = added["version"]
+    open_out().print(f"{name} version {number} is published. To serve it: dermq promote {name} {number}", soft_wrap=True)
+
+
+@models.command("unlabel")
+def unlabel(
+    name: ModelArgument,
+    label: Annotated[str, typer.Argument(metavar="LABEL", help="The label; not stable.")],
+    *,
+    timeout: TimeoutOption = 120.0,
+    by: ByOption = None,
+    json: JsonOption = False,
+    serving: ServingOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Take a label away, to end a canary; its version stays loaded."""
+    from cli.moves import show_moved
+    from cli.operator import open_rollout
+    from cli.waiting import StackStatus
+
+    with StackStatus() as status, open_rollout(data_dir, serving, by, timeout, status.progress) as rollout:
+        moved = rollout.unlabel(name, label)
+    show_moved(moved, as_json=json)
+
+
+def _model_table(found: list[dict[str, Any]]) -> Table:
+    from cli.summary import make_table
+
+    table = make_table("Model", "Version", "State", "Labels", "Promoted", "Metrics", "Classes", right=(1,))
     for model in found:
         for version in model.get("versions") or []:
-            classes = ", ".join((model.get("spec") or {}).get("classes") or [])
-            labels = ", ".join(version["labels"])
-            table.add_row(model["name"], str(version["version"]), version["state"], labels, classes)
-    open_out().print(table)
+            spec = version.get("spec") or model.get("spec") or {}
+            metrics = ", ".join(
+                f"{key.removeprefix('test_')} {value:.3g}" for key, value in (spec.get("metrics") or {}).items()
+            )
+            classes = ", ".join(spec.get("classes") or [])
+            told = (version["state"], ", ".join(version["labels"]), _promoted(version.get("promoted")), metrics, classes)
+            table.add_row(model["name"], str(version["version"]), *told)
+    return table
+
+
+def _promoted(event: dict[str, Any] | None) -> str:
+    from cli.formats import format_moment
+
+    return f"{event['label']} by {event['by']}, {format_moment(event['at'])}" if event else ""

@@ -165,11 +165,22 @@ def fail_chunk_job(session: Session, claim: Claim, code: str, message: str, now:
     if not _change_claimed(session, claim, {"state": ChunkState.CANCELLED, "owner": None, "due_at": None}):
         return False
     job = session.scalar(select(Job).where(Job.id == claim.job_id).with_for_update())
-    if job is not None and job.state == JobState.RUNNING:
+    if job is not None and job.state == JobState.RUNNING and job.version != claim.version:
+        _reopen_chunk(session, claim)  # retried on another version meanwhile: what failed here is no fault of that one
+    elif job is not None and job.state == JobState.RUNNING:
         fail_job(session, job, code, message.replace("\x00", "\\x00"), now)
     elif job is not None:
         settle_job(session, job, now)
     return True
+
+
+def _reopen_chunk(session: Session, claim: Claim) -> None:
+    session.execute(
+        update(Chunk)
+        .where(Chunk.job_id == claim.job_id, Chunk.chunk_no == claim.chunk_no, Chunk.attempt == claim.attempt)
+        .values(state=ChunkState.PENDING),
+        execution_options={"synchronize_session": False},
+    )
 
 
 def _change_claimed(session: Session, claim: Claim, values: dict[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -43,7 +43,9 @@ class NewJob:
     idempotency_key: str | None = None
     request_hash: str | None = None
     upload: NewUpload | None = None
+    upload_id: uuid.UUID | None = None  # of an upload that another job brought
     expires_at: datetime | None = None
+    id: uuid.UUID = field(default_factory=new_id)
 
 
 def create_job(session: Session, new: NewJob, now: datetime) -> Job:
@@ -68,9 +70,9 @@ def create_job(session: Session, new: NewJob, now: datetime) -> Job:
         )
         session.flush()
     job = Job(
-        id=new_id(),
+        id=new.id,
         tenant_id=new.tenant_id,
-        upload_id=new.upload.id if new.upload else None,
+        upload_id=new.upload.id if new.upload else new.upload_id,
         idempotency_key=new.idempotency_key,
         request_hash=new.request_hash,
         name=new.name,
@@ -91,13 +93,14 @@ def create_job(session: Session, new: NewJob, now: datetime) -> Job:
     return job
 
 
-def get_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job:
-    """One job of a tenant.
+def get_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, *, lock: bool = False) -> Job:
+    """One job of a tenant; with `lock` it is neither changed nor deleted by others before the transaction ends.
 
     Raises:
         NotFoundError: no such job, or another tenant's (the two look alike on purpose).
     """
-    job = session.scalar(select(Job).where(Job.id == job_id, Job.tenant_id == tenant_id))
+    query = select(Job).where(Job.id == job_id, Job.tenant_id == tenant_id)
+    job = session.scalar(query.with_for_update() if lock else query)
     if job is None:
         raise NotFoundError(f"no job {job_id}; list yours with GET /v1/jobs or `dermq jobs`")
     return job

@@ -5,7 +5,9 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
@@ -92,14 +94,36 @@ def request_cancel(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, no
     return job
 
 
+@dataclass(frozen=True, slots=True)
+class Repin:
+    """The version that the rest of a job runs on instead of the one it was pinned to."""
+
+    version: int
+    modelspec: dict[str, Any]
+
+
 def retry_job(
-    session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, now: datetime, codes: Collection[str] | None = None
+    session: Session,
+    tenant_id: uuid.UUID,
+    job_id: uuid.UUID,
+    now: datetime,
+    codes: Collection[str] | None = None,
+    *,
+    repin: Repin | None = None,
 ) -> Job:
     """Run failed items again: all of them and whatever never ran, or only those with the given error codes.
 
+    Args:
+        session: its transaction is to be rolled back on an error.
+        tenant_id: whose job.
+        job_id: an ended one.
+        now: the present.
+        codes: only items that failed with one of these.
+        repin: run them on another version; rows that are there keep the version that saw them.
+
     Raises:
         NotFoundError: no such job.
-        ConflictError: the job has not ended, or nothing of it can be retried.
+        ConflictError: the job has not ended, nothing of it can be retried, or the other version's rows would not mean the same.
     """
     job = _lock_job(session, tenant_id, job_id)
     if job.state not in TERMINAL_STATES:
@@ -107,6 +131,8 @@ def retry_job(
     job.error_code = job.error = None
     for stamp in ("cancelling_at", "succeeded_at", "failed_at", "cancelled_at"):
         setattr(job, stamp, None)
+    if repin is not None:
+        _repin(job, repin)
     if job.archive is None:  # it failed before its archive was listed: start from the beginning
         job.attempt += 1
         job.crashes = 0
@@ -122,6 +148,25 @@ def retry_job(
     enter_state(job, JobState.RUNNING, now)
     session.flush()
     return job
+
+
+def _repin(job: Job, repin: Repin) -> None:
+    """Pin an ended job to another version.
+
+    Raises:
+        ConflictError: its classes or their risk are others: rows of one job must mean the same.
+    """
+    if job.modelspec is None:  # it never started: prepare asks for this very version
+        job.requested_label, job.requested_version = None, repin.version
+        return
+    for key in ("classes", "malignant"):
+        old, new = list(job.modelspec.get(key, ())), list(repin.modelspec.get(key, ()))
+        if old != new:
+            raise ConflictError(
+                f"job {job.id} cannot go on with {job.model} version {repin.version}: expected its {key} to be {old} as in "
+                f"version {job.version}, got {new}; submit the images again as a new job"
+            )
+    job.version, job.modelspec = repin.version, repin.modelspec
 
 
 def delete_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> list[str]:

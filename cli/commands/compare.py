@@ -1,0 +1,121 @@
+"""`dermq compare`: two versions of a model on the same images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.options import ApiKeyOption, DataDirOption, JsonOption, ModelOption, ServerOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cli.client import JobRequest
+    from cli.comparison import Comparison
+    from cli.jobview import JobView
+    from cli.service import Service
+    from cli.submission import Source
+
+_SHOWN = 20
+
+
+def compare(
+    path: Annotated[str, typer.Argument(metavar="ARCHIVE", help="A folder, an archive, an image, or an S3 prefix.")],
+    *,
+    a: Annotated[str, typer.Option("--a", metavar="L|N", help="One version, by label or by number.")] = "stable",
+    b: Annotated[str, typer.Option("--b", metavar="L|N", help="The other one.")] = "canary",
+    model: ModelOption = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write the table.")] = Path(
+        "comparison.csv"
+    ),
+    json: JsonOption = False,
+    server: ServerOption = None,
+    api_key: ApiKeyOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Screen the same images once with each of two versions, and show where they disagree.
+
+    Writes a table of all items, the largest difference in risk first. Both jobs are kept.
+    """
+    from cli.comparison import compare_jobs
+    from cli.outfile import choose_out
+    from cli.service import Target, open_service
+    from cli.stack.stack import StackOptions
+    from cli.submission import read_source
+    from cli.terminal import open_out, print_json
+
+    table = choose_out(out, None).path
+    source = read_source(path)
+    with open_service(Target(server, api_key, data_dir), StackOptions(source_roots=source.source_roots)) as service:
+        job_a, job_b = _screen_both(service, source, model, (a, b))
+        comparison = compare_jobs(service.client, job_a.id, job_b.id)
+        comparison.write(table)
+    told = {"a": _told(a, job_a), "b": _told(b, job_b), **comparison.summary(), "table": str(table)}
+    if json:
+        print_json(told)
+    else:
+        _show(open_out(), comparison, told)
+
+
+def _screen_both(service: Service, source: Source, model: str | None, choices: tuple[str, str]) -> tuple[JobView, JobView]:
+    """One upload, two jobs; both are waited for."""
+    from dataclasses import replace
+
+    from cli.following import follow, open_view
+    from cli.submission import submit_source
+
+    with open_view() as view:
+        first = submit_source(service, source, _request(model, choices[0]), view)
+        again = service.client.submit_source(f"job:{first.id}", replace(_request(model, choices[1]), name=first.name))
+        jobs = [follow(service.client, job, view) for job in (first, type(first)(again))]
+    for job in jobs:
+        _require_success(job)
+    return jobs[0], jobs[1]
+
+
+def _request(model: str | None, choice: str) -> JobRequest:
+    from cli.client import JobRequest
+
+    if choice.isdecimal():
+        return JobRequest(model=model, version=int(choice))
+    return JobRequest(model=model, label=choice)
+
+
+def _require_success(job: JobView) -> None:
+    from cli.exits import CliError, ExitCode
+
+    if job.state != "succeeded":
+        raise CliError(f"job {job.id} {job.state}: {job.error or 'it was stopped'}", ExitCode.JOB_FAILED)
+
+
+def _told(choice: str, job: JobView) -> dict[str, Any]:
+    return {"choice": choice, "job": job.id, "model": job.raw["model"], "version": job.raw["version"]}
+
+
+def _show(console: Console, comparison: Comparison, told: dict[str, Any]) -> None:
+    from cli.formats import format_count, format_share
+    from cli.jobview import DISCLAIMER
+    from cli.summary import make_table
+
+    a, b = told["a"], told["b"]
+    console.print(f"a: {a['model']} version {a['version']} ({a['choice']}), b: version {b['version']} ({b['choice']})")
+    compared = told["compared"]
+    for text, key in (("same class", "same_label"), ("same flag", "same_flag")):
+        console.print(f"{text}: {format_count(told[key])} of {format_count(compared)} ({format_share(told[key], compared)})")
+    console.print(f"flagged by a only: {told['flagged_by_a_only']}, by b only: {told['flagged_by_b_only']}")
+    if compared:
+        mean, largest = told["mean_risk_difference"], told["largest_risk_difference"]
+        console.print(f"risk differs by {mean:.4f} on average, by {largest:.4f} at most")
+    found = comparison.disagreements
+    if found:
+        table = make_table("Disagreement", "a", "Risk", "b", "Risk", "Difference", right=(2, 4, 5))
+        for pair in found[:_SHOWN]:
+            risks = [f"{value:.3f}" if value is not None else "–" for value in (pair.risk_a, pair.risk_b)]
+            difference = f"{pair.risk_difference:+.3f}" if pair.risk_difference is not None else "–"
+            told_a, told_b = pair.label_a or pair.error_a or "", pair.label_b or pair.error_b or ""
+            table.add_row(pair.name, told_a, risks[0], told_b, risks[1], difference)
+        console.print(table)
+    console.print(f"{format_count(len(found))} disagreements; all items: {told['table']}", soft_wrap=True)
+    console.print(DISCLAIMER, style="bold")

@@ -1,0 +1,28 @@
+"""What a rollout has done, in a sentence or as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from serving.lifecycle.rollout import Moved
+
+
+def show_moved(moved: Moved, *, as_json: bool) -> None:
+    """On stdout."""
+    from cli.terminal import open_out, print_json
+
+    if as_json:
+        print_json(asdict(moved))
+        return
+    open_out().print(f"{_sentence(moved)} ({moved.detail}).", soft_wrap=True)
+
+
+def _sentence(moved: Moved) -> str:
+    if moved.label is None:
+        return f"{moved.model} version {moved.version} is retired"
+    before = f", was version {moved.previous}" if moved.previous not in {None, moved.version} else ""
+    if moved.version is None:
+        return f"{moved.model} has no label {moved.label!r} any more{before}"
+    return f"{moved.model} {moved.label} is version {moved.version}{before}"

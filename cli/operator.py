@@ -1,0 +1,143 @@
+"""What an operator of model versions works with: repository, configuration, model servers and ledger, found on this machine.
+
+The stack of this machine is found through its data folder. DERMQ_MODELS_*, DERMQ_SERVING_ADDRESS and DERMQ_DATABASE_URL (or
+--serving) point elsewhere: at the container's repository and configuration, and at each replica by its own address.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.exits import CliError, ExitCode
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from cli.stack.folder import DataFolder
+    from core.settings import Settings
+    from serving.lifecycle.rollout import Rollout
+    from serving.repository import ModelRepository
+
+ModelArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model.")]
+VersionArgument = Annotated[int, typer.Argument(metavar="VERSION", min=1, help="The version.")]
+ServingOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--serving",
+        metavar="HOST:PORT",
+        help="A model server; repeat it for each replica. Default: DERMQ_SERVING_ADDRESS, or the stack on this machine.",
+        rich_help_panel="Where to run",
+    ),
+]
+ByOption = Annotated[str | None, typer.Option("--by", metavar="WHO", help="Who does this, for the record. Default: user@host.")]
+TimeoutOption = Annotated[float, typer.Option("--timeout", metavar="S", min=1, help="Seconds that loading may take.")]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Settings and places; nothing is opened yet."""
+
+    folder: DataFolder
+    settings: Settings
+    repository: ModelRepository
+    config_path: Path
+    actor: str
+
+    @contextmanager
+    def ledger(self, *, migrate: bool = False) -> Iterator[Engine]:
+        """The database, for as long as the context lasts.
+
+        Args:
+            migrate: bring it up to date first, or make it.
+
+        Raises:
+            CliError: it has not been made yet.
+        """
+        from core.db.engine import open_engine
+        from core.db.migrate import current_revision, head_revision, upgrade
+
+        engine = open_engine(self.settings.database_url, self.settings.database)
+        try:
+            if migrate:
+                upgrade(engine)
+            if (found := current_revision(engine)) != head_revision():
+                raise CliError(
+                    f"the database is at revision {found or 'none'}, expected {head_revision()}",
+                    ExitCode.CONFLICT,
+                    "Start `dermq up` once: it brings the database up to date.",
+                )
+            yield engine
+        finally:
+            engine.dispose()
+
+    def addresses(self, given: Sequence[str] | None) -> list[str]:
+        """The model servers: those named, else the settings' one, else that of the stack on this machine.
+
+        Raises:
+            CliError: there is none.
+        """
+        if given:
+            return list(given)
+        if os.environ.get("DERMQ_SERVING_ADDRESS"):
+            return [self.settings.serving.address]
+        from cli.stack.lock import find_holder
+        from cli.stack.state import load_state
+
+        state = load_state(self.folder.state) if find_holder(self.folder.lock) else None
+        if state is None or "serving" not in state.ports:
+            raise CliError(
+                f"no model server: none was named, and no stack runs on {self.folder.root}",
+                ExitCode.UNREACHABLE,
+                "Start one with `dermq up`, or name one with --serving HOST:PORT (or DERMQ_SERVING_ADDRESS).",
+            )
+        return [f"127.0.0.1:{state.ports['serving']}"]
+
+
+def find_operator(data_dir: Path | None, by: str | None = None) -> Operator:
+    """Read the settings and find the places."""
+    from dataclasses import replace
+
+    from cli.stack.environment import read_settings
+    from cli.stack.folder import DataFolder
+    from cli.stack.models_config import find_repository
+    from core.settings import DataSettings
+    from serving.repository import ModelRepository
+
+    folder = DataFolder.at(data_dir)
+    settings = replace(read_settings(), data=DataSettings(data_dir=folder.root))
+    models = settings.models
+    repository = ModelRepository(models.dir, served_root=models.served_dir) if models.dir else find_repository(folder)
+    return Operator(folder, settings, repository, models.config or folder.models_config, by or _user())
+
+
+@contextmanager
+def open_rollout(
+    data_dir: Path | None, serving: Sequence[str] | None, by: str | None, timeout_s: float, tell: Callable[[str], None]
+) -> Iterator[Rollout]:
+    """Everything that a promotion needs, opened."""
+    from serving.lifecycle.fleet import Fleet
+    from serving.lifecycle.rollout import Rollout
+
+    operator = find_operator(data_dir, by)
+    with (
+        Fleet(operator.addresses(serving), operator.settings.serving.timeout_s) as fleet,
+        operator.ledger() as engine,
+    ):
+        yield Rollout(operator.repository, operator.config_path, fleet, engine, operator.actor, timeout_s=timeout_s, tell=tell)
+
+
+def _user() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        name = f"uid {os.getuid()}"
+    return f"{name}@{socket.gethostname()}"
