@@ -3,7 +3,8 @@
     python -m training.export data/runs/starter-grouped --model starter --root serving/models
 
 The version is written beside its place and published by one rename, so a server that watches the folder never sees half a
-model. In `assets.extra/` lie the split, the spec, the evaluation and the warm-up requests.
+model. In `assets.extra/` lie the split, the spec, the evaluation, the warm-up requests
+and the golden batch.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from core.modelspec import ModelSpec
 from training.calibrate import OPERATING_POINT, Calibration, calibrate_run
 from training.card import render_card
 from training.evaluate import evaluate, to_json
+from training.golden import write_golden
 from training.runs import RunFolder, RunRecord
 from training.warmup import WARM_UP_NAME, write_warm_up
 
@@ -104,6 +106,7 @@ def _write(run: RunFolder, spec: ModelSpec, evaluation: dict[str, Any], director
     (extra / "spec.json").write_text(spec.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (extra / "evaluation.json").write_text(to_json(evaluation), encoding="utf-8")
     write_warm_up(extra / WARM_UP_NAME, spec, BATCH_SIZES)
+    write_golden(directory, spec)
 
 
 def main(arguments: list[str] | None = None) -> int:
