@@ -1,0 +1,84 @@
+"""serving/config: the real container's files are what TensorFlow Serving reads, and fit the model repository and the workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from core.settings import WorkerSettings
+from serving.embedded.batchingconfig import read_batching_file
+from serving.embedded.options import parse_options
+from serving.embedded.textconfig import read_text
+from serving.protos.monitoring_pb2 import MonitoringConfig
+from tests.servers import ROOT
+
+CONFIG = ROOT / "serving" / "config"
+MODELS = ROOT / "serving" / "models"
+BATCHING = sorted(CONFIG.glob("batching*.config"))
+FLAGS = sorted(CONFIG.glob("*.flags"))
+
+
+def flags(path: Path) -> list[str]:
+    return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def test_models_config_names_versions_that_are_there() -> None:
+    """Parsed with the official message."""
+    config = text_format.Parse((CONFIG / "models.config").read_text(), model_server_config_pb2.ModelServerConfig())
+    entries = config.model_config_list.config
+    assert {entry.name for entry in entries} == {folder.name for folder in MODELS.iterdir() if folder.is_dir()}
+    for entry in entries:
+        assert entry.base_path == f"/models/{entry.name}"
+        assert entry.model_platform == "tensorflow"
+        served = set(entry.model_version_policy.specific.versions)
+        assert served
+        assert set(entry.version_labels.values()) <= served
+        assert "stable" in entry.version_labels
+        for version in served:
+            assert (MODELS / entry.name / str(version) / "saved_model.pb").is_file()
+
+
+@pytest.mark.parametrize("path", BATCHING, ids=lambda path: path.name)
+def test_batching_files_hold_together(path: Path) -> None:
+    """With messages of the same names as the official ones, which tensorflow-serving-api does not contain."""
+    found = read_batching_file(path)
+    assert found.splitting
+    assert found.max_batch_size >= WorkerSettings().batch_items  # or a worker's batches would be refused
+    assert found.max_batch_size % found.execution_limit == 0  # a full request leaves no small rest
+
+
+def test_the_prometheus_page_is_where_it_is_scraped() -> None:
+    found = read_text(CONFIG / "monitoring.config", MonitoringConfig())
+    assert found.prometheus_config.enable
+    assert found.prometheus_config.path == "/monitoring/prometheus/metrics"
+
+
+@pytest.mark.parametrize("path", FLAGS, ids=lambda path: path.name)
+def test_flags_are_known_and_name_files_that_are_there(path: Path) -> None:
+    options, unknown = parse_options(flags(path))
+    assert set(unknown) <= {"--xla_gpu_compilation_enabled=true"}
+    named = [options.model_config_file, options.monitoring_config_file, options.batching_parameters_file]
+    assert all((CONFIG / Path(each).name).is_file() for each in named if each)
+    assert options.rest_api_port  # the Prometheus page is on it
+    assert options.allow_version_labels_for_unavailable_models
+    assert options.model_config_file_poll_wait_seconds == 0
+
+
+def test_the_embedded_server_runs_with_the_containers_files(embedded: object, tmp_path: Path) -> None:
+    """Swapping the container for the embedded server takes an address and paths."""
+    local = (CONFIG / "models.config").read_text().replace('"/models/', f'"{MODELS}/')
+    (tmp_path / "models.config").write_text(local)
+    options, _ = parse_options(flags(CONFIG / "cpu.flags"))
+    from serving.client import PredictClient
+
+    server, _ = embedded(  # type: ignore[operator]
+        model_config_file=str(tmp_path / "models.config"),
+        allow_version_labels_for_unavailable_models=options.allow_version_labels_for_unavailable_models,
+        enable_batching=True,
+        batching_parameters_file=str(BATCHING[0]),
+    )
+    with PredictClient(server.address) as client:
+        assert client.describe("starter", label="stable").version == 1
