@@ -1,4 +1,4 @@
-"""serving/config: the real container's files are what TensorFlow Serving reads, and fit the model repository and the workers."""
+"""serving/config: the container's files are what TensorFlow Serving reads, and fit the model repository and the workers."""
 
 from __future__ import annotations
 
