@@ -3,8 +3,7 @@
     python -m training.export data/runs/starter-grouped --model starter --root serving/models
 
 The version is written beside its place and published by one rename, so a server that watches the folder never sees half a
-model. In `assets.extra/` lie the split, the spec, the evaluation, the warm-up requests
-and the golden batch.
+model. In `assets.extra/` lie the split, the spec, the evaluation, the warm-up requests and the golden batch.
 """
 
 from __future__ import annotations

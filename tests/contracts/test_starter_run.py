@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from serving.client import PredictClient
+from serving.lifecycle.verification import verify_served
+from serving.repository import ModelVersion
 from tests.servers import ROOT, running_serving
 from training.calibrate import calibrate_run
 from training.export import export_run, next_version
@@ -100,8 +102,13 @@ def test_published_version_is_complete_and_the_next_one_has_its_number(run: RunF
     assert next_version(published.parent) == 2
     assert [path.name for path in published.parent.iterdir()] == ["1"]  # nothing half-written is left beside it
     extra = {path.name for path in (published / "assets.extra").iterdir()}
-    assert extra == {"split.json", "spec.json", "evaluation.json", "tf_serving_warmup_requests"}
+    assert extra == {"split.json", "spec.json", "evaluation.json", "tf_serving_warmup_requests", "golden.npz"}
     assert str(run.path) not in (published / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_server_gives_the_golden_answers(published: Path, client: PredictClient) -> None:
+    verified = verify_served(client, ModelVersion("starter", 1, published))
+    assert (verified.golden_images, verified.largest_difference) == (8, pytest.approx(0, abs=1e-5))
 
 
 def test_warm_up_is_what_the_official_messages_say(published: Path) -> None:
