@@ -5,13 +5,20 @@
     source       polls folders (and the config file) and says which versions are aspired to
     manager      loads before it unloads, counts who uses what, keeps the states
     servable     one loaded SavedModel
+    warmup       a version's recorded requests, run before it is AVAILABLE
     servercore   name, version or label → a servable in use, with TensorFlow Serving's codes
     predict      a PredictRequest → tensors in, tensors out, with TensorFlow Serving's codes
+    slots        how many requests run at once, and how many may wait
+    batching     instead of slots: rows of several requests in one run
+    lookups      metadata and status
     servicers    the two gRPC services, thin
+    health       grpc.health.v1
+    rest         the same over HTTP (jsontensor), and the Prometheus page (metrics)
     server       puts them together; `python -m serving.embedded`
 
 Only here and in training is TensorFlow imported. Not offered: Classify, Regress, MultiInference and SessionRun (UNIMPLEMENTED).
 
-Two things differ from TensorFlow Serving on purpose: a model that cannot be loaded at the start does not keep the others from
-being served (its state says why), and a version whose variables are missing fails to load instead of failing every request.
+What differs from TensorFlow Serving on purpose is listed in docs/serving.md; two examples: a model that cannot be loaded at the
+start does not keep the others from being served (its state says why), and a version whose variables are missing fails to load
+instead of failing every request.
 """
