@@ -59,8 +59,9 @@ class Pair:
         return -weight, self.item
 
     def row(self) -> list[Any]:
-        """The values of COLUMNS."""
-        return [getattr(self, name) for name in COLUMNS]
+        """The values of COLUMNS; true and false as in results.csv."""
+        values = (getattr(self, name) for name in COLUMNS)
+        return [str(value).lower() if isinstance(value, bool) else value for value in values]
 
 
 @dataclass(frozen=True)

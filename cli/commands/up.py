@@ -21,6 +21,10 @@ def up(
         list[Path] | None,
         typer.Option("--root", help="A folder whose files jobs may name instead of uploading them; may be repeated."),
     ] = None,
+    canary_percent: Annotated[
+        float | None,
+        typer.Option("--canary-percent", min=0, max=100, help="Share of new jobs for the label canary. Default: 0."),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the output of all processes.")] = False,
     data_dir: DataDirOption = None,
 ) -> None:
@@ -35,7 +39,9 @@ def up(
     from cli.waiting import StackStatus
 
     folder = DataFolder.at(data_dir)
-    options = StackOptions(source_roots=tuple(root or ()), port=port, watched=verbose, tells_stop=True)
+    options = StackOptions(
+        source_roots=tuple(root or ()), port=port, canary_percent=canary_percent, watched=verbose, tells_stop=True
+    )
     with StackStatus() as status, terminating_gently():
         try:
             with Stack(folder, options, note=status.note, progress=status.progress) as stack:

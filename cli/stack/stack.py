@@ -39,6 +39,7 @@ class StackOptions:
 
     source_roots: tuple[Path, ...] = ()  # folders whose files may be named as a job's source
     port: int | None = None  # of the API; None takes the settings' one, or a free one if that is taken
+    canary_percent: float | None = None  # share of new jobs for the label canary; None leaves it to the settings
     watched: bool = False  # print the parts' output
     tells_stop: bool = False  # say of each part when it has stopped
 
@@ -125,6 +126,8 @@ class Stack:
         roots = sorted({path.resolve() for path in (*self.options.source_roots, *settings.source_roots)})
         models = self._write_models_config()
         environment = make_environment(self.folder, addresses, stack_id=stack_id, source_roots=roots, models=models)
+        if self.options.canary_percent is not None:
+            environment["DERMQ_API_CANARY_PERCENT"] = str(self.options.canary_percent)
         command = (
             str(valkey.find_binary()),
             str(valkey.write_config(self.folder.valkey, addresses.valkey_port, addresses.password)),

@@ -70,7 +70,7 @@ def test_fetches_both_and_writes_the_table(server: LaidOutServer, tmp_path: Path
     with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
         first, *_ = table = list(csv.DictReader(file))
     assert tuple(first) == COLUMNS
-    assert (first["name"], first["agree"], first["label_a"], first["label_b"]) == ("1.jpg", "False", "mel", "nv")
+    assert (first["name"], first["agree"], first["label_a"], first["label_b"]) == ("1.jpg", "false", "mel", "nv")
     assert (first["version_a"], first["version_b"]) == ("1", "2")
     assert len(table) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
