@@ -268,7 +268,7 @@ class ModelEvent(Base):
     __tablename__ = "model_events"
     __table_args__ = (Index("ix_model_events_model_id", "model", "id"),)
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)  # counts up: the order of moves, whatever the clocks say
     at: Mapped[datetime]
     actor: Mapped[str]  # user@host, or what --by says
     action: Mapped[str]  # core.db.versions.ModelAction

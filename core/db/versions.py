@@ -12,7 +12,6 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from core.db.models import TERMINAL_STATES, Job, JobState, ModelEvent
-from core.ids import new_id
 
 
 class ModelAction(StrEnum):
@@ -63,7 +62,6 @@ class PinnedJob:
 def record_event(session: Session, event: NewEvent, now: datetime) -> ModelEvent:
     """Add an audit record; records are never changed or removed."""
     row = ModelEvent(
-        id=new_id(),
         at=now,
         actor=event.actor,
         action=event.action,

@@ -151,6 +151,22 @@ def test_screen_uses_the_running_stack_and_writes_every_format_alike(up: Up, sam
         assert {row["name"] for row in rows} < set(archive.namelist())
 
 
+@pytest.mark.timeout(240)
+def test_a_version_is_added_put_on_trial_and_compared(up: Up, sample: Path) -> None:
+    added = up.run("models", "add", "starter", str(ROOT / "serving" / "models" / "starter" / "1"), "--json")
+    assert json.loads(added.stdout)["version"] == 2, added.stderr
+    promoted = up.run("promote", "starter", "2", "--label", "canary")
+    assert "starter canary is version 2" in promoted.stdout, promoted.stderr
+    done = up.run("compare", str(sample), "--a", "stable", "--b", "canary", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["a"]["version"], told["b"]["version"]) == (1, 2)
+    assert (told["items"], told["compared"], told["disagreements"], told["largest_risk_difference"]) == (17, 14, 0, 0.0)
+    assert len(read_csv(up.work / "comparison.csv")) == 17
+    (model,) = json.loads(up.run("models", "--json").stdout)
+    assert model["labels"] == {"stable": 1, "canary": 2}
+
+
 def test_a_folder_is_sent_where_the_server_may_not_read_it(up: Up, sample: Path) -> None:
     with zipfile.ZipFile(sample) as archive:
         archive.extractall(up.work / "folder")
