@@ -15,7 +15,7 @@ from serving.embedded.tensorflow_runtime import tf
 from serving.protos.tensor_pb2 import TensorProto
 from serving.tensors import fill_tensor, to_array, to_tensor
 
-# TensorFlow 2.21's own make_ndarray sets the dtype of a half-precision array in place, which NumPy 2.5 (Python >= 3.12) warns of.
+# TensorFlow 2.21's own make_ndarray sets a half-precision array's dtype in place, which NumPy 2.5 (Python >= 3.12) warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:Setting the dtype on a NumPy array:DeprecationWarning")
 
 DTYPES = ["<f2", "<f4", "<f8", "i1", "<i2", "<i4", "<i8", "u1", "<u2", "<u4", "<u8", "?", "<c8", "<c16"]
