@@ -4,7 +4,8 @@ Any server that holds the model can tell a worker how to feed it; there is no se
 
 Contract of an exported SavedModel:
 - `serving_default`: `images` uint8 [batch, height, width, 3] → `probabilities` float32 [batch, classes], calibrated;
-- `describe`: `query` string [n] (ignored) → `spec` string [1], this class as JSON.
+- `describe`: `query` string [n] (ignored) → `spec` string [n], each row this class as JSON, so that a server that batches can
+  merge and pad requests.
 """
 
 from __future__ import annotations

@@ -113,8 +113,7 @@ def _module(tf: Any, size: tuple[int, int], classes: int, *, bias: float, reject
         return {"probabilities": tf.nn.softmax(tf.matmul(mean / 255.0, module.weights) + module.offsets)}
 
     def describe(query: Any) -> dict[str, Any]:
-        del query
-        return {"spec": tf.constant([text])}
+        return {"spec": tf.fill(tf.shape(query), text)}
 
     module.classify = tf.function(classify, input_signature=[tf.TensorSpec((None, *size, 3), tf.uint8, name="images")])
     module.describe = tf.function(describe, input_signature=[tf.TensorSpec((None,), tf.string, name="query")])

@@ -77,6 +77,12 @@ def test_signatures_have_the_agreed_names_types_and_shapes(served: Served, spec:
     assert list(describe.outputs) == [DESCRIBE_OUTPUT_ALIAS]
 
 
+def test_describe_answers_a_row_for_each_row(served: Served, spec: ModelSpec) -> None:
+    asked = np.array([b""] * 3)
+    answer = served.call(DESCRIBE_SIGNATURE, **{DESCRIBE_INPUT_ALIAS: asked})[DESCRIBE_OUTPUT_ALIAS]
+    assert [ModelSpec.model_validate_json(row) for row in answer] == [spec] * 3
+
+
 def test_spec_says_what_a_worker_needs(spec: ModelSpec) -> None:
     assert spec.name == "starter"
     assert len(spec.classes) == 7
