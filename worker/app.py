@@ -41,7 +41,7 @@ def _worker_config(settings: Settings) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,
         "worker_send_task_events": False,
-        "worker_enable_remote_control": False,  # no pidbox keys in Redis; health is a file and a row
+        "worker_enable_remote_control": False,  # no pidbox keys in Redis; the sweeper watches leases
         "worker_max_memory_per_child": 600_000,  # KiB; a leak in a decoder ends with the process, not with the machine
     }
 

@@ -59,9 +59,6 @@ class ChunkState(StrEnum):
     CANCELLED = "cancelled"  # its job was stopped before it ran
 
 
-OPEN_CHUNK_STATES = (ChunkState.PENDING, ChunkState.PUBLISHED, ChunkState.RUNNING)
-
-
 class ItemState(StrEnum):
     """The outcome of one item."""
 

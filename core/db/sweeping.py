@@ -34,13 +34,7 @@ class RescuePolicy:
 
 def publish_due_jobs(session: Session, policy: WindowPolicy, now: datetime) -> list[Message]:
     """Queued jobs whose wake-up was lost, never sent, or put off until now."""
-    jobs = session.scalars(
-        select(Job)
-        .where(Job.state == JobState.QUEUED, Job.due_at <= now)
-        .order_by(Job.due_at)
-        .limit(PAGE)
-        .with_for_update(skip_locked=True)
-    ).all()
+    jobs = _lock_due_jobs(session, JobState.QUEUED, now)
     for job in jobs:
         job.due_at = now + timedelta(seconds=policy.republish_s)
     return [prepare_message(job.id, interactive=job.interactive) for job in jobs]
@@ -48,14 +42,7 @@ def publish_due_jobs(session: Session, policy: WindowPolicy, now: datetime) -> l
 
 def rescue_prepares(session: Session, policy: RescuePolicy, now: datetime) -> list[Message]:
     """Jobs whose preparing worker let its lease run out."""
-    jobs = session.scalars(
-        select(Job)
-        .where(Job.state == JobState.PREPARING, Job.due_at <= now)
-        .order_by(Job.due_at)
-        .limit(PAGE)
-        .with_for_update(skip_locked=True)
-    ).all()
-    return _requeue_prepares(session, jobs, policy, now)
+    return _requeue_prepares(session, _lock_due_jobs(session, JobState.PREPARING, now), policy, now)
 
 
 def rescue_chunks(session: Session, policy: RescuePolicy, now: datetime) -> list[Message]:
@@ -178,6 +165,17 @@ def walk_pages(page: Callable[[uuid.UUID | None], tuple[list[Message], uuid.UUID
         more, after = page(after)
         messages += more
     return messages
+
+
+def _lock_due_jobs(session: Session, state: JobState, now: datetime) -> Sequence[Job]:
+    """The page of jobs in a state that have been due longest, but for those that another sweeper holds."""
+    return session.scalars(
+        select(Job)
+        .where(Job.state == state, Job.due_at <= now)
+        .order_by(Job.due_at)
+        .limit(PAGE)
+        .with_for_update(skip_locked=True)
+    ).all()
 
 
 def _requeue_prepares(session: Session, jobs: Sequence[Job], policy: RescuePolicy, now: datetime) -> list[Message]:
