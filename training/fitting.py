@@ -44,7 +44,8 @@ def build_model(experiment: Experiment, classes: int, fitting: Fitting) -> Any:
     tf.config.threading.set_intra_op_parallelism_threads(fitting.threads)
     tf.config.threading.set_inter_op_parallelism_threads(fitting.threads)
     keras.utils.set_random_seed(fitting.seed)
-    keras.mixed_precision.set_global_policy("mixed_float16" if fitting.mixed_precision else "float32")
+    # bfloat16 keeps float32's range, so that no loss scaling is needed, and newer CPUs multiply it as well as GPUs do.
+    keras.mixed_precision.set_global_policy("mixed_bfloat16" if fitting.mixed_precision else "float32")
     return build(experiment.architecture, experiment.height, experiment.width, classes, **experiment.options)
 
 

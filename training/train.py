@@ -177,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--resume", action="store_true", help="keep the state of each epoch, and go on from it after an interruption"
     )
     parser.add_argument("--drop-duplicates", action="store_true", help="keep each picture in one part and under one label")
-    parser.add_argument("--mixed-precision", action="store_true", help="16-bit arithmetic where it is safe, for a GPU")
+    parser.add_argument("--mixed-precision", action="store_true", help="bfloat16 arithmetic where it is safe: GPUs, newer CPUs")
     parser.add_argument("--xla", action="store_true", help="compile with XLA, for a GPU")
     chosen = vars(parser.parse_args(arguments))
     if chosen.pop("list") or chosen["experiment"] is None:
