@@ -49,6 +49,14 @@ def build_model(experiment: Experiment, classes: int, fitting: Fitting) -> Any:
     return build(experiment.architecture, experiment.height, experiment.width, classes, **experiment.options)
 
 
+def in_full_precision(model: Any, experiment: Experiment, classes: int) -> Any:
+    """The same weights in a float32 model: what is evaluated and exported must not depend on where bfloat16 is fast."""
+    keras.mixed_precision.set_global_policy("float32")
+    twin = build(experiment.architecture, experiment.height, experiment.width, classes, **experiment.options)
+    twin.set_weights(model.get_weights())  # variables are float32 under either policy
+    return twin
+
+
 def fit(
     model: Any, experiment: Experiment, parts: Mapping[str, Arrays], *, fitting: Fitting, backup: Path
 ) -> dict[str, list[float]]:

@@ -75,6 +75,8 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
     started = time.perf_counter()
     record.history = fitting.fit(model, experiment, parts, fitting=how, backup=folder.backup_path)
     record.train_seconds = round(time.perf_counter() - started, 1)
+    if how.mixed_precision:
+        model = fitting.in_full_precision(model, experiment, len(dataset.classes))
     model.save(folder.model_path)
     held_out = {
         name: Predictions(parts[name].labels, fitting.predict(model, parts[name].pixels)) for name in ("validation", "test")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -43,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = tmp_path_factory.mktemp("run")
     write_tree(folder / "tree")
     command = [sys.executable, "-m", "training.train", "starter", "--data", str(folder / "tree"), "--out", str(folder / "run")]
-    command += ["--epochs", str(EPOCHS), "--resume"]
+    command += ["--epochs", str(EPOCHS), "--resume", "--mixed-precision"]
     environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE) as first:
         assert first.stdout is not None
@@ -65,6 +66,12 @@ def published(run: RunFolder) -> Path:
 def client(published: Path, tmp_path: Path) -> Iterator[PredictClient]:
     with running_serving(published.parent, "starter", tmp_path / "log") as address, PredictClient(address) as client:
         yield client
+
+
+def test_a_model_trained_in_bfloat16_is_kept_in_float32(run: RunFolder) -> None:
+    model = keras.models.load_model(run.model_path)
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    assert {weight.dtype for weight in model.weights} == {"float32"}
 
 
 def test_the_record_is_whole_in_spite_of_the_interruption(run: RunFolder) -> None:
