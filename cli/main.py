@@ -17,6 +17,7 @@ from cli.commands.retire import retire
 from cli.commands.rollback import rollback
 from cli.commands.screen import screen
 from cli.commands.submit import submit
+from cli.commands.training import FORWARDED, calibrate, evaluate, export, train
 from cli.commands.up import up
 from cli.commands.watch import watch
 from cli.exits import EXIT_CODES_HELP, CliError, ExitCode, as_cli_error
@@ -25,6 +26,7 @@ from core.errors import DermqError
 _SCREENING = "Screen images"
 _JOBS = "Jobs"
 _MODELS = "Model versions"
+_TRAINING = "Training"
 _MACHINE = "This machine"
 
 app = typer.Typer(
@@ -53,6 +55,8 @@ app.add_typer(models, name="models", rich_help_panel=_MODELS)
 app.command("promote", rich_help_panel=_MODELS)(promote)
 app.command("rollback", rich_help_panel=_MODELS)(rollback)
 app.command("retire", rich_help_panel=_MODELS)(retire)
+for _verb in (train, evaluate, calibrate, export):
+    app.command(_verb.__name__, rich_help_panel=_TRAINING, context_settings=FORWARDED, add_help_option=False)(_verb)
 app.command("up", rich_help_panel=_MACHINE)(up)
 app.command("doctor", rich_help_panel=_MACHINE)(doctor)
 

@@ -80,9 +80,9 @@ def summary(labels: IntArray, probabilities: FloatArray, calibration: Calibratio
     }
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m training.calibrate") -> int:
     """`python -m training.calibrate RUN`; exit status 0, or 2 for a request that cannot be carried out."""
-    parser = argparse.ArgumentParser(prog="python -m training.calibrate", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a run")
     run = RunFolder(parser.parse_args(arguments).run)
     try:

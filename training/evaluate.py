@@ -154,9 +154,9 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m training.evaluate") -> int:
     """`python -m training.evaluate RUN`; exit status 0, or 2 for a request that cannot be carried out."""
-    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a run")
     parser.add_argument("--data", type=Path, default=None, help="the data set, for --tta and for pictures in the report")
     parser.add_argument("--tta", action="store_true", help="average over mirror images and quarter turns")

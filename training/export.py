@@ -108,9 +108,9 @@ def _write(run: RunFolder, spec: ModelSpec, evaluation: dict[str, Any], director
     write_golden(directory, spec)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m training.export") -> int:
     """`python -m training.export RUN --model NAME`; exit status 0, or 2 for a request that cannot be carried out."""
-    parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a run")
     parser.add_argument("--model", required=True, help="the name to serve it under")
     parser.add_argument("--root", type=Path, default=DEFAULT_ROOT, help="the model repository")
@@ -123,6 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"export: {error}", file=sys.stderr)
         return 2
     print(f"published: {target}")
+    print(f"to serve it with the stack of this machine: dermq models add {chosen.model} {target}")
     print((target / "README.md").read_text(encoding="utf-8"))
     return 0
 

@@ -95,16 +95,18 @@ class RunFolder:
         Raises:
             InvalidRequestError: the folder holds no run.
         """
-        path = self.path / "run.json"
-        if not path.is_file():
-            raise InvalidRequestError(f"{self.path}: expected the folder of a run, found no run.json; train one first")
+        path = self._existing("run.json", "the folder of a run", "train one first")
         raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         raw["classes"], raw["malignant"] = tuple(raw["classes"]), tuple(raw["malignant"])
         return RunRecord(**raw)
 
     def split(self) -> Split:
-        """The split."""
-        return Split.load(self.path / "split.json")
+        """The split.
+
+        Raises:
+            InvalidRequestError: the folder holds no run.
+        """
+        return Split.load(self._existing("split.json", "the folder of a run", "train one first"))
 
     def save_predictions(self, parts: dict[str, Predictions]) -> None:
         """Writes `predictions.npz`."""
@@ -114,8 +116,12 @@ class RunFolder:
         np.savez_compressed(self.path / "predictions.npz", **arrays)
 
     def predictions(self, part: str) -> Predictions:
-        """What `save_predictions` wrote of one part."""
-        with np.load(self.path / "predictions.npz") as arrays:
+        """What `save_predictions` wrote of one part.
+
+        Raises:
+            InvalidRequestError: the folder holds no run, or one that has not come to its end.
+        """
+        with np.load(self._existing("predictions.npz", "a run that came to its end", "go on with --resume")) as arrays:
             return Predictions(arrays[f"{part}_labels"], arrays[f"{part}_probabilities"])
 
     def save_samples(self, parts: dict[str, list[Sample]]) -> None:
@@ -127,6 +133,12 @@ class RunFolder:
         """The samples of one part, in the order of its predictions."""
         rows = json.loads((self.path / "samples.json").read_text(encoding="utf-8"))[part]
         return [Sample(**row) for row in rows]
+
+    def _existing(self, name: str, expected: str, remedy: str) -> Path:
+        path = self.path / name
+        if not path.is_file():
+            raise InvalidRequestError(f"{self.path}: expected {expected}, found no {name}; {remedy}")
+        return path
 
     @property
     def model_path(self) -> Path:

@@ -161,11 +161,9 @@ def list_experiments() -> str:
     return "\n".join(rows)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m training.train") -> int:
     """`python -m training.train EXPERIMENT …`; exit status 0, or 2 for a request that cannot be carried out."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", nargs="?", help="one of: " + ", ".join(EXPERIMENTS))
     parser.add_argument("--list", action="store_true", help="show the experiments and end")
     parser.add_argument("--data", type=Path, default=None, help="the data set; by default where the project keeps it")

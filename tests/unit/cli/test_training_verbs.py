@@ -1,0 +1,55 @@
+"""The training verbs hand on every argument, keep the training module's exit status, and say what is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.commands import training as verbs
+from cli.exits import CliError, ExitCode
+from cli.main import app
+from training.train import list_experiments
+
+
+def test_train_lists_the_experiments_without_tensorflow() -> None:
+    code = "import sys, cli.main as m; sys.argv = ['dermq', 'train', '--list']\ntry: m.main()\nexcept SystemExit: pass\n"
+    code += "print({'tensorflow', 'keras'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *table, modules = done.stdout.splitlines()
+    assert "\n".join(table).strip() == list_experiments().strip()
+    assert modules == "set()"
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "calibrate", "export"])
+def test_help_is_the_training_modules_own_under_the_verbs_name(verb: str) -> None:
+    told = CliRunner().invoke(app, [verb, "--help"])
+    assert told.exit_code == 0
+    assert told.output.startswith(f"usage: dermq {verb}")
+
+
+def test_what_cannot_be_carried_out_ends_with_the_code_of_usage() -> None:
+    assert CliRunner().invoke(app, ["train", "nonsense"]).exit_code == ExitCode.USAGE
+    assert CliRunner().invoke(app, ["calibrate", "no/such/run"]).exit_code == ExitCode.USAGE
+    assert CliRunner().invoke(app, ["export", "a-run"]).exit_code == ExitCode.USAGE  # --model is missing
+
+
+def test_a_missing_package_is_named_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise ModuleNotFoundError("No module named 'keras.saving'", name="keras.saving")
+
+    monkeypatch.setattr(verbs, "import_module", absent)
+    result = CliRunner().invoke(app, ["export", "run", "--model", "m"])
+    assert isinstance(result.exception, CliError)
+    assert "keras" in str(result.exception)
+    assert "dermq[training]" in result.exception.hint
+
+
+def test_a_missing_module_of_our_own_is_a_fault_not_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise ModuleNotFoundError("No module named 'training.nothing'", name="training.nothing")
+
+    monkeypatch.setattr(verbs, "import_module", absent)
+    assert isinstance(CliRunner().invoke(app, ["train"]).exception, ModuleNotFoundError)
