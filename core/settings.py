@@ -160,6 +160,25 @@ class LogSettings(BaseSettings):
     level: str = "INFO"
 
 
+class MetricsSettings(BaseSettings):
+    """DERMQ_METRICS_*: the Prometheus page of worker and beat, and what the recommendation of workers reckons with."""
+
+    model_config = _env("DERMQ_METRICS_")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)  # 0: no page; the API has its own under /metrics
+    item_s: float = Field(default=0.01, gt=0)  # a worker's seconds for one item, as long as no chunk has been measured
+    drain_s: float = Field(default=600.0, gt=0)  # within how long the recommended workers would finish what is there to do
+
+
+class TracingSettings(BaseSettings):
+    """DERMQ_TRACING_*: whether there are traces. Where they go, and which, say OpenTelemetry's own OTEL_* variables."""
+
+    model_config = _env("DERMQ_TRACING_")
+
+    enabled: bool | None = None  # None: where OTEL_EXPORTER_OTLP_ENDPOINT (or …_TRACES_ENDPOINT) is set
+
+
 @dataclass(frozen=True)
 class Settings:
     """All concerns together; each process reads it once and hands the parts on."""
@@ -174,6 +193,8 @@ class Settings:
     api: ApiSettings = field(default_factory=ApiSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
 
     @property
     def database_url(self) -> str:

@@ -147,6 +147,7 @@ class Job(Base):
     request_hash: Mapped[str | None]  # SHA-256 over the request's meaning, compared under the same key
     name: Mapped[str]
     source: Mapped[dict[str, Any]] = mapped_column(JSON)  # {"kind": "upload"|"path"|"s3", …} as submitted
+    traceparent: Mapped[str | None]  # W3C Trace Context of what its chunks belong to, where traces are on
     archive: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # ArchiveRef, once prepared
     interactive: Mapped[bool] = mapped_column(default=False)  # somebody is waiting: the fast queue
     priority: Mapped[int] = mapped_column(default=1)  # scales the dispatch window: 0 low, 1 normal, 2 high
@@ -196,6 +197,7 @@ class Chunk(Base):
         Index("ix_chunks_state_due_at", "state", "due_at"),
         Index("ix_chunks_job_id_state_chunk_no", "job_id", "state", "chunk_no"),
         Index("ix_chunks_job_id_first_item", "job_id", "first_item"),
+        Index("ix_chunks_finished_at", "finished_at"),
     )
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
@@ -218,6 +220,8 @@ class Chunk(Base):
     failed: Mapped[int] = mapped_column(Integer, default=0)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    waited_s: Mapped[float | None] = mapped_column(Float(53))  # of its last run: for answers of Serving
+    starved_s: Mapped[float | None] = mapped_column(Float(53))  # of its last run: ready to run, with no core free
 
 
 class Result(Base):
