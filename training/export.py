@@ -29,7 +29,7 @@ DEFAULT_ROOT = Path("serving/models")
 BATCH_SIZES = (1, 32, 64)
 
 
-def export_run(run: RunFolder, *, model: str, root: Path = DEFAULT_ROOT, version: int | None = None) -> Path:
+def export_run(run: RunFolder, *, model: str, root: Path = DEFAULT_ROOT, version: int | None = None, tta: bool = False) -> Path:
     """Publishes a run as `root/model/version` and returns that folder.
 
     Args:
@@ -37,6 +37,7 @@ def export_run(run: RunFolder, *, model: str, root: Path = DEFAULT_ROOT, version
         model: the name to serve it under.
         root: the model repository.
         version: by default one more than the highest there is.
+        tta: with a signature that averages over the symmetries of a picture.
 
     Raises:
         ConflictError: the version is there already.
@@ -50,7 +51,7 @@ def export_run(run: RunFolder, *, model: str, root: Path = DEFAULT_ROOT, version
     base.mkdir(parents=True, exist_ok=True)
     partial = base / f".{target.name}.{os.getpid()}.part"
     try:
-        _write(run, spec, evaluation, partial)
+        _write(run, spec, evaluation, partial, tta=tta)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # after a failure; after the rename nothing is left of it
@@ -94,10 +95,10 @@ def _spec(record: RunRecord, model: str, calibration: Calibration, figures: dict
     )
 
 
-def _write(run: RunFolder, spec: ModelSpec, evaluation: dict[str, Any], directory: Path) -> None:
+def _write(run: RunFolder, spec: ModelSpec, evaluation: dict[str, Any], directory: Path, *, tta: bool) -> None:
     keras = import_module("keras")  # only a process that exports pays for TensorFlow
     savedmodel = import_module("training.savedmodel")
-    savedmodel.write_saved_model(keras.models.load_model(run.model_path, compile=False), spec, directory)
+    savedmodel.write_saved_model(keras.models.load_model(run.model_path, compile=False), spec, directory, tta=tta)
     (directory / "README.md").write_text(render_card(run.record(), spec, evaluation), encoding="utf-8")
     extra = directory / "assets.extra"
     extra.mkdir()
@@ -115,10 +116,11 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.exp
     parser.add_argument("--model", required=True, help="the name to serve it under")
     parser.add_argument("--root", type=Path, default=DEFAULT_ROOT, help="the model repository")
     parser.add_argument("--version", type=int, default=None, help="by default the next one")
+    parser.add_argument("--tta", action="store_true", help="add a signature that averages over mirror images and quarter turns")
     chosen = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        target = export_run(RunFolder(chosen.run), model=chosen.model, root=chosen.root, version=chosen.version)
+        target = export_run(RunFolder(chosen.run), model=chosen.model, root=chosen.root, version=chosen.version, tta=chosen.tta)
     except DermqError as error:
         print(f"export: {error}", file=sys.stderr)
         return 2

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import keras
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from serving.lifecycle.verification import verify_served
 from serving.repository import ModelVersion
 from tests.servers import ROOT, running_serving
 from training.calibrate import calibrate_run
+from training.datasets.base import UInt8Array
+from training.experiments.registry import EXPERIMENTS
 from training.export import export_run, next_version
 from training.results import keep
 from training.runs import RunFolder
@@ -59,12 +62,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 @pytest.fixture(scope="module")
 def published(run: RunFolder) -> Path:
-    return export_run(run, model="starter", root=run.path / "models")
+    return export_run(run, model="starter", root=run.path / "models", tta=True)
+
+
+@pytest.fixture(scope="module")
+def address(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_serving(published.parent, "starter", tmp_path_factory.mktemp("serving") / "log") as address:
+        yield address
 
 
 @pytest.fixture
-def client(published: Path, tmp_path: Path) -> Iterator[PredictClient]:
-    with running_serving(published.parent, "starter", tmp_path / "log") as address, PredictClient(address) as client:
+def client(address: str) -> Iterator[PredictClient]:
+    with PredictClient(address) as client:
         yield client
 
 
@@ -126,17 +135,40 @@ def test_warm_up_is_what_the_official_messages_say(published: Path) -> None:
     records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
     requests = [PredictionLog.FromString(record).predict_log.request for record in records]
     shapes = [tf.make_ndarray(request.inputs["images"]).shape for request in requests]
-    assert shapes == [(1, 64, 64, 3), (32, 64, 64, 3), (64, 64, 64, 3)]
+    side = EXPERIMENTS["starter"].height
+    assert shapes == [(count, side, side, 3) for count in (1, 32, 64)]
 
 
-def test_the_service_answers_as_the_evaluation_did(run: RunFolder, client: PredictClient) -> None:
+def pixels_of_the_test_part(run: RunFolder) -> UInt8Array:
     from training.cache import load_pixels
     from training.datasets.registry import load_dataset
 
+    dataset, record = load_dataset("folders", run.path.parent / "tree"), run.record()
+    return load_pixels(dataset, height=record.height, width=record.width)[dataset.positions(run.split().test)]
+
+
+def test_the_signature_of_views_gives_the_mean_over_the_symmetries(run: RunFolder, address: str, client: PredictClient) -> None:
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    from training.views import views
+
+    pixels = pixels_of_the_test_part(run)
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "starter", "tta"
+    request.inputs["images"].CopyFrom(tf.make_tensor_proto(pixels))
+    with grpc.insecure_channel(address) as channel:
+        reply = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=60)
+    each = [client.predict("starter", 1, view, classes=2) for view in views(pixels)]
+    assert len(each) == 8
+    assert max(abs(each[0] - each[1]).max(), abs(each[0] - each[2]).max()) > 1e-4  # the views differ, or this shows nothing
+    np.testing.assert_allclose(tf.make_ndarray(reply.outputs["probabilities"]), np.mean(each, axis=0), atol=1e-5)
+
+
+def test_the_service_answers_as_the_evaluation_did(run: RunFolder, client: PredictClient) -> None:
     described = client.describe("starter")
     assert described.version == 1
     assert described.spec.temperature == calibrate_run(run).temperature
-    dataset = load_dataset("folders", run.path.parent / "tree")
-    pixels = load_pixels(dataset, height=64, width=64)[dataset.positions(run.split().test)]
+    pixels = pixels_of_the_test_part(run)
     expected = apply_temperature(run.predictions("test").probabilities, described.spec.temperature)
     np.testing.assert_allclose(client.predict("starter", 1, pixels, classes=2), expected, atol=1e-5)
