@@ -70,7 +70,7 @@ class Publisher:
         from redis.backoff import NoBackoff  # noqa: PLC0415
         from redis.retry import Retry  # noqa: PLC0415
 
-        url = self._settings.broker.url.get_secret_value()
+        url = self._settings.broker.full_url
         limit = min(_PING_S, self._settings.broker.socket_timeout_s)
         client = redis.Redis.from_url(
             url, socket_timeout=limit, socket_connect_timeout=limit, retry=Retry(NoBackoff(), 0), single_connection_client=False

@@ -1,5 +1,7 @@
 """Typed settings, one class per concern, read from the environment (prefix DERMQ_) once, at the door of each process.
 
+Secrets may also come from files (core/secretfiles.py).
+
 Embedded defaults run everything on one machine; the same code with other addresses runs in production.
 """
 
@@ -10,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from core.secretfiles import Concern, with_password
 
 
 def _env(prefix: str) -> SettingsConfigDict:
-    return SettingsConfigDict(env_prefix=prefix, env_file=None, extra="ignore", frozen=True)
+    return SettingsConfigDict(env_prefix=prefix, env_file=None, env_ignore_empty=True, extra="ignore", frozen=True)
 
 
 def default_data_dir() -> Path:
@@ -22,7 +26,7 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "dermq"
 
 
-class DataSettings(BaseSettings):
+class DataSettings(Concern):
     """DERMQ_DATA_DIR: the folder that holds all state of the embedded defaults."""
 
     model_config = _env("DERMQ_")
@@ -30,27 +34,34 @@ class DataSettings(BaseSettings):
     data_dir: Path = Field(default_factory=default_data_dir)
 
 
-class DatabaseSettings(BaseSettings):
+class DatabaseSettings(Concern):
     """DERMQ_DATABASE_*: the ledger. An empty url means SQLite in the data folder."""
 
     model_config = _env("DERMQ_DATABASE_")
 
     url: str = ""  # postgresql+psycopg://… or sqlite:///…
+    password: SecretStr = SecretStr("")  # put into the url, which then holds none
     pool_size: int = 5
     connect_timeout_s: int = 5
     statement_timeout_s: int = 30
 
 
-class BrokerSettings(BaseSettings):
+class BrokerSettings(Concern):
     """DERMQ_BROKER_*: Redis or Valkey, the doorbell."""
 
     model_config = _env("DERMQ_BROKER_")
 
     url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    password: SecretStr = SecretStr("")  # put into the url, which then holds none
     socket_timeout_s: float = 5.0
 
+    @property
+    def full_url(self) -> str:
+        """The URL with its password: not for logs."""
+        return with_password(self.url.get_secret_value(), self.password, variable="DERMQ_BROKER")
 
-class StorageSettings(BaseSettings):
+
+class StorageSettings(Concern):
     """DERMQ_STORAGE_*: object storage. An empty url means a folder in the data folder; else file:///… or s3://bucket/prefix."""
 
     model_config = _env("DERMQ_STORAGE_")
@@ -63,7 +74,7 @@ class StorageSettings(BaseSettings):
     timeout_s: float = 30.0
 
 
-class ServingSettings(BaseSettings):
+class ServingSettings(Concern):
     """DERMQ_SERVING_*: TensorFlow Serving's gRPC endpoint."""
 
     model_config = _env("DERMQ_SERVING_")
@@ -73,7 +84,7 @@ class ServingSettings(BaseSettings):
     default_model: str = "starter"
 
 
-class ModelSettings(BaseSettings):
+class ModelSettings(Concern):
     """DERMQ_MODELS_*: the model repository, for those who move versions. All empty: the stack of this machine."""
 
     model_config = _env("DERMQ_MODELS_")
@@ -83,7 +94,7 @@ class ModelSettings(BaseSettings):
     served_dir: str = ""  # where `dir` lies for the servers, if elsewhere: /models in the container
 
 
-class ImageLimits(BaseSettings):
+class ImageLimits(Concern):
     """DERMQ_IMAGE_*: what one image may cost."""
 
     model_config = _env("DERMQ_IMAGE_")
@@ -92,7 +103,7 @@ class ImageLimits(BaseSettings):
     max_bytes: int = 64 * 1024 * 1024  # one member, uncompressed
 
 
-class ApiSettings(BaseSettings):
+class ApiSettings(Concern):
     """DERMQ_API_*: the HTTP server."""
 
     model_config = _env("DERMQ_API_")
@@ -116,7 +127,7 @@ class ApiSettings(BaseSettings):
         return tuple(path.resolve() for path in value)
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(Concern):
     """DERMQ_WORKER_*: the ledger's rhythm. Constructed only where the inequalities of leases and limits hold."""
 
     model_config = _env("DERMQ_WORKER_")
@@ -136,6 +147,8 @@ class WorkerSettings(BaseSettings):
     backoff_s: float = 1.0
     max_backoff_s: float = 30.0
     retention_days: float = 30.0
+    events: bool = False  # tell Flower what happens; costs a message per task and lets it control the workers
+    heartbeat_file: Path | None = None  # signs of life for `python -m worker health`; None: none are given
 
     @model_validator(mode="after")
     def _ordered(self) -> WorkerSettings:
@@ -152,7 +165,7 @@ class WorkerSettings(BaseSettings):
         return self
 
 
-class LogSettings(BaseSettings):
+class LogSettings(Concern):
     """DERMQ_LOG_*."""
 
     model_config = _env("DERMQ_LOG_")
@@ -160,7 +173,7 @@ class LogSettings(BaseSettings):
     level: str = "INFO"
 
 
-class MetricsSettings(BaseSettings):
+class MetricsSettings(Concern):
     """DERMQ_METRICS_*: the Prometheus page of worker and beat, and what the recommendation of workers reckons with."""
 
     model_config = _env("DERMQ_METRICS_")
@@ -171,7 +184,7 @@ class MetricsSettings(BaseSettings):
     drain_s: float = Field(default=600.0, gt=0)  # within how long the recommended workers would finish what is there to do
 
 
-class TracingSettings(BaseSettings):
+class TracingSettings(Concern):
     """DERMQ_TRACING_*: whether there are traces. Where they go, and which, say OpenTelemetry's own OTEL_* variables."""
 
     model_config = _env("DERMQ_TRACING_")
@@ -198,8 +211,9 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        """SQLAlchemy URL of the ledger."""
-        return self.database.url or f"sqlite:///{self.data.data_dir.resolve() / 'dermq.db'}"
+        """SQLAlchemy URL of the ledger, with its password: not for logs."""
+        url = with_password(self.database.url, self.database.password, variable="DERMQ_DATABASE")
+        return url or f"sqlite:///{self.data.data_dir.resolve() / 'dermq.db'}"
 
     @property
     def storage_url(self) -> str:

@@ -1,16 +1,23 @@
-"""`python -m worker` consumes; `python -m worker beat` rings the sweeper's bell."""
+"""`python -m worker` consumes; `python -m worker beat` rings the sweeper's bell; `python -m worker health` probes both."""
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-from core.logs import configure_logs
-from core.messages import QUEUES
-from core.settings import Settings
+from worker import health
+
+if TYPE_CHECKING:
+    from core.settings import Settings
 
 
 def main(arguments: list[str]) -> int:
     """Start a Celery worker or beat with DermQ's settings; further arguments go to Celery."""
+    if arguments[:1] == ["health"]:  # before anything heavy is imported: probes run often
+        return health.main(arguments[1:])
+    from core.logs import configure_logs  # noqa: PLC0415
+    from core.settings import Settings  # noqa: PLC0415
+
     settings = Settings()
     configure_logs(settings.log.level)
     verb, rest = (arguments[0], arguments[1:]) if arguments and not arguments[0].startswith("-") else ("worker", arguments)
@@ -19,18 +26,20 @@ def main(arguments: list[str]) -> int:
     elif verb == "beat":
         run_beat(settings, rest)
     else:
-        sys.stderr.write(f"python -m worker: expected `worker` or `beat`, got {verb!r}\n")
+        sys.stderr.write(f"python -m worker: expected `worker`, `beat` or `health`, got {verb!r}\n")
         return 2
     return 0
 
 
 def run_worker(settings: Settings, arguments: list[str]) -> None:
     """Consume all queues, in their order, until told to stop."""
+    from core.messages import QUEUES  # noqa: PLC0415
     from worker.app import create_celery  # noqa: PLC0415 - beat shall not carry what the tasks import
 
-    queues = ",".join(QUEUES)
-    alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    create_celery(settings).worker_main(["worker", "--queues", queues, *alone, *arguments])
+    alone = ["--without-gossip", "--without-mingle"]
+    if not settings.worker.events:
+        alone.append("--without-heartbeat")  # an event, too
+    create_celery(settings).worker_main(["worker", "--queues", ",".join(QUEUES), *alone, *arguments])
 
 
 def run_beat(settings: Settings, arguments: list[str]) -> None:

@@ -11,6 +11,8 @@ from core.broker import celery_config
 from core.settings import Settings
 from worker.context import WorkerContext
 from worker.dispatch import make_publisher
+from worker.health import Heartbeat
+from worker.heartbeat import watch_worker
 from worker.tasks import ProcessState, register_tasks
 
 
@@ -21,6 +23,8 @@ def create_celery(settings: Settings) -> Celery:
     app.conf.update(_worker_config(settings))
     state = ProcessState(lambda: WorkerContext.open(settings, make_publisher(app)))
     register_tasks(app, state)
+    if settings.worker.heartbeat_file:
+        watch_worker(app, Heartbeat(settings.worker.heartbeat_file))
     worker_process_init.connect(_opener(state), weak=False)
     worker_process_shutdown.connect(_closer(state), weak=False)
     return app
@@ -40,8 +44,9 @@ def _worker_config(settings: Settings) -> dict[str, Any]:
         "worker_soft_shutdown_timeout": 5.0,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,
-        "worker_send_task_events": False,
-        "worker_enable_remote_control": False,  # no pidbox keys in Redis; the sweeper watches leases
+        # Off unless Flower is to look: no pidbox keys in Redis, no message per task; the sweeper watches leases.
+        "worker_send_task_events": worker.events,
+        "worker_enable_remote_control": worker.events,
         "worker_max_memory_per_child": 600_000,  # KiB; a leak in a decoder ends with the process, not with the machine
     }
 

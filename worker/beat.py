@@ -7,6 +7,7 @@ from celery import Celery
 from core.broker import celery_config
 from core.messages import QUEUE_CONTROL, SWEEP
 from core.settings import Settings
+from worker.health import STALLED_S, Heartbeat
 
 
 def create_beat(settings: Settings) -> Celery:
@@ -16,7 +17,7 @@ def create_beat(settings: Settings) -> Celery:
     app.conf.update(celery_config(settings))
     app.conf.update(
         worker_hijack_root_logger=False,
-        beat_scheduler="celery.beat:Scheduler",  # in memory: one entry, due at once after a restart
+        beat_scheduler=_scheduler(settings),  # in memory: one entry, due at once after a restart
         beat_max_loop_interval=interval_s,
         beat_schedule={
             "sweep": {
@@ -28,3 +29,12 @@ def create_beat(settings: Settings) -> Celery:
         },
     )
     return app
+
+
+def _scheduler(settings: Settings) -> object:
+    path = settings.worker.heartbeat_file
+    if path is None:
+        return "celery.beat:Scheduler"
+    from worker.heartbeat import watched_scheduler  # noqa: PLC0415 - only where somebody asks for signs of life
+
+    return watched_scheduler(Heartbeat(path, max(STALLED_S, 3 * settings.worker.sweep_interval_s)))

@@ -78,7 +78,7 @@ def queues_are_empty(context: WorkerContext) -> bool:
     broker = context.settings.broker
     try:
         with Redis.from_url(
-            broker.url.get_secret_value(),
+            broker.full_url,
             socket_timeout=broker.socket_timeout_s,
             socket_connect_timeout=broker.socket_timeout_s,
         ) as redis:

@@ -1,7 +1,12 @@
-"""Bring a database to a revision of the schema, from code: no alembic.ini, the engine is handed in."""
+"""Bring a database to a revision of the schema, from code: no alembic.ini, the engine is handed in.
+
+`python -m core.db.migrate` brings the ledger of the settings to the newest revision, `python -m core.db.migrate down REVISION`
+to an older one.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from alembic import command
@@ -9,6 +14,10 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
+
+from core.db.engine import open_engine
+from core.logs import configure_logs, get_logger
+from core.settings import Settings
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
@@ -45,3 +54,28 @@ def _run(engine: Engine, direction: str, revision: str) -> None:
         config.attributes["connection"] = connection
         getattr(command, direction)(config, revision)
         connection.commit()
+
+
+def main(arguments: list[str]) -> int:
+    """Migrate the ledger that the settings name, and say what it is now."""
+    if arguments not in ([], ["up"]) and arguments[:-1] != ["down"]:
+        given = " ".join(arguments)
+        sys.stderr.write(f"python -m core.db.migrate: expected nothing, `up` or `down REVISION`, got {given!r}\n")
+        return 2
+    settings = Settings()
+    configure_logs(settings.log.level)
+    engine = open_engine(settings.database_url, settings.database)
+    try:
+        before = current_revision(engine)
+        if arguments[:1] == ["down"]:
+            downgrade(engine, arguments[1])
+        else:
+            upgrade(engine)
+        get_logger(__name__).info("migrated", before=before, now=current_revision(engine))
+    finally:
+        engine.dispose()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
