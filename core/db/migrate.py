@@ -16,18 +16,23 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from core.db.engine import open_engine
+from core.db.migrationlock import MigrationBlockedError, Patience, run_patiently
 from core.logs import configure_logs, get_logger
 from core.settings import Settings
 
 
-def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Migrate up; does nothing on a database that is there already. On PostgreSQL concurrent callers wait for one another."""
-    _run(engine, "upgrade", revision)
+def upgrade(engine: Engine, revision: str = "head", patience: Patience | None = None) -> None:
+    """Migrate up, beside a running service; does nothing on a database that is there already. Concurrent callers take turns.
+
+    Raises:
+        MigrationBlockedError: PostgreSQL's tables are held by others; what is done stays done, run it again.
+    """
+    _run(engine, "upgrade", revision, patience or Patience())
 
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Migrate down to a revision, or to "base" (empty)."""
-    _run(engine, "downgrade", revision)
+    _run(engine, "downgrade", revision, Patience())
 
 
 def current_revision(engine: Engine) -> str | None:
@@ -48,12 +53,19 @@ def _config() -> Config:
     return config
 
 
-def _run(engine: Engine, direction: str, revision: str) -> None:
+def _run(engine: Engine, direction: str, revision: str, patience: Patience) -> None:
     config = _config()
+
+    def migrate() -> None:
+        getattr(command, direction)(config, revision)
+
     with engine.connect() as connection:
         config.attributes["connection"] = connection
-        getattr(command, direction)(config, revision)
-        connection.commit()
+        if engine.dialect.name == "postgresql":
+            run_patiently(connection, migrate, patience)
+        else:
+            with connection.begin():  # BEGIN IMMEDIATE: other migrators of this file wait, then find it done
+                migrate()
 
 
 def main(arguments: list[str]) -> int:
@@ -72,6 +84,9 @@ def main(arguments: list[str]) -> int:
         else:
             upgrade(engine)
         get_logger(__name__).info("migrated", before=before, now=current_revision(engine))
+    except MigrationBlockedError as error:
+        get_logger(__name__).error("not_migrated", reason=str(error), now=current_revision(engine))
+        return 1
     finally:
         engine.dispose()
     return 0

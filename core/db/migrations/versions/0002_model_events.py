@@ -7,6 +7,8 @@ Revises: 0001
 import sqlalchemy as sa
 from alembic import op
 
+from core.db.migrations import online
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -14,6 +16,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    online.create_index("ix_jobs_model_state", "jobs", ["model", "state"])
     op.create_table(
         "model_events",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -30,13 +33,10 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("model_events", schema=None) as batch_op:
         batch_op.create_index("ix_model_events_model_id", ["model", "id"], unique=False)
-    with op.batch_alter_table("jobs", schema=None) as batch_op:
-        batch_op.create_index("ix_jobs_model_state", ["model", "state"], unique=False)
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("jobs", schema=None) as batch_op:
-        batch_op.drop_index("ix_jobs_model_state")
+    online.drop_index("ix_jobs_model_state", "jobs")
     with op.batch_alter_table("model_events", schema=None) as batch_op:
         batch_op.drop_index("ix_model_events_model_id")
     op.drop_table("model_events")

@@ -1,0 +1,54 @@
+"""What migrations may do to tables that are in use: build and drop indexes beside the service's reads and writes.
+
+Call these first in a migration, before anything that is to be committed with the new revision: each commits by itself, and does
+no harm when it is run again after a failure further down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from alembic import op
+from sqlalchemy import text
+
+
+def create_index(name: str, table: str, columns: Sequence[str]) -> None:
+    """CREATE INDEX CONCURRENTLY on PostgreSQL, a plain one on SQLite.
+
+    An index of that name that an earlier try left unfinished (PostgreSQL marks it as invalid and goes on to maintain it) is
+    built anew.
+    """
+    if op.get_bind().dialect.name != "postgresql":
+        op.create_index(name, table, columns)
+        return
+    with _outside_transaction():
+        if _is_invalid(name):
+            op.drop_index(name, table_name=table, postgresql_concurrently=True)
+        op.create_index(name, table, columns, postgresql_concurrently=True, if_not_exists=True)
+
+
+def drop_index(name: str, table: str) -> None:
+    """DROP INDEX CONCURRENTLY on PostgreSQL, a plain one on SQLite."""
+    if op.get_bind().dialect.name != "postgresql":
+        op.drop_index(name, table_name=table)
+        return
+    with _outside_transaction():
+        op.drop_index(name, table_name=table, postgresql_concurrently=True, if_exists=True)
+
+
+@contextmanager
+def _outside_transaction() -> Iterator[None]:
+    """CONCURRENTLY waits for the transactions of others without anybody waiting behind it: no limit to that."""
+    limit = op.get_bind().scalar(text("SHOW lock_timeout"))
+    with op.get_context().autocommit_block():
+        op.execute("SET lock_timeout = 0")
+        try:
+            yield
+        finally:
+            op.execute(f"SET lock_timeout = '{limit}'")
+
+
+def _is_invalid(name: str) -> bool:
+    query = "SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"
+    return bool(op.get_bind().scalar(text(query), {"name": name}))
