@@ -16,9 +16,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import INTERNAL, problem_response
+from api.metrics import HTTP_REQUESTS, HTTP_SECONDS
 from core.ids import new_id
 from core.logs import get_logger
-from core.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 _log = get_logger(__name__)
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from api.metrics import PUBLISH_FAILURES
 from core.broker import celery_config
 from core.errors import BrokerUnavailableError
 from core.logs import get_logger
 from core.messages import Message
-from core.metrics import PUBLISH_FAILURES
 from core.settings import Settings
 
 if TYPE_CHECKING:

@@ -67,13 +67,23 @@ class Retry:
 class PendingPrediction:
     """A Predict in flight. `result()` may be called once, from any thread."""
 
-    def __init__(self, finish: Callable[[], npt.NDArray[np.float32]], cancel: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        finish: Callable[[], npt.NDArray[np.float32]],
+        cancel: Callable[[], None],
+        took_s: Callable[[], float] | None = None,
+    ) -> None:
         self._finish = finish
         self._cancel = cancel
+        self._measure = took_s
+        self.took_s: float | None = None  # from sending to the answer, once `result()` has returned or raised
 
     def result(self) -> npt.NDArray[np.float32]:
         """Wait for the probabilities; raises what `PredictClient.predict` raises."""
-        return self._finish()
+        try:
+            return self._finish()
+        finally:
+            self.took_s = self._measure() if self._measure else None
 
     def cancel(self) -> None:
         """Tell the server that nobody waits any more; `result()` then raises ServingUnavailableError, unless it was there."""
@@ -91,6 +101,7 @@ class PredictClient:
         retry: Retry | None = None,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
+        on_retry: Callable[[], None] = lambda: None,
     ) -> None:
         """Nothing is opened here.
 
@@ -100,12 +111,14 @@ class PredictClient:
             retry: how transient failures are tried again within that time.
             sleep: waits between attempts.
             monotonic: the clock that deadlines are measured with, in seconds.
+            on_retry: called before a call is tried again.
         """
         self.address = address
         self.timeout_s = timeout_s
         self._retry = retry or Retry()
         self._sleep = sleep
         self._monotonic = monotonic
+        self._on_retry = on_retry
         self._channel = ProcessChannel(address)
 
     def __enter__(self) -> Self:
@@ -170,8 +183,15 @@ class PredictClient:
             model_spec=_wire_spec(model, version, None, SERVING_DEFAULT), output_filter=[OUTPUT_ALIAS]
         )
         fill_tensor(request.inputs[INPUT_ALIAS], images)
-        deadline = self._monotonic() + self.timeout_s
+        sent = self._monotonic()
+        deadline = sent + self.timeout_s
         first = self._channel.stubs().predict.future(request, timeout=self.timeout_s)
+        answered_at: list[float] = []  # by gRPC's thread: an answer may come long before somebody asks for it
+        first.add_done_callback(lambda _: answered_at.append(self._monotonic()))
+
+        def took_s() -> float:
+            in_time = bool(answered_at) and first.code() is grpc.StatusCode.OK
+            return (answered_at[0] if in_time else self._monotonic()) - sent
 
         def finish() -> npt.NDArray[np.float32]:
             reply = self._call(lambda stubs: stubs.predict, request, what, deadline=deadline, first=first, is_batch=True)
@@ -180,7 +200,7 @@ class PredictClient:
                 raise ModelContractError(f"{what} at {self.address}: version {answered} answered instead")
             return check_probabilities(_output(reply, OUTPUT_ALIAS, what), len(images), classes, what)
 
-        return PendingPrediction(finish, first.cancel)
+        return PendingPrediction(finish, first.cancel, took_s)
 
     def metadata(self, model: str, *, version: int | None = None, label: str | None = None) -> dict[str, SignatureDef]:
         """The signatures of a model by name; errors as `describe`."""
@@ -274,6 +294,7 @@ class PredictClient:
             too_late = attempt >= self._retry.attempts or self._monotonic() + wait >= end
             if not failure.is_transient or too_late or pending.cancelled():
                 raise to_error(failure, what=what, address=self.address, is_batch=is_batch)
+            self._on_retry()
             self._sleep(wait)
 
 

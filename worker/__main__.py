@@ -39,14 +39,27 @@ def run_worker(settings: Settings, arguments: list[str]) -> None:
     alone = ["--without-gossip", "--without-mingle"]
     if not settings.worker.events:
         alone.append("--without-heartbeat")  # an event, too
-    create_celery(settings).worker_main(["worker", "--queues", ",".join(QUEUES), *alone, *arguments])
+    app = create_celery(settings)
+    if settings.metrics.port:
+        from core.metricsserver import serve_metrics  # noqa: PLC0415 - megabytes that nobody carries who shows no page
+        from worker.exposition import make_page  # noqa: PLC0415
+
+        serve_metrics(settings.metrics, lambda: make_page(app.conf.worker_concurrency))
+    app.worker_main(["worker", "--queues", ",".join(QUEUES), *alone, *arguments])
 
 
 def run_beat(settings: Settings, arguments: list[str]) -> None:
     """Ring until told to stop."""
     from worker.beat import create_beat  # noqa: PLC0415 - as above
 
-    create_beat(settings).start(["beat", "--pidfile=", *arguments])
+    app = create_beat(settings)
+    if settings.metrics.port:
+        from core.metricsserver import serve_metrics  # noqa: PLC0415 - as above
+        from worker.bell import count_rings, make_page  # noqa: PLC0415
+
+        count_rings()
+        serve_metrics(settings.metrics, make_page)
+    app.start(["beat", "--pidfile=", *arguments])
 
 
 if __name__ == "__main__":

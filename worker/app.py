@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from billiard import current_process  # type: ignore[import-untyped]
 from celery import Celery
 from celery.signals import worker_process_init, worker_process_shutdown
 
@@ -13,6 +14,7 @@ from worker.context import WorkerContext
 from worker.dispatch import make_publisher
 from worker.health import Heartbeat
 from worker.heartbeat import watch_worker
+from worker.metrics import enter_process
 from worker.tasks import ProcessState, register_tasks
 
 
@@ -53,6 +55,7 @@ def _worker_config(settings: Settings) -> dict[str, Any]:
 
 def _opener(state: ProcessState) -> Any:
     def open_context(**_: Any) -> None:
+        enter_process(getattr(current_process(), "index", 0))
         state.open()
 
     return open_context

@@ -15,6 +15,7 @@ from core.errors import ItemError, ItemErrorCode
 from core.imaging import decode_image
 from core.modelspec import ModelSpec
 from core.settings import ImageLimits
+from worker.effort import Effort
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class BatchDecoder:
     spec: ModelSpec
     limits: ImageLimits
     batch_items: int
+    effort: Effort = field(default_factory=Effort)
     _current: tuple[int, str, float] | None = None  # the item in the decoder: number, name, when it went in
 
     def blame_current(self, longer_than_s: float) -> ItemOutcome | None:
@@ -85,10 +87,14 @@ class BatchDecoder:
             error = ItemError(member.error, member.error_text)
             batch.failures.append(ItemOutcome.from_error(number, member.name, error))
             return
-        self._current = (number, member.name, time.monotonic())
+        began = time.monotonic()
+        self._current = (number, member.name, began)
+        read = None  # when all its bytes were there
         try:
+            data = self.archive.read(member)
+            read = time.monotonic()
             decoded = decode_image(
-                self.archive.read(member),
+                data,
                 height=self.spec.input_height,
                 width=self.spec.input_width,
                 resize=self.spec.resize,
@@ -100,3 +106,6 @@ class BatchDecoder:
         else:
             batch.items.append(DecodedItem(number, member.name, decoded.width, decoded.height))
         self._current = None
+        ended = time.monotonic()
+        self.effort.read_s += (read or ended) - began
+        self.effort.decode_s += ended - (read or ended)

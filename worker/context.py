@@ -16,6 +16,7 @@ from core.settings import Settings
 from core.storage.base import ObjectStorage
 from core.storage.factory import open_storage
 from serving.client import PredictClient
+from worker import metrics
 from worker.archives import ArchiveCache
 from worker.ownership import owner_id
 
@@ -42,7 +43,7 @@ class WorkerContext:
             settings=settings,
             engine=open_engine(settings.database_url, settings.database),
             storage=open_storage(settings.storage_url, settings.storage),
-            client=PredictClient(settings.serving.address, settings.serving.timeout_s),
+            client=PredictClient(settings.serving.address, settings.serving.timeout_s, on_retry=metrics.PREDICT_RETRIES.add),
             publish=publish,
         )
 

@@ -9,6 +9,7 @@ from kombu.exceptions import OperationalError
 
 from core.logs import get_logger
 from core.messages import Message
+from worker import metrics
 
 log = get_logger(__name__)
 
@@ -21,6 +22,8 @@ def make_publisher(app: Celery) -> Callable[[Iterable[Message]], None]:
             try:
                 app.send_task(message.task, args=message.args, queue=message.queue, retry=False)
             except OperationalError as error:
+                metrics.PUBLISH_FAILURES.add()
+                metrics.DEPENDENCY_ERRORS.add("broker")
                 log.warning("broker_away", task=message.task, error=str(error), consequence="the sweeper sends it again")
                 return
 

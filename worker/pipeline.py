@@ -10,20 +10,22 @@ What can go wrong on the way, and what it means:
 
 from __future__ import annotations
 
-import time
 import uuid
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from core.db.chunks import Claim, claim_chunk, fail_chunk_job, finish_chunk, is_wanted, put_back_chunk
+from core.db.chunks import ChunkTiming, Claim, claim_chunk, fail_chunk_job, finish_chunk, is_wanted, put_back_chunk
 from core.db.engine import reading, retrying_transaction, transaction
 from core.db.outcomes import ItemOutcome
 from core.errors import ItemErrorCode, JobError, NotFoundError, TransientError
 from core.logs import get_logger
 from core.modelspec import ModelSpec
+from worker import metrics
 from worker.backoff import next_attempt_at
 from worker.batches import BatchDecoder
 from worker.context import WorkerContext
+from worker.effort import Effort
+from worker.metrics import ChunkEnd
 from worker.prediction import Predictor
 
 log = get_logger(__name__)
@@ -37,14 +39,16 @@ class _NothingFinishedError(TransientError):
 
 def classify_chunk(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> None:
     """Run one chunk, if it is there to be run."""
-    started = time.monotonic()
+    effort = Effort()
     claim = _claim(context, job_id, chunk_no)
+    effort.claim_s = effort.busy_s()
     if claim is None:
+        metrics.CHUNKS.add(ChunkEnd.NOT_CLAIMED)
         log.info("chunk_not_claimed", job_id=str(job_id), chunk_no=chunk_no)
         return
     outcomes: list[ItemOutcome] = []
     try:
-        _collect_outcomes(context, claim, outcomes)
+        _collect_outcomes(context, claim, outcomes, effort)
     except _NothingFinishedError as error:
         _put_back(context, claim, error)
         return
@@ -53,6 +57,7 @@ def classify_chunk(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> 
         if not outcomes:
             _put_back(context, claim, error)
             return
+        metrics.note_away(error)
         log.warning("chunk_interrupted", job_id=str(job_id), chunk_no=chunk_no, waits_for=error.waits_for, error=str(error))
     except (JobError, NotFoundError) as error:
         context.archives.forget(job_id)
@@ -61,10 +66,10 @@ def classify_chunk(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> 
     except BaseException:
         # A shutdown gives the chunk back. Past the soft limit it is the hard limit that ends this process: that counts as a
         # death of the worker, or an image that hangs would be handed round for ever.
-        if time.monotonic() - started < context.settings.worker.soft_limit_s:
+        if effort.busy_s() < context.settings.worker.soft_limit_s:
             _give_back(context, claim)
         raise
-    _finish(context, claim, outcomes)
+    _finish(context, claim, outcomes, effort)
 
 
 def _claim(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> Claim | None:
@@ -79,7 +84,7 @@ def _claim(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> Claim | 
         )
 
 
-def _collect_outcomes(context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome]) -> None:
+def _collect_outcomes(context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome], effort: Effort) -> None:
     """Append outcomes as they come, so that whoever interrupts finds the finished ones."""
     settings = context.settings
     spec = ModelSpec.model_validate(claim.modelspec)
@@ -89,8 +94,8 @@ def _collect_outcomes(context: WorkerContext, claim: Claim, outcomes: list[ItemO
         number, member = members[0]
         outcomes.append(ItemOutcome(number, member.name, error_code=ItemErrorCode.DECODER_CRASH, error=_blame(claim)))
         return
-    decoder = BatchDecoder(job.archive, spec, settings.image, settings.worker.batch_items)
-    predictor = Predictor(context.client, claim.model, claim.version, spec)
+    decoder = BatchDecoder(job.archive, spec, settings.image, settings.worker.batch_items, effort)
+    predictor = Predictor(context.client, claim.model, claim.version, spec, effort)
     try:
         for batch in decoder.batches(members):
             with reading(context.engine) as session:
@@ -119,13 +124,18 @@ def _blame(claim: Claim) -> str:
     )
 
 
-def _finish(context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome]) -> None:
-    messages = retrying_transaction(
-        context.engine, lambda session: finish_chunk(session, claim, outcomes, context.window, context.clock.now())
-    )
+def _finish(context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome], effort: Effort) -> None:
+    timing = ChunkTiming(effort.predict_wait_s, effort.starved_s())
+    with effort.committing():
+        messages = retrying_transaction(
+            context.engine,
+            lambda session: finish_chunk(session, claim, outcomes, context.window, context.clock.now(), timing=timing),
+        )
     if messages is None:
+        metrics.CHUNKS.add(ChunkEnd.LEASE_LOST)
         log.warning("chunk_lease_lost", job_id=str(claim.job_id), chunk_no=claim.chunk_no, attempt=claim.attempt)
         return
+    metrics.note_chunk(effort, outcomes, ChunkEnd.FINISHED if len(outcomes) == len(claim.item_numbers) else ChunkEnd.PARTIAL)
     context.publish(messages)
     log.info("chunk_finished", job_id=str(claim.job_id), chunk_no=claim.chunk_no, items=len(outcomes))
 
@@ -133,6 +143,8 @@ def _finish(context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome]) -
 def _put_back(context: WorkerContext, claim: Claim, error: TransientError) -> None:
     now = context.clock.now()
     due_at = next_attempt_at(now, claim.waits, context.settings.worker)
+    metrics.CHUNKS.add(ChunkEnd.WAITING)
+    metrics.note_backoff("classify", error)
     log.warning("chunk_waits", job_id=str(claim.job_id), chunk_no=claim.chunk_no, waits_for=error.waits_for, error=str(error))
     with transaction(context.engine) as session:
         put_back_chunk(session, claim, f"{error.waits_for}: {error}", due_at, now)
@@ -140,6 +152,7 @@ def _put_back(context: WorkerContext, claim: Claim, error: TransientError) -> No
 
 def _give_back(context: WorkerContext, claim: Claim) -> None:
     """This process is going down: let another one have the chunk at once."""
+    metrics.CHUNKS.add(ChunkEnd.GIVEN_BACK)
     now = context.clock.now()
     with transaction(context.engine) as session:
         put_back_chunk(session, claim, "worker: the one that held this chunk is shutting down", now, now)
@@ -147,6 +160,8 @@ def _give_back(context: WorkerContext, claim: Claim) -> None:
 
 def _fail_job(context: WorkerContext, claim: Claim, error: JobError | NotFoundError) -> None:
     code = error.code if isinstance(error, JobError) else "archive_gone"
+    metrics.CHUNKS.add(ChunkEnd.JOB_FAILED)
+    metrics.JOBS_FAILED.add(code)
     log.error("job_failed", job_id=str(claim.job_id), code=code, error=str(error))
     with transaction(context.engine) as session:
         fail_chunk_job(session, claim, code, str(error), context.clock.now())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +13,9 @@ from core.db.outcomes import ItemOutcome
 from core.errors import BatchRejectedError, ItemErrorCode
 from core.modelspec import ModelSpec
 from serving.client import PendingPrediction, PredictClient
+from worker import metrics
 from worker.batches import Batch, DecodedItem
+from worker.effort import Effort
 
 IN_FLIGHT = 2  # one on the wire or in the model, one behind it; more only queues and costs memory
 
@@ -20,8 +23,9 @@ IN_FLIGHT = 2  # one on the wire or in the model, one behind it; more only queue
 class Predictor:
     """Sends the batches of one chunk to one model version."""
 
-    def __init__(self, client: PredictClient, model: str, version: int, spec: ModelSpec) -> None:
+    def __init__(self, client: PredictClient, model: str, version: int, spec: ModelSpec, effort: Effort | None = None) -> None:
         self._client = client
+        self._effort = effort or Effort()
         self._model = model
         self._version = version
         self._spec = spec
@@ -36,8 +40,8 @@ class Predictor:
         """
         yield from batch.failures
         if batch.items:
-            pending = self._client.predict_async(self._model, self._version, batch.filled, classes=len(self._spec.classes))
-            self._pending.append((batch, pending))
+            self._pending.append((batch, self._send(batch.filled)))
+            metrics.PREDICTS_IN_FLIGHT.put(len(self._pending))
         while len(self._pending) >= IN_FLIGHT:
             yield from self._collect()
 
@@ -50,12 +54,31 @@ class Predictor:
         """Nobody waits for what is in flight any more."""
         while self._pending:
             self._pending.popleft()[1].cancel()
+        metrics.PREDICTS_IN_FLIGHT.put(0)
+
+    def _send(self, images: npt.NDArray[np.uint8]) -> PendingPrediction:
+        began = time.monotonic()
+        pending = self._client.predict_async(self._model, self._version, images, classes=len(self._spec.classes))
+        self._effort.send_s += time.monotonic() - began
+        metrics.BATCH_IMAGES.observe(len(images))
+        return pending
+
+    def _await(self, pending: PendingPrediction) -> npt.NDArray[np.float32]:
+        began = time.monotonic()
+        try:
+            return pending.result()
+        finally:
+            self._effort.predict_wait_s += time.monotonic() - began
+            metrics.PREDICTS_IN_FLIGHT.put(len(self._pending))
+            if pending.took_s is not None:
+                metrics.PREDICT_SECONDS.observe(pending.took_s)
 
     def _collect(self) -> Iterator[ItemOutcome]:
         batch, pending = self._pending.popleft()
         try:
-            probabilities = pending.result()
+            probabilities = self._await(pending)
         except BatchRejectedError as error:
+            metrics.BATCHES_REJECTED.add()
             yield from self._bisect(batch.items, batch.filled, error)
         else:
             yield from make_outcomes(self._spec, batch.items, probabilities)
@@ -78,7 +101,7 @@ class Predictor:
         middle = len(items) // 2
         for part in (slice(0, middle), slice(middle, None)):
             try:
-                probabilities = self._client.predict(self._model, self._version, images[part], classes=len(self._spec.classes))
+                probabilities = self._await(self._send(images[part]))
             except BatchRejectedError as inner:
                 yield from self._bisect(items[part], images[part], inner)
             else:

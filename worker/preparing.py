@@ -7,6 +7,7 @@ in an archive of a hundred and of a million members, and nothing is extracted.
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ from core.modelspec import ModelSpec
 from core.settings import WorkerSettings
 from core.storage.base import ObjectWriter
 from serving.client import Described
+from worker import metrics
 from worker.archives import index_key, scratch_key
 from worker.backoff import next_attempt_at
 from worker.context import WorkerContext
@@ -51,6 +53,7 @@ DEFAULT_LABEL = "stable"
 
 def prepare_job(context: WorkerContext, job_id: uuid.UUID) -> list[Message]:
     """Prepare one job, if it is there to be prepared; returns the messages that open its window."""
+    began = time.monotonic()
     with transaction(context.engine) as session:
         claim = claim_prepare(
             session, job_id, owner=context.owner, now=context.clock.now(), lease_s=context.settings.worker.lease_s
@@ -76,6 +79,8 @@ def prepare_job(context: WorkerContext, job_id: uuid.UUID) -> list[Message]:
     if messages is None:
         log.warning("job_lease_lost", job_id=str(job_id), attempt=claim.attempt)
         return []
+    metrics.JOBS_STARTED.add()
+    metrics.PREPARE_SECONDS.observe(time.monotonic() - began)
     log.info("job_started", job_id=str(job_id), items=prepared.total, chunks=len(prepared.chunks), version=prepared.version)
     return messages
 
@@ -175,6 +180,7 @@ def _kept_lease(context: WorkerContext, claim: PrepareClaim) -> Iterator[None]:
 
 def _put_back(context: WorkerContext, claim: PrepareClaim, error: TransientError) -> None:
     due_at = next_attempt_at(context.clock.now(), claim.waits, context.settings.worker)
+    metrics.note_backoff("prepare", error)
     log.warning("job_waits", job_id=str(claim.job_id), waits_for=error.waits_for, error=str(error))
     with transaction(context.engine) as session:
         put_back_prepare(session, claim, f"{error.waits_for}: {error}", due_at)
@@ -187,6 +193,7 @@ def _give_back(context: WorkerContext, claim: PrepareClaim) -> None:
 
 def _fail(context: WorkerContext, claim: PrepareClaim, error: JobError | NotFoundError) -> None:
     code = error.code if isinstance(error, JobError) else "archive_gone"
+    metrics.JOBS_FAILED.add(code)
     log.error("job_failed", job_id=str(claim.job_id), code=code, error=str(error))
     with transaction(context.engine) as session:
         fail_prepare(session, claim, code, str(error), context.clock.now())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,8 +14,10 @@ from sqlalchemy.orm import Session
 
 from core.db import sweeping
 from core.db.engine import reading, transaction
+from core.db.sweeping import Rescue
 from core.logs import get_logger
 from core.messages import QUEUES, Message
+from worker import metrics
 from worker.context import WorkerContext
 from worker.ownership import is_certainly_dead
 
@@ -26,23 +29,37 @@ SETTLING_S = 5.0  # a message is not called lost before it had this long to be t
 def sweep(context: WorkerContext) -> None:
     """One round. Each step is a transaction of its own, its messages are sent after its commit."""
     _rescue_dead_owners(context)
-    for name, step in _steps(context).items():
+    rescue = context.rescue
+    for name, step in _steps(context, rescue).items():
         with transaction(context.engine) as session:
             messages = step(session)
         if messages:
             log.info("swept", step=name, messages=len(messages))
-        context.publish(messages)
-    context.publish(sweeping.walk_pages(partial(_top_up_page, context)))
+        _publish(context, name, messages)
+    _note_rescues(rescue)
+    _publish(context, "topped_up", sweeping.walk_pages(partial(_top_up_page, context)))
     _delete_expired(context)
+    metrics.LAST_SWEEP.put(time.time())
 
 
-def _steps(context: WorkerContext) -> dict[str, Callable[[Session], list[Message]]]:
+def _publish(context: WorkerContext, step: str, messages: list[Message]) -> None:
+    metrics.SWEPT_MESSAGES.add(step, amount=len(messages))
+    context.publish(messages)
+
+
+def _note_rescues(rescue: sweeping.RescuePolicy) -> None:
+    metrics.CHUNK_CRASHES.add(amount=rescue.done[Rescue.CHUNK_CRASH])
+    metrics.CHUNK_SPLITS.add(amount=rescue.done[Rescue.CHUNK_SPLIT])
+    metrics.PREPARE_CRASHES.add(amount=rescue.done[Rescue.PREPARE_CRASH])
+
+
+def _steps(context: WorkerContext, rescue: sweeping.RescuePolicy) -> dict[str, Callable[[Session], list[Message]]]:
     now = context.clock.now()
     lost_since = now - timedelta(seconds=SETTLING_S) if queues_are_empty(context) else None
     return {
         "due_jobs": lambda session: sweeping.publish_due_jobs(session, context.window, now),
-        "rescued_prepares": lambda session: sweeping.rescue_prepares(session, context.rescue, now),
-        "rescued_chunks": lambda session: sweeping.rescue_chunks(session, context.rescue, now),
+        "rescued_prepares": lambda session: sweeping.rescue_prepares(session, rescue, now),
+        "rescued_chunks": lambda session: sweeping.rescue_chunks(session, rescue, now),
         "republished_chunks": lambda session: sweeping.republish_chunks(session, context.window, now, lost_since=lost_since),
     }
 
@@ -51,10 +68,12 @@ def _rescue_dead_owners(context: WorkerContext) -> None:
     with reading(context.engine) as session:
         owners = sweeping.list_owners(session)
     for owner in filter(is_certainly_dead, owners):
+        rescue = context.rescue
         with transaction(context.engine) as session:
-            messages = sweeping.rescue_owned(session, owner, context.rescue, context.clock.now())
+            messages = sweeping.rescue_owned(session, owner, rescue, context.clock.now())
         log.warning("rescued_from_dead_process", owner=owner, messages=len(messages))
-        context.publish(messages)
+        _note_rescues(rescue)
+        _publish(context, "dead_owners", messages)
 
 
 def _top_up_page(context: WorkerContext, after: uuid.UUID | None) -> tuple[list[Message], uuid.UUID | None]:
@@ -84,5 +103,6 @@ def queues_are_empty(context: WorkerContext) -> bool:
         ) as redis:
             return not any(redis.llen(queue) for queue in QUEUES)
     except RedisError as error:
+        metrics.DEPENDENCY_ERRORS.add("broker")
         log.warning("broker_away", error=str(error))
         return False

@@ -10,6 +10,7 @@ from celery import Celery
 
 from core.messages import CLASSIFY, PREPARE, QUEUE_INTERACTIVE, SWEEP
 from worker.context import WorkerContext
+from worker.metrics import observed_task
 from worker.pipeline import classify_chunk
 from worker.preparing import prepare_job
 from worker.sweeper import sweep
@@ -42,16 +43,16 @@ def register_tasks(app: Celery, state: ProcessState) -> None:
     """Define the tasks on an app."""
 
     def prepare(job_id: str) -> None:
-        context = state.open()
-        run_prepare(context, uuid.UUID(job_id))
+        with observed_task("prepare"):
+            run_prepare(state.open(), uuid.UUID(job_id))
 
     def classify(job_id: str, chunk_no: int) -> None:
-        context = state.open()
-        classify_chunk(context, uuid.UUID(job_id), chunk_no)
+        with observed_task("classify"):
+            classify_chunk(state.open(), uuid.UUID(job_id), chunk_no)
 
     def run_sweep() -> None:
-        context = state.open()
-        sweep(context)
+        with observed_task("sweep"):
+            sweep(state.open())
 
     app.task(prepare, name=PREPARE, shared=False, soft_time_limit=PREPARE_SOFT_LIMIT_S, time_limit=PREPARE_SOFT_LIMIT_S + 60)
     app.task(classify, name=CLASSIFY, shared=False)

@@ -10,13 +10,13 @@ from sqlalchemy import select
 
 from api.dependencies import Here
 from api.errors import KINDS
+from api.metrics import LedgerCollector, StorageCollector
 from api.resources import Resources
 from api.schemas import Check, Readiness
 from core.db.engine import reading
 from core.db.models import Tenant
-from core.db.statistics import Backlog, read_backlog
 from core.errors import DatabaseUnavailableError, DermqError, NotFoundError, ServingUnavailableError
-from core.metrics import CONTENT_TYPE, BacklogCollector, render
+from core.metrics import CONTENT_TYPE, render
 
 router = APIRouter(tags=["operations"])
 
@@ -46,16 +46,12 @@ async def readyz(here: Here, response: Response) -> Readiness:
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 def metrics(here: Here) -> Response:
-    """Requests of this process, and jobs and items of the whole installation. Without the database, only the former."""
-
-    def read() -> Backlog:
-        with reading(here.engine) as session:
-            return read_backlog(session)
-
+    """Requests of this process; jobs, items and capacity of the whole installation. Without the database, only the former."""
+    storage = StorageCollector(here.settings.storage_url)
     try:
-        body = render(BacklogCollector(read))
+        body = render(storage, LedgerCollector.read(here.engine, here.settings, here.clock.now()))
     except DatabaseUnavailableError:
-        body = render()
+        body = render(storage)
     return Response(body, media_type=CONTENT_TYPE)
 
 

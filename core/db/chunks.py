@@ -42,6 +42,14 @@ class Claim:
     crashes: int  # times a worker died on it
 
 
+@dataclass(frozen=True, slots=True)
+class ChunkTiming:
+    """What the time of a chunk's run went into, besides the work itself: seconds, for core.capacity."""
+
+    waited_s: float  # for answers of Serving
+    starved_s: float  # ready to run, with no core free
+
+
 def claim_chunk(
     session: Session, job_id: uuid.UUID, chunk_no: int, *, owner: str, now: datetime, lease_s: float
 ) -> Claim | None:
@@ -102,7 +110,13 @@ def is_wanted(session: Session, job_id: uuid.UUID) -> bool:
 
 
 def finish_chunk(
-    session: Session, claim: Claim, outcomes: Sequence[ItemOutcome], policy: WindowPolicy, now: datetime
+    session: Session,
+    claim: Claim,
+    outcomes: Sequence[ItemOutcome],
+    policy: WindowPolicy,
+    now: datetime,
+    *,
+    timing: ChunkTiming | None = None,
 ) -> list[Message] | None:
     """Commit outcomes; what has no outcome stays open (soft time limit) or is dropped (cancelled job).
 
@@ -117,6 +131,8 @@ def finish_chunk(
         "failed": Chunk.failed + failed,
         "owner": None,
         "due_at": None,
+        "waited_s": timing and timing.waited_s,
+        "starved_s": timing and timing.starved_s,
     }
     if left:
         values |= {"state": ChunkState.PENDING, "picked": left}

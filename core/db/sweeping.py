@@ -7,9 +7,11 @@ time, a page at a time, so that a page full of healthy rows cannot hide a stuck 
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -24,12 +26,21 @@ SPLIT_WAYS = 8  # a chunk that kills its workers is cut in so many: 256 items re
 PAGE = 200
 
 
+class Rescue(StrEnum):
+    """What is counted of a rescue."""
+
+    CHUNK_CRASH = "chunk_crash"  # a chunk was taken from a process that died or hung
+    CHUNK_SPLIT = "chunk_split"  # and cut up, as it was not the first time
+    PREPARE_CRASH = "prepare_crash"  # a job was taken from a process that listed it
+
+
 @dataclass(frozen=True, slots=True)
 class RescuePolicy:
-    """When a chunk is given up as a whole."""
+    """When a chunk is given up as a whole; and what was done under this policy, if the transactions were committed."""
 
     window: WindowPolicy
     max_crashes: int
+    done: Counter[Rescue] = field(default_factory=Counter)
 
 
 def publish_due_jobs(session: Session, policy: WindowPolicy, now: datetime) -> list[Message]:
@@ -182,6 +193,7 @@ def _requeue_prepares(session: Session, jobs: Sequence[Job], policy: RescuePolic
     messages = []
     for job in jobs:
         job.crashes += 1
+        policy.done[Rescue.PREPARE_CRASH] += 1
         if job.crashes >= policy.max_crashes:
             fail_job(
                 session,
@@ -201,6 +213,7 @@ def _requeue_prepares(session: Session, jobs: Sequence[Job], policy: RescuePolic
 
 def _rescue_chunk(session: Session, chunk: Chunk, policy: RescuePolicy, now: datetime) -> list[Message]:
     chunk.crashes += 1
+    policy.done[Rescue.CHUNK_CRASH] += 1
     chunk.owner = None
     chunk.due_at = None
     chunk.state = ChunkState.PENDING
@@ -210,6 +223,7 @@ def _rescue_chunk(session: Session, chunk: Chunk, policy: RescuePolicy, now: dat
         return []
     if job.state == JobState.RUNNING and chunk.crashes >= policy.max_crashes and len(chunk_items(chunk)) > 1:
         _split_chunk(session, job, chunk)
+        policy.done[Rescue.CHUNK_SPLIT] += 1
     settle_job(session, job, now)
     session.flush()
     return open_window(session, job, policy.window, now)

@@ -1,0 +1,139 @@
+"""What the API tells Prometheus: its requests, and jobs, items, work and capacity of the whole installation (the ledger)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from prometheus_client import Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import Engine
+
+from core.capacity import Bottleneck, Recommendation, recommend_workers
+from core.db.effort import read_effort
+from core.db.engine import reading
+from core.db.statistics import Backlog, read_backlog
+from core.metrics import registry
+from core.settings import Settings
+
+HTTP_REQUESTS = Counter(
+    "dermq_http_requests", "Answered HTTP requests.", ["method", "route", "status"], registry=registry
+)  # exported as dermq_http_requests_total
+HTTP_SECONDS = Histogram(
+    "dermq_http_request_duration_seconds",
+    "Time from a request's first byte to its answer's last one, uploads and streams included.",
+    ["method", "route"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300),
+    registry=registry,
+)
+UPLOAD_BYTES = Counter("dermq_upload_bytes", "Bytes of archives and images received.", registry=registry)
+PUBLISH_FAILURES = Counter(
+    "dermq_publish_failures", "Wake-up messages that the broker did not take; the sweeper makes up for them.", registry=registry
+)
+
+
+class LedgerCollector(Collector):
+    """Backlog and capacity as the ledger had them a moment ago. Read before the page is made: it has all of it or nothing."""
+
+    def __init__(self, backlog: Backlog, recommendation: Recommendation) -> None:
+        self._backlog = backlog
+        self._advice = recommendation
+
+    @classmethod
+    def read(cls, engine: Engine, settings: Settings, now: datetime) -> LedgerCollector:
+        """Ask the ledger.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        with reading(engine) as session:
+            backlog = read_backlog(session)
+            effort = read_effort(session, now)
+        return cls(backlog, recommend_workers(backlog, effort, settings.metrics, settings.worker.chunk_items))
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield from self._backlog_families()
+        yield from self._capacity_families()
+
+    def _backlog_families(self) -> Iterator[GaugeMetricFamily]:
+        backlog = self._backlog
+        yield _by_label("dermq_jobs", "Jobs by state.", "state", backlog.jobs)
+        yield _by_label(
+            "dermq_jobs_waiting", "Unfinished jobs that wait for machinery, by what is away.", "awaited", backlog.jobs_waiting
+        )
+        yield _gauge("dermq_items_pending", "Items of started jobs that no worker holds.", backlog.items_pending)
+        yield _gauge("dermq_items_in_flight", "Items that a worker holds.", backlog.items_in_flight)
+        yield _gauge("dermq_chunks_running", "Chunks that a worker process holds: processes at work.", backlog.chunks_running)
+        yield _instant(
+            "dermq_oldest_queued_job_timestamp_seconds",
+            "When the oldest job that nothing has looked at came in; absent if none.",
+            backlog.oldest_queued_at,
+        )
+        yield _instant(
+            "dermq_stalest_job_timestamp_seconds",
+            "Of the running jobs, when the one that has stood still for longest last moved; absent if none runs.",
+            backlog.stalest_progress_at,
+        )
+
+    def _capacity_families(self) -> Iterator[GaugeMetricFamily]:
+        advice = self._advice
+        yield _gauge(
+            "dermq_work_seconds_pending",
+            "Seconds that one worker process would need for everything pending and in flight.",
+            advice.work_s,
+        )
+        yield _gauge("dermq_item_seconds", "A worker process's seconds for one item: measured, or the default.", advice.item_s)
+        yield _gauge("dermq_item_seconds_measured", "1 if it was measured, 0 if it is the default.", float(advice.is_measured))
+        yield _by_label(
+            "dermq_worker_time_share",
+            "Share of the measured time that workers waited for Serving, or for a free core.",
+            "waiting_for",
+            {"serving": advice.serving_share, "core": advice.core_share},
+        )
+        yield _by_label(
+            "dermq_bottleneck",
+            "1 for what limits throughput now, else 0.",
+            "part",
+            {str(part): float(part is advice.bottleneck) for part in Bottleneck},
+        )
+        yield _gauge("dermq_workers_recommended", "Worker processes worth running; see docs/monitoring.md.", advice.workers)
+
+
+class StorageCollector(Collector):
+    """Room in the folder of the objects; nothing for S3."""
+
+    def __init__(self, storage_url: str) -> None:
+        self._url = urlsplit(storage_url)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        if self._url.scheme != "file":
+            return
+        place = Path(unquote(self._url.path))
+        try:
+            usage = shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists()))
+        except OSError:
+            return
+        yield _gauge("dermq_storage_size_bytes", "Size of the file system that holds the objects.", usage.total)
+        yield _gauge("dermq_storage_free_bytes", "Room in the file system that holds the objects.", usage.free)
+
+
+def _gauge(name: str, told: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, told, value=value)
+
+
+def _instant(name: str, told: str, value: float | None) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, told)
+    if value is not None:
+        family.add_metric([], value)
+    return family
+
+
+def _by_label(name: str, told: str, label: str, values: dict[str, int] | dict[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, told, labels=[label])
+    for each, value in sorted(values.items()):
+        family.add_metric([each], value)
+    return family
