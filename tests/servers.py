@@ -14,7 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from serving.repository import list_versions
+
 ROOT = Path(__file__).resolve().parents[1]
+STARTER = [*list_versions(ROOT / "serving" / "models" / "starter").values()][-1]  # what a fresh stack serves as stable
 
 
 def free_port() -> int:

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from training.calibrate import UNCALIBRATED, Calibration, calibrate
 from training.datasets.base import FloatArray, IntArray
 from training.runs import Predictions, RunFolder
 from training.scaling import apply_temperature
+from training.served import TOLERANCE, compare_served
 
 AGE_BANDS = (  # name, years from, years below
     ("00 to 29", 0, 30),
@@ -161,10 +163,15 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.eva
     parser.add_argument("--data", type=Path, default=None, help="the data set, for --tta and for pictures in the report")
     parser.add_argument("--tta", action="store_true", help="average over mirror images and quarter turns")
     parser.add_argument("--report", action="store_true", help="write report.html too")
+    parser.add_argument(
+        "--results", type=Path, default=None, help="a job's exported rows to hold against the run's predictions"
+    )
     chosen = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     run, name = RunFolder(chosen.run), "evaluation-tta" if chosen.tta else "evaluation"
     try:
+        if chosen.results is not None:
+            return _show_served(run, chosen.results)
         predictions = import_module("training.views").predict_run(run, chosen.data) if chosen.tta else None
         figures = evaluate_run(run, predictions)
         (run.path / f"{name}.json").write_text(to_json(figures), encoding="utf-8")
@@ -178,6 +185,12 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.eva
         return 2
     print(to_json({"headline": figures["headline"], "interval_95": figures["interval_95"]}))
     return 0
+
+
+def _show_served(run: RunFolder, results: Path) -> int:
+    served = compare_served(run, results)
+    print(json.dumps(asdict(served) | {"tolerance": TOLERANCE, "agrees": served.agrees}, indent=1))
+    return 0 if served.agrees else 1
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.errors import InvalidRequestError
 from serving.client import PredictClient
 from serving.lifecycle.verification import verify_served
 from serving.repository import ModelVersion
@@ -26,6 +27,7 @@ from training.export import export_run, next_version
 from training.results import keep
 from training.runs import RunFolder
 from training.scaling import apply_temperature
+from training.served import Served, compare_served
 
 EPOCHS = 3
 pytestmark = pytest.mark.timeout(400)
@@ -172,3 +174,25 @@ def test_the_service_answers_as_the_evaluation_did(run: RunFolder, client: Predi
     pixels = pixels_of_the_test_part(run)
     expected = apply_temperature(run.predictions("test").probabilities, described.spec.temperature)
     np.testing.assert_allclose(client.predict("starter", 1, pixels, classes=2), expected, atol=1e-5)
+
+
+def test_exported_rows_are_held_against_the_evaluation(run: RunFolder, client: PredictClient, tmp_path: Path) -> None:
+    ids = [sample.id for sample in run.samples("test")]
+    rows = np.asarray(client.predict("starter", 1, pixels_of_the_test_part(run), classes=2), dtype=np.float64)
+
+    def compare(kept: int) -> Served:
+        lines = [f"{name},{float(row[0])!r},{float(row[1])!r}" for name, row in zip(ids, rows, strict=True)]
+        (tmp_path / "results.csv").write_text("\n".join(["name,p_melanoma,p_nevus", *lines[:kept]]), encoding="utf-8")
+        return compare_served(run, tmp_path / "results.csv")
+
+    served = compare(len(ids))
+    assert (served.images, served.missing, served.agrees) == (len(ids), 0, True)
+    assert (compare(len(ids) - 1).missing, compare(len(ids) - 1).agrees) == (1, False)
+    rows[0] += 1e-4
+    assert compare(len(ids)).largest_difference == pytest.approx(1e-4, rel=0.2)
+    assert not compare(len(ids)).agrees
+    (tmp_path / "other.csv").write_text("name,p_cat\na,1.0\n", encoding="utf-8")
+    with pytest.raises(InvalidRequestError, match="p_melanoma"):
+        compare_served(run, tmp_path / "other.csv")
+    with pytest.raises(InvalidRequestError, match="one JSON object a line"):
+        compare_served(run, run.path / "run.json")

@@ -27,7 +27,7 @@ from cli.sample import write_sample_archive
 from cli.stack.folder import DataFolder
 from cli.stack.processes import is_alive
 from cli.stack.state import StackState, load_state
-from tests.servers import ROOT, wait_until
+from tests.servers import ROOT, STARTER, wait_until
 
 IMAGES = 2000
 # Small chunks and short leases, so that a kill hits a job in the middle and its work is taken up soon.
@@ -133,7 +133,7 @@ def test_screen_uses_the_running_stack_and_writes_every_format_alike(up: Up, sam
     job = json.loads(done.stdout)
     assert job["counts"] == {"total": 17, "succeeded": 14, "failed": 3, "skipped": 2, "remaining": 0}
     assert job["errors"] == {"truncated": 1, "not_an_image": 1, "too_many_pixels": 1}
-    assert "Research use only, not a diagnosis. Model: starter version 1." in done.stderr
+    assert f"Research use only, not a diagnosis. Model: starter version {STARTER.name}." in done.stderr
     rows = read_csv(up.work / "results.csv")
     assert list(rows[0]) == [
         *("item", "name", "status", "label", "score", "risk"),
@@ -153,14 +153,16 @@ def test_screen_uses_the_running_stack_and_writes_every_format_alike(up: Up, sam
 
 @pytest.mark.timeout(240)
 def test_a_version_is_added_put_on_trial_and_compared(up: Up, sample: Path) -> None:
-    added = up.run("models", "add", "starter", str(ROOT / "serving" / "models" / "starter" / "1"), "--json")
-    assert json.loads(added.stdout)["version"] == 2, added.stderr
-    promoted = up.run("promote", "starter", "2", "--label", "canary")
-    assert "starter canary is version 2" in promoted.stdout, promoted.stderr
+    added = up.run("models", "add", "starter", str(STARTER), "--json")
+    stable = int(STARTER.name)
+    new = json.loads(added.stdout)["version"]
+    assert new == stable + 1, added.stderr
+    promoted = up.run("promote", "starter", str(new), "--label", "canary")
+    assert f"starter canary is version {new}" in promoted.stdout, promoted.stderr
     done = up.run("compare", str(sample), "--a", "stable", "--b", "canary", "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert (told["a"]["version"], told["b"]["version"]) == (1, 2)
+    assert (told["a"]["version"], told["b"]["version"]) == (stable, new)
     assert (told["items"], told["compared"], told["disagreements"], told["largest_risk_difference"]) == (17, 14, 0, 0.0)
     assert len(read_csv(up.work / "comparison.csv")) == 17
     (model,) = json.loads(up.run("models", "--json").stdout)

@@ -10,6 +10,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +19,9 @@ from cli.stack.state import StackState, load_state
 from core.imaging import decode_image
 from core.modelspec import ModelSpec
 from core.settings import ImageLimits
-from tests.servers import ROOT, free_port, wait_until
+from tests.servers import STARTER, free_port, wait_until
 
 DERMQ = [sys.executable, "-m", "cli"]
-STARTER = ROOT / "serving" / "models" / "starter" / "1"
 
 
 def environment(tmp_path: Path) -> dict[str, str]:
@@ -76,7 +76,28 @@ def test_ten_thousand_images_in_one_run_with_one_command(tmp_path: Path, shared_
     with zipfile.ZipFile(archive) as members:
         assert [row["name"] for row in rows] == members.namelist()
     assert [row["item"] for row in rows] == list(range(10015))
-    assert {row["version"] for row in rows} == {1}
+    assert {row["version"] for row in rows} == {int(STARTER.name)}
+    assert confusion_of_the_test_part(rows, shared_data) == evaluation_of_the_starter()["confusion"]
+
+
+def evaluation_of_the_starter() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((STARTER / "assets.extra" / "evaluation.json").read_text(encoding="utf-8"))
+    return found
+
+
+def confusion_of_the_test_part(rows: list[dict[str, Any]], shared_data: Path) -> list[list[int]]:
+    """Counts [true][told] over the images of the split that travels with the model, from the service's rows alone."""
+    with (shared_data / "ham10000" / "HAM10000_metadata.csv").open(newline="") as stream:
+        truth = {row["image_id"]: row["dx"] for row in csv.DictReader(stream)}
+    test = set(json.loads((STARTER / "assets.extra" / "split.json").read_text(encoding="utf-8"))["test"])
+    spec = ModelSpec.model_validate_json((STARTER / "assets.extra" / "spec.json").read_text(encoding="utf-8"))
+    counts = [[0] * len(spec.classes) for _ in spec.classes]
+    for row in rows:
+        name = Path(row["name"]).stem
+        if name in test:
+            counts[spec.classes.index(truth[name])][spec.classes.index(row["label"])] += 1
+    assert sum(map(sum, counts)) == len(test)
+    return counts
 
 
 @pytest.mark.timeout(400)
