@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ConflictError, DermqError, InvalidRequestError
+from core.imaging import preprocessing_hash
 from core.modelspec import ModelSpec
 from training.calibrate import OPERATING_POINT, Calibration, calibrate_run
 from training.card import render_card
@@ -65,8 +66,19 @@ def next_version(base: Path) -> int:
 
 
 def describe_run(run: RunFolder, model: str) -> tuple[ModelSpec, dict[str, Any]]:
-    """The spec of a run and the evaluation of its test part. Temperature and thresholds come from validation alone."""
+    """The spec of a run and the evaluation of its test part. Temperature and thresholds come from validation alone.
+
+    Raises:
+        InvalidRequestError: no run, one that validated on its test part, or without malignant classes, or one whose images
+            were decoded by other rules than a worker's.
+    """
     record, calibration = run.record(), calibrate_run(run)
+    expected = preprocessing_hash(record.height, record.width, record.resize)
+    if record.preprocessing_hash != expected:
+        raise InvalidRequestError(
+            f"{run.path}: expected images that DermQ's decoder made ({expected}), as a worker will feed it, got "
+            f"{record.preprocessing_hash!r}; train it on the images themselves: --data ../shared/data/ham10000, say"
+        )
     if not calibration.thresholds:
         raise InvalidRequestError(f"{run.path}: no class of {list(record.classes)} counts as malignant, so there is no risk")
     evaluation = evaluate(run, run.predictions("test"), calibration, rounds=1000)
