@@ -56,11 +56,13 @@ class WorkerStack:
     folder: Path
     env: dict[str, str]
     exits: ExitStack = field(default_factory=ExitStack)
+    revision: str | None = "head"  # that the ledger is brought to; None: as it is
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
         self.engine = open_engine(self.env["DERMQ_DATABASE_URL"], DatabaseSettings())
-        upgrade(self.engine)
+        if self.revision is not None:
+            upgrade(self.engine, self.revision)
 
     def start_worker(self, *, module: str = "worker") -> subprocess.Popen[bytes]:
         """A worker process with one child; ended with the test."""
@@ -125,7 +127,9 @@ class WorkerStack:
 
 
 @contextmanager
-def worker_stack(folder: Path, *, database_url: str, broker_url: str, serving_address: str) -> Iterator[WorkerStack]:
+def worker_stack(
+    folder: Path, *, database_url: str, broker_url: str, serving_address: str, revision: str | None = "head"
+) -> Iterator[WorkerStack]:
     """Addresses put together; processes are started by the test."""
     env = {
         **RHYTHM,
@@ -135,7 +139,7 @@ def worker_stack(folder: Path, *, database_url: str, broker_url: str, serving_ad
         "DERMQ_SERVING_ADDRESS": serving_address,
         "DERMQ_DATA_DIR": str(folder / "data"),
     }
-    stack = WorkerStack(folder, env)
+    stack = WorkerStack(folder, env, revision=revision)
     try:
         with stack.exits:
             yield stack

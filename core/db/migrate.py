@@ -24,9 +24,14 @@ from core.settings import Settings
 def upgrade(engine: Engine, revision: str = "head", patience: Patience | None = None) -> None:
     """Migrate up, beside a running service; does nothing on a database that is there already. Concurrent callers take turns.
 
+    A ledger that a newer release has migrated is left as it is: migrations expand, so that this release works on it, too.
+
     Raises:
         MigrationBlockedError: PostgreSQL's tables are held by others; what is done stays done, run it again.
     """
+    if revision == "head" and (found := current_revision(engine)) not in _known_revisions():
+        get_logger(__name__).warning("ledger_is_newer", revision=found, newest_known=head_revision())
+        return
     _run(engine, "upgrade", revision, patience or Patience())
 
 
@@ -44,6 +49,10 @@ def current_revision(engine: Engine) -> str | None:
 def head_revision() -> str | None:
     """The newest revision that this code knows."""
     return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _known_revisions() -> set[str | None]:
+    return {None, *(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())}
 
 
 def _config() -> Config:

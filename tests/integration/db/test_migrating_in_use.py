@@ -161,6 +161,14 @@ def test_the_migrators_settings_do_not_reach_the_pool(postgres: Engine) -> None:
         assert connection.scalar(text("SHOW lock_timeout")) == "0"
 
 
+def test_a_ledger_of_a_newer_release_is_left_as_it_is(empty: Engine) -> None:
+    upgrade(empty)
+    with empty.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    upgrade(empty)
+    assert current_revision(empty) == "9999"
+
+
 def test_the_command_migrates_the_ledger_of_the_settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DERMQ_DATABASE_URL", database_url)
     assert main([]) == 0
