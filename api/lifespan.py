@@ -17,6 +17,7 @@ from core.db.jobs import note_waiting
 from core.logs import get_logger
 from core.settings import Settings
 from core.storage.factory import open_storage
+from core.tracing import close_tracing, configure_tracing
 from serving.client import PredictClient
 
 _MODEL_TIMEOUT_S = 5.0  # for questions about models; somebody is waiting for the page
@@ -32,6 +33,7 @@ def make_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContex
         client = PredictClient(settings.serving.address, min(_MODEL_TIMEOUT_S, settings.serving.timeout_s))
         storage = open_storage(settings.storage_url, settings.storage)
         app.state.resources = Resources(settings, engine, storage, publisher, client)
+        configure_tracing(settings.tracing, "dermq-api")
         log = get_logger(__name__)
         log.info("ready", database=engine.url.render_as_string(), storage=settings.storage_url)
         try:
@@ -40,6 +42,7 @@ def make_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContex
             await run_in_threadpool(publisher.close)
             client.close()
             engine.dispose()
+            await run_in_threadpool(close_tracing)
             log.info("closed")
 
     return lifespan

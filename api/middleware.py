@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
@@ -17,8 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import INTERNAL, problem_response
 from api.metrics import HTTP_REQUESTS, HTTP_SECONDS
+from core import tracing
 from core.ids import new_id
 from core.logs import get_logger
+from core.spans import Kind, Span
 
 _log = get_logger(__name__)
 
@@ -46,7 +49,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, receive, send)
-        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id), exchange.traced() as span:
             try:
                 await self._app(scope, exchange.receive, exchange.send)
             except Exception:
@@ -58,7 +61,7 @@ class Envelope:
                 )
                 await response(scope, exchange.receive, exchange.send)
             finally:
-                exchange.record()
+                exchange.record(span)
 
 
 class _Exchange:
@@ -106,8 +109,15 @@ class _Exchange:
         except TimeoutError:
             return
 
-    def record(self) -> None:
-        """Log and count."""
+    def traced(self) -> AbstractContextManager[Span]:
+        """The request's span, below the caller's if it sent one (W3C Trace Context); none for probes."""
+        if self._scope["path"] in _QUIET:
+            return tracing.no_span()
+        given = dict(self._scope["headers"]).get(b"traceparent")
+        return tracing.span(self._scope["method"], Kind.SERVER, given.decode("latin-1") if given else None)
+
+    def record(self, span: Span) -> None:
+        """Log, count, and say in the trace what it was."""
         seconds = time.perf_counter() - self._begun
         method, path = self._scope["method"], self._scope["path"]
         route: Any = self._scope.get("route")
@@ -116,6 +126,10 @@ class _Exchange:
         status = self.status or 0
         HTTP_REQUESTS.labels(known, template, str(status)).inc()
         HTTP_SECONDS.labels(known, template).observe(seconds)
+        span.rename(f"{known} {template}")
+        span.set({"http.request.method": known, "http.route": template, "http.response.status_code": status})
+        if status >= 500 or not status:
+            span.fail(str(status))
         level = "debug" if path in _QUIET and status < 400 else "info"
         getattr(_log, level)(
             "request", request_id=self.request_id, method=method, path=path, status=status, seconds=round(seconds, 4)

@@ -22,6 +22,7 @@ from core.db.models import Job
 from core.errors import ConflictError, JobError, ServingUnavailableError, StorageUnavailableError
 from core.logs import get_logger
 from core.messages import prepare_message
+from core.tracing import current_traceparent
 
 _log = get_logger(__name__)
 
@@ -127,6 +128,7 @@ def _new_job(resources: Resources, submission: Submission) -> NewJob:
         error_budget=asked.error_budget,
         idempotency_key=submission.idempotency_key,
         upload=submission.upload,
+        traceparent=current_traceparent(),
         expires_at=resources.clock.now() + timedelta(days=resources.settings.worker.retention_days),
     )
     return replace(new, request_hash=_hash_request(new)) if new.idempotency_key else new

@@ -19,9 +19,11 @@ from pydantic import ValidationError
 
 from core.errors import JobError, ModelContractError, ServingUnavailableError
 from core.modelspec import DESCRIBE_INPUT_ALIAS, DESCRIBE_OUTPUT_ALIAS, DESCRIBE_SIGNATURE, INPUT_ALIAS, OUTPUT_ALIAS, ModelSpec
+from core.tracing import call_metadata, current_traceparent
 from serving.channel import ProcessChannel
 from serving.contract import check_probabilities, check_serving_signature
 from serving.failures import Failure, to_error
+from serving.flight import Flight
 from serving.protos import management_pb2, metadata_pb2, predict_pb2, status_pb2
 from serving.protos.config_pb2 import ModelServerConfig
 from serving.protos.metadata_pb2 import SignatureDef
@@ -68,22 +70,26 @@ class PendingPrediction:
     """A Predict in flight. `result()` may be called once, from any thread."""
 
     def __init__(
-        self,
-        finish: Callable[[], npt.NDArray[np.float32]],
-        cancel: Callable[[], None],
-        took_s: Callable[[], float] | None = None,
+        self, finish: Callable[[], npt.NDArray[np.float32]], cancel: Callable[[], None], flight: Flight | None = None
     ) -> None:
         self._finish = finish
         self._cancel = cancel
-        self._measure = took_s
+        self._flight = flight
         self.took_s: float | None = None  # from sending to the answer, once `result()` has returned or raised
 
     def result(self) -> npt.NDArray[np.float32]:
         """Wait for the probabilities; raises what `PredictClient.predict` raises."""
         try:
-            return self._finish()
-        finally:
-            self.took_s = self._measure() if self._measure else None
+            answer = self._finish()
+        except BaseException as error:
+            self._land(error)
+            raise
+        self._land()
+        return answer
+
+    def _land(self, error: BaseException | None = None) -> None:
+        if self._flight is not None:
+            self.took_s = self._flight.land(error)
 
     def cancel(self) -> None:
         """Tell the server that nobody waits any more; `result()` then raises ServingUnavailableError, unless it was there."""
@@ -183,24 +189,27 @@ class PredictClient:
             model_spec=_wire_spec(model, version, None, SERVING_DEFAULT), output_filter=[OUTPUT_ALIAS]
         )
         fill_tensor(request.inputs[INPUT_ALIAS], images)
-        sent = self._monotonic()
-        deadline = sent + self.timeout_s
-        first = self._channel.stubs().predict.future(request, timeout=self.timeout_s)
-        answered_at: list[float] = []  # by gRPC's thread: an answer may come long before somebody asks for it
-        first.add_done_callback(lambda _: answered_at.append(self._monotonic()))
-
-        def took_s() -> float:
-            in_time = bool(answered_at) and first.code() is grpc.StatusCode.OK
-            return (answered_at[0] if in_time else self._monotonic()) - sent
+        flight = Flight(model, version, len(images), self._monotonic)
+        deadline = flight.sent_at + self.timeout_s
+        first = self._channel.stubs().predict.future(request, timeout=self.timeout_s, metadata=flight.metadata)
+        flight.watch(first)
 
         def finish() -> npt.NDArray[np.float32]:
-            reply = self._call(lambda stubs: stubs.predict, request, what, deadline=deadline, first=first, is_batch=True)
+            reply = self._call(
+                lambda stubs: stubs.predict,
+                request,
+                what,
+                deadline=deadline,
+                first=first,
+                is_batch=True,
+                metadata=flight.metadata,
+            )
             answered = reply.model_spec.version.value
             if answered != version:
                 raise ModelContractError(f"{what} at {self.address}: version {answered} answered instead")
             return check_probabilities(_output(reply, OUTPUT_ALIAS, what), len(images), classes, what)
 
-        return PendingPrediction(finish, first.cancel, took_s)
+        return PendingPrediction(finish, flight.cancel, flight)
 
     def metadata(self, model: str, *, version: int | None = None, label: str | None = None) -> dict[str, SignatureDef]:
         """The signatures of a model by name; errors as `describe`."""
@@ -278,13 +287,15 @@ class PredictClient:
         deadline: float | None = None,
         first: grpc.Future | None = None,
         is_batch: bool = False,
+        metadata: tuple[tuple[str, str], ...] | None = None,
     ) -> Any:
         """Call until it succeeds, fails for good, or attempts or time run out. `first` is an attempt already under way."""
+        metadata = metadata or call_metadata(current_traceparent())
         end = self._monotonic() + self.timeout_s if deadline is None else deadline
         attempt = 0
         while True:
             left = max(end - self._monotonic(), 0.001)
-            pending = method(self._channel.stubs()).future(request, timeout=left) if first is None else first
+            pending = method(self._channel.stubs()).future(request, timeout=left, metadata=metadata) if first is None else first
             first = None
             failure = _failure(pending)
             if failure is None:

@@ -18,7 +18,7 @@ MODEL_SERVICE = "tensorflow.serving.ModelService"
 class Stubs:
     """Callables for PredictionService and ModelService on one channel.
 
-    Each takes `(request, timeout=…)` and has `.future(request, timeout=…)`: grpc.UnaryUnaryMultiCallable.
+    Each takes `(request, timeout=…, metadata=…)` and has `.future(…)` of the same: grpc.UnaryUnaryMultiCallable.
     """
 
     def __init__(self, channel: grpc.Channel) -> None:

@@ -34,11 +34,13 @@ def main(arguments: list[str]) -> int:
 def run_worker(settings: Settings, arguments: list[str]) -> None:
     """Consume all queues, in their order, until told to stop."""
     from core.messages import QUEUES  # noqa: PLC0415
+    from core.tracing import preload_tracing  # noqa: PLC0415
     from worker.app import create_celery  # noqa: PLC0415 - beat shall not carry what the tasks import
 
     alone = ["--without-gossip", "--without-mingle"]
     if not settings.worker.events:
         alone.append("--without-heartbeat")  # an event, too
+    preload_tracing(settings.tracing)
     app = create_celery(settings)
     if settings.metrics.port:
         from core.metricsserver import serve_metrics  # noqa: PLC0415 - megabytes that nobody carries who shows no page

@@ -10,6 +10,7 @@ from celery.signals import worker_process_init, worker_process_shutdown
 
 from core.broker import celery_config
 from core.settings import Settings
+from core.tracing import close_tracing, configure_tracing
 from worker.context import WorkerContext
 from worker.dispatch import make_publisher
 from worker.health import Heartbeat
@@ -27,7 +28,7 @@ def create_celery(settings: Settings) -> Celery:
     register_tasks(app, state)
     if settings.worker.heartbeat_file:
         watch_worker(app, Heartbeat(settings.worker.heartbeat_file))
-    worker_process_init.connect(_opener(state), weak=False)
+    worker_process_init.connect(_opener(state, settings), weak=False)
     worker_process_shutdown.connect(_closer(state), weak=False)
     return app
 
@@ -53,9 +54,10 @@ def _worker_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _opener(state: ProcessState) -> Any:
+def _opener(state: ProcessState, settings: Settings) -> Any:
     def open_context(**_: Any) -> None:
         enter_process(getattr(current_process(), "index", 0))
+        configure_tracing(settings.tracing, "dermq-worker")
         state.open()
 
     return open_context
@@ -64,5 +66,6 @@ def _opener(state: ProcessState) -> Any:
 def _closer(state: ProcessState) -> Any:
     def close_context(**_: Any) -> None:
         state.close()
+        close_tracing()
 
     return close_context

@@ -20,6 +20,8 @@ from core.db.outcomes import ItemOutcome
 from core.errors import ItemErrorCode, JobError, NotFoundError, TransientError
 from core.logs import get_logger
 from core.modelspec import ModelSpec
+from core.spans import Kind
+from core.tracing import span
 from worker import metrics
 from worker.backoff import next_attempt_at
 from worker.batches import BatchDecoder
@@ -46,6 +48,14 @@ def classify_chunk(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> 
         metrics.CHUNKS.add(ChunkEnd.NOT_CLAIMED)
         log.info("chunk_not_claimed", job_id=str(job_id), chunk_no=chunk_no)
         return
+    with span("classify", Kind.CONSUMER, claim.traceparent) as traced:
+        traced.set({"dermq.job.id": str(job_id), "dermq.chunk.no": chunk_no, "dermq.chunk.attempt": claim.attempt})
+        _run(context, claim, effort)
+        traced.set({f"dermq.{stage}_s": round(seconds, 6) for stage, seconds in effort.stages().items()})
+
+
+def _run(context: WorkerContext, claim: Claim, effort: Effort) -> None:
+    job_id, chunk_no = claim.job_id, claim.chunk_no
     outcomes: list[ItemOutcome] = []
     try:
         _collect_outcomes(context, claim, outcomes, effort)

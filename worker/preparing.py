@@ -39,7 +39,9 @@ from core.logs import get_logger
 from core.messages import Message
 from core.modelspec import ModelSpec
 from core.settings import WorkerSettings
+from core.spans import Kind
 from core.storage.base import ObjectWriter
+from core.tracing import current_traceparent, span
 from serving.client import Described
 from worker import metrics
 from worker.archives import index_key, scratch_key
@@ -61,6 +63,13 @@ def prepare_job(context: WorkerContext, job_id: uuid.UUID) -> list[Message]:
     if claim is None:
         log.info("job_not_claimed", job_id=str(job_id))
         return []
+    with span("prepare", Kind.CONSUMER, claim.traceparent) as traced:
+        traced.set({"dermq.job.id": str(job_id), "dermq.model": claim.model})
+        return _run(context, claim, began)
+
+
+def _run(context: WorkerContext, claim: PrepareClaim, began: float) -> list[Message]:
+    job_id = claim.job_id
     try:
         with _kept_lease(context, claim):
             prepared = _prepare(context, claim)
@@ -106,6 +115,7 @@ def _prepared(ref: ArchiveRef, described: Described, skipped: int, chunks: list[
         modelspec=described.spec.model_dump(mode="json"),
         skipped=skipped,
         chunks=chunks,
+        traceparent=current_traceparent(),
     )
 
 

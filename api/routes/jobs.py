@@ -25,6 +25,7 @@ from core.db.lifecycle import delete_job, request_cancel, retry_job
 from core.db.models import TERMINAL_STATES, Job, JobState
 from core.db.window import WindowPolicy, open_window
 from core.messages import prepare_message
+from core.tracing import current_traceparent
 
 router = APIRouter(tags=["jobs"])
 
@@ -188,6 +189,7 @@ def _retry(here: Resources, tenant_id: UUID, job_id: UUID, wanted: RetryRequest,
     repin = find_repin(here, tenant_id, job_id, wanted)
     with transaction(here.engine) as session:
         job = retry_job(session, tenant_id, job_id, now, wanted.codes, repin=repin)
+        job.traceparent = current_traceparent() or job.traceparent
         messages = open_window(session, job, WindowPolicy(worker.window, worker.republish_s), now)
         session.flush()
         shown = view_job(session, job, base)

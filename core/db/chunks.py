@@ -40,6 +40,7 @@ class Claim:
     modelspec: dict[str, Any]
     waits: int
     crashes: int  # times a worker died on it
+    traceparent: str | None = None  # of what it belongs to
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ def claim_chunk(
         modelspec=job.modelspec,
         waits=chunk.waits,
         crashes=chunk.crashes,
+        traceparent=job.traceparent,
     )
 
 

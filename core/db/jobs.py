@@ -45,6 +45,7 @@ class NewJob:
     upload: NewUpload | None = None
     upload_id: uuid.UUID | None = None  # of an upload that another job brought
     expires_at: datetime | None = None
+    traceparent: str | None = None  # of the request that submits it (core.tracing)
     id: uuid.UUID = field(default_factory=new_id)
 
 
@@ -77,6 +78,7 @@ def create_job(session: Session, new: NewJob, now: datetime) -> Job:
         request_hash=new.request_hash,
         name=new.name,
         source=new.source,
+        traceparent=new.traceparent,
         interactive=new.interactive,
         priority=new.priority,
         error_budget=new.error_budget,

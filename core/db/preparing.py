@@ -28,6 +28,7 @@ class PrepareClaim:
     label: str | None
     version: int | None
     waits: int
+    traceparent: str | None = None  # of what submitted it
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class PreparedJob:
     modelspec: dict[str, Any]
     skipped: int
     chunks: Sequence[ChunkPlan]
+    traceparent: str | None = None  # of this prepare: its chunks continue from it
 
     @property
     def total(self) -> int:
@@ -74,7 +76,16 @@ def claim_prepare(session: Session, job_id: uuid.UUID, *, owner: str, now: datet
     )
     if job is None:
         return None
-    return PrepareClaim(job.id, job.attempt, job.source, job.model, job.requested_label, job.requested_version, job.waits)
+    return PrepareClaim(
+        job_id=job.id,
+        attempt=job.attempt,
+        source=job.source,
+        model=job.model,
+        label=job.requested_label,
+        version=job.requested_version,
+        waits=job.waits,
+        traceparent=job.traceparent,
+    )
 
 
 def renew_prepare(session: Session, claim: PrepareClaim, now: datetime, lease_s: float) -> bool:
@@ -131,6 +142,7 @@ def start_job(
     if rows:
         session.execute(insert(Chunk), rows)
     job.archive = prepared.archive
+    job.traceparent = prepared.traceparent or job.traceparent
     job.version = prepared.version
     job.modelspec = prepared.modelspec
     job.total = job.remaining = prepared.total
