@@ -221,5 +221,7 @@ def test_workers_follow_the_work(overlay: str) -> None:
     drain_s = int(settings["DERMQ_METRICS_DRAIN_S"])
     assert f"{drain_s} * scalar" in query
     assert int(trigger["metadata"]["threshold"]) == drain_s * int(settings["DERMQ_WORKER_CONCURRENCY"])
+    largest = scaling["maxReplicaCount"] * int(settings["DERMQ_WORKER_CONCURRENCY"])
+    assert int(settings["DERMQ_WORKER_WINDOW"]) >= largest, "one job alone could not use the fleet that it calls for"
     down = scaling["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
     assert timedelta(seconds=down["stabilizationWindowSeconds"]) >= timedelta(minutes=5)
