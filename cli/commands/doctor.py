@@ -11,8 +11,9 @@ def doctor(
     json: JsonOption = False, server: ServerOption = None, api_key: ApiKeyOption = None, data_dir: DataDirOption = None
 ) -> None:
     """Check this machine and the server, and say what to do about what is wrong."""
-    from cli.checks import Grade, run_checks
+    from cli.checks import run_checks
     from cli.exits import ExitCode
+    from cli.findings import Grade
     from cli.service import Target
     from cli.terminal import open_out, print_json
 
