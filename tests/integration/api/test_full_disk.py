@@ -1,0 +1,33 @@
+"""A disk that takes no more: uploads are refused and leave nothing, what is there is served on."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.integration.api.conftest import Api, problem
+
+LIMIT_BYTES = 4 * 1024 * 1024
+
+
+@contextmanager
+def small_files_only() -> Iterator[None]:
+    """The kernel refuses to write a file beyond this size (Python ignores the signal): as a full disk does, for one process."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_an_upload_that_does_not_fit_is_refused_and_leaves_nothing(api: Api) -> None:
+    with small_files_only():
+        refused = api.client.put("/v1/jobs/large.zip", content=bytes(LIMIT_BYTES + LIMIT_BYTES // 2))
+        problem(refused, 503, "storage_unavailable")
+        assert int(refused.headers["retry-after"]) > 0
+        assert api.stored() == []
+        assert api.client.get("/v1/jobs").json()["data"] == []
+        assert api.client.get("/healthz").status_code == 200
+    assert api.client.put("/v1/jobs/large.zip", content=bytes(LIMIT_BYTES + LIMIT_BYTES // 2)).status_code == 202
