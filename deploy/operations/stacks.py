@@ -150,7 +150,7 @@ class ComposeStack:
     def facts(self) -> dict[str, Any]:
         return {
             "stack": f"compose project {self._project}",
-            "images": {name: self._services[name]["image"] for name in ("api", "worker", "serving") if name in self._services},
+            "images": sorted(set(self._compose("ps", "--format", "{{.Service}}: {{.Image}}").splitlines())),
             "server": self.query("SHOW server_version")[0][0],
             "storage": self._storage,
         }
