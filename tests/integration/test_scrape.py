@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import urllib.request
@@ -120,6 +121,14 @@ def test_every_query_of_rules_and_dashboard_finds_its_metrics(watched: Watched) 
     pages = tuple(watched.page(name) for name in ("worker", "beat", "api", "serving"))
     assert promql.unknown(pages) == {}
     assert len(promql.expressions()) > 80
+
+
+def test_every_metric_is_documented(watched: Watched) -> None:
+    told = (ROOT / "docs/monitoring.md").read_text()
+    pages = "".join(watched.page(name) for name in ("worker", "beat", "api"))
+    names = set(re.findall(r"^# TYPE (dermq_\w+) ", pages, re.MULTILINE))
+    assert len(names) > 40
+    assert {name for name in names if f"`{name}`" not in told} == set()
 
 
 def test_a_query_of_a_metric_or_label_that_is_not_there_is_found(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
