@@ -68,6 +68,15 @@ def test_every_alert_has_both_tests() -> None:
         assert f"{rule['alert']} stays quiet" in tested
 
 
+def test_every_alert_has_its_runbook() -> None:
+    headings = {
+        line.lstrip("# ").strip().lower()
+        for line in (ROOT / "docs/operations.md").read_text().splitlines()
+        if line.startswith("#")
+    }
+    assert {rule["alert"].lower() for rule in alerts()} <= headings
+
+
 def test_compose_gives_prometheus_what_it_scrapes_and_grafana_no_default_password() -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     added = yaml.safe_load((ROOT / "deploy/compose.monitoring.yml").read_text())["services"]
