@@ -49,6 +49,23 @@ def build_model(experiment: Experiment, classes: int, fitting: Fitting) -> Any:
     return build(experiment.architecture, experiment.height, experiment.width, classes, **experiment.options)
 
 
+def give_back_shares(model: Any, labels: IntArray, exponent: float) -> None:
+    """Tilts the model's answers towards the larger classes: p becomes proportional to p · share ** exponent.
+
+    Balanced drawing teaches a model that classes are more alike in size than they are; a bias on the logits undoes as much of
+    that as is wanted, without training again (Saerens et al. 2002; Menon et al. 2021, logit adjustment after training).
+
+    Args:
+        model: ends in a dense softmax layer named `probabilities`.
+        labels: int64 [n], of the training part: their shares.
+        exponent: `balance` for all of it, 0 for nothing.
+    """
+    layer = model.get_layer("probabilities")
+    kernel, bias = layer.get_weights()
+    counts = np.maximum(np.bincount(labels, minlength=len(bias)), 1)
+    layer.set_weights([kernel, bias + exponent * np.log(counts / counts.sum())])
+
+
 def in_full_precision(model: Any, experiment: Experiment, classes: int) -> Any:
     """The same weights in a float32 model: what is evaluated and exported must not depend on where bfloat16 is fast."""
     keras.mixed_precision.set_global_policy("float32")

@@ -75,6 +75,8 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
     started = time.perf_counter()
     record.history = fitting.fit(model, experiment, parts, fitting=how, backup=folder.backup_path)
     record.train_seconds = round(time.perf_counter() - started, 1)
+    if experiment.prior_correction:
+        fitting.give_back_shares(model, parts["train"].labels, experiment.balance * experiment.prior_correction)
     if how.mixed_precision:
         model = fitting.in_full_precision(model, experiment, len(dataset.classes))
     model.save(folder.model_path)

@@ -85,6 +85,7 @@ class Experiment:
     label_smoothing: float = 0.0
     ema_momentum: float = 0.0  # 0: no averaging of weights
     balance: float = 0.0  # see training.pipeline
+    prior_correction: float = 0.0  # share of what `balance` took from the larger classes that is given back after training
     oversample: bool = False  # repeat images of the smaller classes until all are as large, within the training part
     class_weights: bool = False  # weigh the loss by the inverse of a class's share
     augmentation: Augmentation | None = None

@@ -35,3 +35,19 @@ def test_keeps_order_and_sums_to_one(temperature: float, seed: int) -> None:
 def test_a_probability_of_zero_is_no_error() -> None:
     calibrated = apply_temperature(np.array([[1.0, 0.0]]), 2.0)
     assert np.isfinite(calibrated).all()
+
+
+def test_shares_are_given_back_by_a_bias_on_the_logits() -> None:
+    import keras
+
+    from training.fitting import give_back_shares
+
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax", name="probabilities")(inputs))
+    labels = np.array([0] * 8 + [1] * 2)  # the third class has no image: it must not become impossible
+    features = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    before = model.predict(features, verbose=0)
+    give_back_shares(model, labels, 0.5)
+    tilted = before * np.sqrt(np.array([8, 2, 1]) / 11)
+    expected = tilted / tilted.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.predict(features, verbose=0), expected, atol=1e-6)
