@@ -17,7 +17,7 @@ from core.db.engine import reading
 from core.db.jobs import NewUpload
 from core.db.models import Chunk, JobState
 from core.storage.factory import open_storage
-from tests.servers import ROOT, running_broker
+from tests.servers import ROOT, postgres_programs, running_broker
 from tests.stack import WorkerStack, jpeg, worker_stack, write_zip
 
 SCRIPTS = ROOT / "deploy" / "operations"
@@ -44,7 +44,12 @@ def operate(script: str, *arguments: object, env: dict[str, str]) -> subprocess.
     """Run one of the scripts, as its shim does."""
     command = [sys.executable, str(SCRIPTS / f"{script}.py"), "--direct", *map(str, arguments)]
     return subprocess.run(
-        command, check=False, env={"PATH": "/usr/bin:/bin", **env}, capture_output=True, text=True, timeout=120
+        command,
+        check=False,
+        env={"PATH": f"{postgres_programs()}:/usr/bin:/bin", **env},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
@@ -78,7 +83,7 @@ def test_a_job_that_ran_during_the_backup_goes_on_after_the_restore(
         model.parent.mkdir(parents=True)
         model.write_bytes(b"a model")
         (here / "data" / "models.config").write_text("model_config_list {}")
-        stack.start_worker()
+        stack.env["DERMQ_WORKER_BATCH_ITEMS"] = "1"  # slow, so that the backup meets a job that runs
         stack.start_worker()
         stack.start_beat()
         job_id = submit_upload(stack, archive)

@@ -16,7 +16,7 @@ from core.db.models import JobState
 from tests.servers import running_broker, running_serving, wait_until
 from tests.stack import WorkerStack, jpeg, worker_stack, write_zip
 
-ITEMS = 800
+ITEMS = 600
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def away(engine: Engine) -> Iterator[None]:
 def test_serving_moves_to_another_address(stack: WorkerStack, archive: Path, tiny_models: Path, tmp_path: Path) -> None:
     new = stack.env["DERMQ_SERVING_ADDRESS"]
     with running_serving(tiny_models, "tiny", tmp_path / "old-serving.log") as old:
-        stack.env["DERMQ_SERVING_ADDRESS"] = old
+        stack.env |= {"DERMQ_SERVING_ADDRESS": old, "DERMQ_WORKER_BATCH_ITEMS": "1"}  # slow, so that the job meets the move
         leaving = stack.start_worker()
         stack.start_beat()
         job_id = stack.submit(archive)

@@ -102,7 +102,8 @@ def test_a_job_runs_through_an_upgrade(previous_code: Path, postgres_url: str, s
         previous = PreviousRelease(previous_code, stack)
         previous.run(f"{OPEN}upgrade(engine)")
         assert current_revision(stack.engine) not in (None, head_revision())
-        old = [previous.start("previous-1.log"), previous.start("previous-2.log")]
+        stack.env["DERMQ_WORKER_BATCH_ITEMS"] = "1"  # slow, so that the job lasts through it all
+        old = previous.start("previous-worker.log")
         old_beat = previous.start("previous-beat.log", "beat")
         job_id = uuid.UUID(previous.run(f"{OPEN}ARCHIVE = {str(archive)!r}{SUBMIT}"))
         wait_until(lambda: rows(stack) >= 50, timeout_s=60, what="50 rows by the previous release", poll_s=0.02)
@@ -113,9 +114,10 @@ def test_a_job_runs_through_an_upgrade(previous_code: Path, postgres_url: str, s
         at_migration = rows(stack)
         assert at_migration < ITEMS, "the job was done before the ledger was migrated"
         wait_until(lambda: rows(stack) > at_migration, timeout_s=60, what="the previous release to work on", poll_s=0.02)
+        stack.env["DERMQ_WORKER_BATCH_ITEMS"] = "8"
         new = stack.start_worker()
         stack.start_beat()
-        for leaving in (old_beat, *old):
+        for leaving in (old_beat, old):
             os.kill(leaving.pid, signal.SIGTERM)
             assert leaving.wait(30) == 0
         assert stack.job(job_id).state == JobState.RUNNING, "nothing was left for the new release"
