@@ -12,8 +12,12 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import inprocess, service
+from core.modelspec import ModelSpec
+from serving.repository import EXTRA, list_versions
 
-STARTER = Path(__file__).resolve().parents[1] / "serving" / "models" / "starter" / "1"
+STARTER = [*list_versions(Path(__file__).resolve().parents[1] / "serving" / "models" / "starter").values()][
+    -1
+]  # served as stable
 
 
 def main() -> None:
@@ -22,8 +26,12 @@ def main() -> None:
     parser.add_argument("archive", type=Path, help="a ZIP of JPEGs")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", type=Path, default=STARTER, help="a SavedModel version folder (default: the starter)")
-    parser.add_argument("--size", type=int, default=64, help="the model's input height and width, pixels")
+    parser.add_argument(
+        "--size", type=int, default=None, help="the model's input height and width, pixels; default: its spec's"
+    )
     chosen = parser.parse_args()
+    if chosen.size is None:
+        chosen.size = ModelSpec.model_validate_json((chosen.model / EXTRA / "spec.json").read_bytes()).input_height
     with tempfile.TemporaryDirectory() as folder:
         measure(Path(folder), chosen)
 

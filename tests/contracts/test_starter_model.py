@@ -22,7 +22,7 @@ from core.modelspec import (
 
 ROOT = Path(__file__).parents[2]
 STARTER = ROOT / "serving" / "models" / "starter"
-MAX_BYTES = 5 * 1024 * 1024
+MAX_BYTES = 10_000_000
 SUBSET = 400
 
 tf = pytest.importorskip("tensorflow", reason="the served graph is run with TensorFlow")

@@ -130,11 +130,14 @@ def seed(root: Path) -> str:
 
 
 def test_seeding_fills_empty_volumes(volumes: Path) -> None:
-    assert seed(volumes) == "models: starter/1\n"
-    assert (volumes / "models/starter/1/saved_model.pb").read_bytes() == (
-        ROOT / "serving/models/starter/1/saved_model.pb"
-    ).read_bytes()
-    assert {path.name for path in (volumes / "models/starter").iterdir()} == {"1"}, "nothing half done is left"
+    shipped = ROOT / "serving/models"
+    versions = sorted(str(path.relative_to(shipped)) for path in shipped.glob("*/*"))
+    assert seed(volumes).splitlines() == [f"models: {version}" for version in versions]
+    for version in versions:
+        graph = f"{version}/saved_model.pb"
+        assert (volumes / "models" / graph).read_bytes() == (shipped / graph).read_bytes()
+    seeded = sorted(str(path.relative_to(volumes / "models")) for path in (volumes / "models").glob("*/*"))
+    assert seeded == versions, "nothing half done is left"
     assert {path.name for path in (volumes / "config").iterdir()} == {path.name for path in (ROOT / "serving/config").iterdir()}
 
 
