@@ -81,4 +81,4 @@ def test_the_embedded_server_runs_with_the_containers_files(embedded: object, tm
         batching_parameters_file=str(BATCHING[0]),
     )
     with PredictClient(server.address) as client:
-        assert client.describe("starter", label="stable").version == 1
+        assert client.describe("starter", label="stable").version == int(STARTER.name)
