@@ -64,14 +64,14 @@ class Run:
 
     rows: int
     seconds: float  # from "queued" to "succeeded"
-    cores: dict[str, float]  # CPU seconds per second, by service
+    cpu_s: dict[str, float]  # by service
 
 
 def screen(stack: Compose, archive: Path, *, kill: bool) -> Run:
     """Screen an archive; with `kill`, kill one worker's container once a third is done."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "results.csv"
-        before, started = {name: stack.cpu_s(name) for name in SERVICES}, time.monotonic()
+        before = {name: stack.cpu_s(name) for name in SERVICES}
         command = [sys.executable, "-m", "cli", "screen", str(archive), "--server", stack.server, "--json", "--out", str(out)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             if kill:
@@ -79,12 +79,11 @@ def screen(stack: Compose, archive: Path, *, kill: bool) -> Run:
             told, _ = process.communicate()
         if process.returncode:
             raise SystemExit(f"dermq screen ended with {process.returncode}: {told}")
-        elapsed = time.monotonic() - started
         job: dict[str, Any] = json.loads(told)
-        cores = {} if kill else {name: (stack.cpu_s(name) - before[name]) / elapsed for name in SERVICES}
+        cpu_s = {} if kill else {name: stack.cpu_s(name) - before[name] for name in SERVICES}
         rows = _check_rows(out, job)
     at = {name: datetime.fromisoformat(value) for name, value in job["timestamps"].items() if value}
-    return Run(rows, (at["succeeded"] - at["queued"]).total_seconds(), cores)
+    return Run(rows, (at["succeeded"] - at["queued"]).total_seconds(), cpu_s)
 
 
 def _check_rows(out: Path, job: dict[str, Any]) -> int:
@@ -119,12 +118,12 @@ def main() -> None:
     parser.add_argument("--kill", action="store_true")
     chosen = parser.parse_args()
     stack = Compose(tuple(chosen.file), chosen.server)
-    print(f"| workers | rows | s | images/s | cores used: {', '.join(SERVICES)} |\n|---|---|---|---|---|")
+    print(f"| workers | rows | s | images/s | CPU s: {', '.join(SERVICES)} |\n|---|---|---|---|---|")
     for workers in chosen.workers:
         stack.scale(workers)
         run = min((screen(stack, chosen.archive, kill=False) for _ in range(chosen.rounds)), key=lambda run: run.seconds)
-        cores = ", ".join(f"{run.cores[name]:.2f}" for name in SERVICES)
-        print(f"| {workers} | {run.rows} | {run.seconds:.1f} | {run.rows / run.seconds:.0f} | {cores} |", flush=True)
+        cpu_s = ", ".join(f"{run.cpu_s[name]:.1f}" for name in SERVICES)
+        print(f"| {workers} | {run.rows} | {run.seconds:.1f} | {run.rows / run.seconds:.0f} | {cpu_s} |", flush=True)
     if chosen.kill:
         run = screen(stack, chosen.archive, kill=True)
         print(f"  one of {chosen.workers[-1]} workers killed: {run.rows} rows, each once, in {run.seconds:.1f} s")
