@@ -194,7 +194,7 @@ def _optimizer(experiment: Experiment, peak: float, steps: int) -> Any:
         rate = keras.optimizers.schedules.CosineDecay(0.0, steps - warm_up, warmup_target=peak, warmup_steps=warm_up)
     averaging = {"use_ema": True, "ema_momentum": experiment.ema_momentum} if experiment.ema_momentum else {}
     if experiment.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, **averaging)
+        return keras.optimizers.SGD(rate, momentum=experiment.momentum, **averaging)
     if experiment.weight_decay:
         return keras.optimizers.AdamW(rate, weight_decay=experiment.weight_decay, **averaging)
     return keras.optimizers.Adam(rate, **averaging)

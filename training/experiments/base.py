@@ -79,6 +79,7 @@ class Experiment:
     minutes: float  # on two CPU cores; measured where a result file is committed, else reckoned
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 1e-3
+    momentum: float = 0.0  # of sgd
     schedule: Literal["constant", "cosine"] = "constant"  # cosine: warm-up over 5 %, then down to 0
     weight_decay: float = 0.0
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"

@@ -22,6 +22,7 @@ EXPERIMENT = Experiment(
     minutes=40,
     optimizer="sgd",
     learning_rate=1e-2,
+    momentum=0.9,
     balance=1.0,
     augmentation=GEOMETRY_ONLY,
     published=Published(Protocol(test=0.0, seed=123, validation=0.2), accuracy=None, note="train 94 %, validation 72 %"),
