@@ -60,13 +60,19 @@ $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(BIN)/python $(UV_FILE)
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
+# Said before anything is made or fetched: which Python, and why not.
+define CHECK_PYTHON
+@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) on PATH: install Python 3.11, 3.12 or 3.13, or name one with PYTHON=..." >&2; exit 1; }
+@$(PYTHON) -c '$(FITS)' || { \
+  echo "make: DermQ needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is `$(PYTHON) --version 2>&1`; name another with PYTHON=..." >&2; exit 1; }
+endef
+
 $(BIN)/python: | $(UV_FILE)
-	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) on PATH: install Python 3.11, 3.12 or 3.13, or name one with PYTHON=..." >&2; exit 1; }
-	@$(PYTHON) -c '$(FITS)' || { \
-	  echo "make: DermQ needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is `$(PYTHON) --version 2>&1`; name another with PYTHON=..." >&2; exit 1; }
+	$(CHECK_PYTHON)
 	$(UV) venv --quiet --no-python-downloads --python "$$(command -v $(PYTHON))" $(VENV)
 
 .venv-uv/bin/uv:
+	$(CHECK_PYTHON)
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "make: $(PYTHON) has no venv and pip; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv-uv

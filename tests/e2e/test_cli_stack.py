@@ -166,7 +166,7 @@ def test_a_version_is_added_put_on_trial_and_compared(up: Up, sample: Path) -> N
     assert (told["items"], told["compared"], told["disagreements"], told["largest_risk_difference"]) == (17, 14, 0, 0.0)
     assert len(read_csv(up.work / "comparison.csv")) == 17
     (model,) = json.loads(up.run("models", "--json").stdout)
-    assert model["labels"] == {"stable": 1, "canary": 2}
+    assert model["labels"] == {"stable": stable, "canary": new}
 
 
 def test_a_folder_is_sent_where_the_server_may_not_read_it(up: Up, sample: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,10 +16,24 @@ MAKE = shutil.which("make") or ""
 pytestmark = pytest.mark.skipif(not MAKE, reason="make is not installed (Debian: apt-get install make)")
 
 
-def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [MAKE, "--no-print-directory", *arguments], capture_output=True, text=True, check=False, cwd=folder, timeout=60
-    )
+UV = pytest.mark.parametrize("uv_on_path", [True, False], ids=["with uv", "without uv"])
+
+
+def make(folder: Path, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [MAKE, "--no-print-directory", *arguments]
+    env = os.environ | ({} if path is None else {"PATH": path})
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=60, env=env)
+
+
+def path_of(folder: Path, *, uv: bool) -> str:
+    """The usual programs, and a uv that does nothing, or none."""
+    tools = folder / "tools"
+    tools.mkdir()
+    if uv:
+        (tools / "uv").write_text("#!/bin/sh\n")
+        (tools / "uv").chmod(0o755)
+    usual = (place for place in os.environ["PATH"].split(os.pathsep) if not (Path(place) / "uv").exists())
+    return os.pathsep.join([str(tools), *usual])
 
 
 @pytest.fixture
@@ -37,19 +52,22 @@ def test_help_lists_what_there_is(clone: Path) -> None:
     assert make(clone).stdout == told
 
 
+@UV
 @pytest.mark.parametrize("version", ["Python 3.10.14", "Python 3.14.0"])
-def test_a_python_that_does_not_fit_is_refused(clone: Path, version: str) -> None:
+def test_a_python_that_does_not_fit_is_refused(clone: Path, version: str, uv_on_path: bool) -> None:
     python = clone / "python"
     python.write_text(f"#!/bin/sh\n[ \"$1\" = --version ] && {{ echo '{version}'; exit; }}\nexit 1\n")
     python.chmod(0o755)
-    done = make(clone, "setup", f"PYTHON={python}")
+    done = make(clone, "setup", f"PYTHON={python}", path=path_of(clone, uv=uv_on_path))
     assert done.returncode != 0
     assert f"DermQ needs Python 3.11, 3.12 or 3.13, and {python} is {version}" in done.stderr
     assert not (clone / ".venv").exists()
+    assert not (clone / ".venv-uv").exists()
 
 
-def test_a_python_that_is_not_there_is_named(clone: Path) -> None:
-    done = make(clone, "setup", "PYTHON=python9.9")
+@UV
+def test_a_python_that_is_not_there_is_named(clone: Path, uv_on_path: bool) -> None:
+    done = make(clone, "setup", "PYTHON=python9.9", path=path_of(clone, uv=uv_on_path))
     assert done.returncode != 0
     assert "no python9.9 on PATH" in done.stderr
 
@@ -61,8 +79,11 @@ def test_demo_is_set_up_from_the_lock_with_hashes_and_once_is_handed_on(clone: P
     assert "dermq demo\n" in make(clone, "-n", "demo", f"PYTHON={sys.executable}").stdout.replace("demo \n", "demo\n")
 
 
-def test_what_is_installed_is_not_installed_again(clone: Path) -> None:
+@UV
+def test_what_is_installed_is_not_installed_again(clone: Path, uv_on_path: bool) -> None:
+    (clone / ".venv-uv" / "bin").mkdir(parents=True)
+    (clone / ".venv-uv" / "bin" / "uv").touch()
     (clone / ".venv" / "bin").mkdir(parents=True)
     (clone / ".venv" / "bin" / "python").touch()
     (clone / ".venv" / ".up").touch()
-    assert "install" not in make(clone, "-n", "setup").stdout
+    assert "install" not in make(clone, "-n", "setup", path=path_of(clone, uv=uv_on_path)).stdout
