@@ -164,7 +164,7 @@ def headline(labels: IntArray, probabilities: FloatArray, malignant: tuple[int, 
         "macro_auc": macro_auc(labels, probabilities),
         "malignant_auc": auc(np.isin(labels, malignant), risk(probabilities, malignant)),
         "ece": expected_calibration_error(labels, probabilities),
-        "majority_accuracy": float(np.bincount(labels).max() / len(labels)),
+        "majority_accuracy": float(np.max(np.bincount(labels)) / len(labels)),
     }
 
 

@@ -57,7 +57,7 @@ def training_batches(
 def oversampled(labels: IntArray, seed: int) -> IntArray:
     """Positions in which every class appears as often as the largest: all its images, then random ones of them again."""
     generator = np.random.default_rng(seed)
-    largest = int(np.bincount(labels).max())
+    largest = int(np.max(np.bincount(labels)))
     drawn = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
