@@ -24,8 +24,9 @@ THUMBNAIL = 120  # pixels, the longer side
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c}
-table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .7rem;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}.plots{display:flex;flex-wrap:wrap;gap:1rem}.plots svg{max-width:100%;height:auto}
+table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .5rem;border-bottom:1px solid #ddd;text-align:right}
+td:first-child,th:first-child{text-align:left;white-space:nowrap}th+th{max-width:7rem}
+.wide{overflow-x:auto}.plots{display:flex;flex-wrap:wrap;gap:1rem}.plots svg{max-width:100%;height:auto}
 figure{display:inline-block;margin:.4rem;font-size:.8rem;text-align:center}.note{color:#555}
 """
 
@@ -142,7 +143,7 @@ def _table(rows: Iterable[Sequence[Any]]) -> str:
     head, *body = [[escape(str(cell)) for cell in row] for row in rows]
     lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
     lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in body]
-    return "<table>" + "".join(lines) + "</table>"
+    return '<div class="wide"><table>' + "".join(lines) + "</table></div>"
 
 
 def _number(value: float) -> str:
