@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ def test_the_two_commands_are_targets_of_the_makefile() -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed (Debian: apt-get install curl)")
 def test_the_other_blocks_run(tmp_path: Path) -> None:
     port = str(free_port())
     write_sample_archive(tmp_path / "lesions.zip", images=14)
