@@ -23,7 +23,7 @@ from tests.servers import ROOT, running, running_broker, wait_until
 from tests.stack import WorkerStack, jpeg, worker_stack, write_zip
 
 NEWEST = max(Path(versions.__file__).parent.glob("0*.py"))
-ITEMS = 1200
+ITEMS = 6000
 
 
 def git(*arguments: str) -> bytes:
@@ -114,7 +114,7 @@ def test_a_job_runs_through_an_upgrade(previous_code: Path, postgres_url: str, s
         at_migration = rows(stack)
         assert at_migration < ITEMS, "the job was done before the ledger was migrated"
         wait_until(lambda: rows(stack) > at_migration, timeout_s=60, what="the previous release to work on", poll_s=0.02)
-        stack.env["DERMQ_WORKER_BATCH_ITEMS"] = "8"
+        stack.env["DERMQ_WORKER_BATCH_ITEMS"] = "2"
         new = stack.start_worker()
         stack.start_beat()
         for leaving in (old_beat, old):
