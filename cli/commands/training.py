@@ -41,7 +41,7 @@ def _forward(verb: str, arguments: list[str]) -> None:
         module = import_module(f"training.{verb}")
         status = module.main(arguments, prog=f"dermq {verb}")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in ("training", "core"):
+        if (error.name or "").partition(".")[0] in ("core", "serving", "training"):
             raise  # a fault of ours, not a missing package
         raise CliError(
             f"dermq {verb} needs the package {error.name!r}, which is not installed here.",
