@@ -14,6 +14,7 @@ class ItemErrorCode(StrEnum):
     NOT_AN_IMAGE = "not_an_image"  # the bytes are of no known image format
     UNSUPPORTED_FORMAT = "unsupported_format"  # an image or a compression method that is not on the allow-list
     TRUNCATED = "truncated"  # the bytes end before the image does
+    DAMAGED = "damaged"  # all bytes are there, but they break the format's rules, or a checksum within the image is wrong
     TOO_MANY_PIXELS = "too_many_pixels"  # the header announces more pixels than the limit
     TOO_LARGE = "too_large"  # more bytes than the limit for one member
     ENCRYPTED = "encrypted"  # the member needs a password

@@ -19,6 +19,7 @@ from PIL import Image, ImageFile
 
 from core.imaging.colour import to_opaque
 from core.imaging.opening import decoding, open_image, orientation
+from core.notes import ItemNote
 from core.settings import ImageLimits
 
 PREPROCESSING_VERSION: Final = 1
@@ -42,11 +43,12 @@ _MAX_REDUCTION: Final = 64  # Pillow's reduce() divides by a 24-bit reciprocal: 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedImage:
-    """One image as the model sees it, and the size that it had."""
+    """One image as the model sees it, the size that it had, and what is doubtful about it."""
 
     pixels: NDArray[np.uint8]  # [height, width, 3] of the target
     width: int  # pixels of the original, upright
     height: int
+    notes: tuple[ItemNote, ...] = ()  # in the order of the enum
 
 
 def decode_image(
@@ -83,7 +85,8 @@ def decode_image(
     with decoding(image):
         small, size = _render(image, (width, height), resize)
         pixels[...] = np.asarray(small)
-    return DecodedImage(pixels, *size)
+    notes = (ItemNote.LOW_RESOLUTION,) if size[0] < width or size[1] < height else ()
+    return DecodedImage(pixels, *size, notes)
 
 
 def preprocessing_hash(height: int, width: int, resize: str) -> str:

@@ -17,10 +17,10 @@ from PIL import Image, ImageFilter, ImageOps
 
 from core.errors import ItemError, ItemErrorCode
 from core.imaging import decode_image, preprocessing_hash, thumbnail
+from core.notes import ItemNote
 from core.settings import ImageLimits
 
 LIMITS = ImageLimits()
-SHARED = Path(__file__).parents[4] / "shared" / "data" / "ham10000"
 
 
 @cache
@@ -57,10 +57,8 @@ class TestFidelity:
         assert np.abs(pixels - naive(data, side, side)).mean() <= 0.4
 
     @pytest.mark.parametrize("side", [28, 96, 224])
-    def test_real_photographs(self, side: int) -> None:
-        paths = sorted((SHARED / "originals_600x450").glob("*.jpg"))
-        if not paths:
-            pytest.skip("../shared/data is absent")
+    def test_real_photographs(self, side: int, shared_data: Path) -> None:
+        paths = sorted((shared_data / "ham10000" / "originals_600x450").glob("*.jpg"))
         differences = []
         for path in paths:
             data = path.read_bytes()
@@ -70,10 +68,8 @@ class TestFidelity:
         assert np.mean(differences) <= 0.4
         assert max(differences) <= 0.5
 
-    def test_small_real_photographs(self) -> None:
-        path = SHARED / "ham10000_200x150.zip"
-        if not path.exists():
-            pytest.skip("../shared/data is absent")
+    def test_small_real_photographs(self, shared_data: Path) -> None:
+        path = shared_data / "ham10000" / "ham10000_200x150.zip"
         with zipfile.ZipFile(path) as archive:
             members = [archive.read(name) for name in archive.namelist()[::400]]
         differences = [
@@ -268,6 +264,7 @@ def test_importing_loads_no_plugin_and_a_jpeg_only_its_own(tmp_path: Path) -> No
     program = """
 import io, sys
 import core.imaging
+from core.notes import ItemNote
 from core.settings import ImageLimits
 def plugins(): return sorted(m for m in sys.modules if m.endswith("Plugin") or m.startswith("pillow_heif"))
 assert plugins() == [], plugins()
@@ -277,4 +274,10 @@ assert plugins() == ["PIL.JpegImagePlugin"], plugins()
 """
     path = tmp_path / "photograph.jpg"
     path.write_bytes(saved(photograph(64, 48)))
-    subprocess.run([sys.executable, "-c", program, str(path)], check=True, cwd=Path(__file__).parents[3])
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True, cwd=Path(__file__).parents[4])
+
+
+@pytest.mark.parametrize(("size", "notes"), [((30, 20), ()), ((29, 20), ("low_resolution",)), ((30, 19), ("low_resolution",))])
+def test_a_picture_smaller_than_the_models_input_is_noted(size: tuple[int, int], notes: tuple[str, ...]) -> None:
+    decoded = decode_image(saved(photograph(*size), "PNG"), height=20, width=30, limits=LIMITS)
+    assert ItemNote.LOW_RESOLUTION in decoded.notes if notes else ItemNote.LOW_RESOLUTION not in decoded.notes
