@@ -104,7 +104,7 @@ class Publisher:
         try:
             for message in messages:
                 self._send(message)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - any refusal counts; an end of this thread would lose all later wake-ups
             self._reason = f"{type(error).__name__}: {error}"
             self._paused_until = time.monotonic() + _PAUSE_S
             return self._reason
@@ -119,7 +119,7 @@ class Publisher:
         self._log.warning("wake-up left to the sweeper", job=str(job_id), reason=reason)
         try:
             self._on_lost(job_id)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged; an end of this thread would lose all later wake-ups
             self._log.exception("cannot note on the job that the broker is away", job=str(job_id))
 
 

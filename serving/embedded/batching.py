@@ -196,7 +196,7 @@ class Batcher:
     def _run_together(self, pieces: Sequence[_Piece]) -> None:
         try:
             outputs = _run(pieces)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - handed to the request that waits; the batch thread goes on
             if len(pieces) > 1:
                 for piece in pieces:
                     self._run_together([piece])

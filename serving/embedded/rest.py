@@ -83,7 +83,7 @@ class RestAdapter:
             return Answer(200, json.dumps(found, indent=4).encode())
         except StatusError as error:
             status, said = _HTTP.get(error.code.name, 500), error.details
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged; the client gets an answer: 500, as gRPC's INTERNAL
             _log.exception("internal error", path=path)
             status, said = 500, f"{type(error).__name__}: {error}"
         return Answer(status, json.dumps({"error": said}).encode())

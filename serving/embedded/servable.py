@@ -122,7 +122,7 @@ def _frozen(session: Any, signatures: dict[str, Any], config: Any, path: Path) -
     graph_def = None
     try:
         graph_def = freeze(session, _endpoints(signatures))
-    except Exception as error:  # an operator the converter does not know, or over 2 GiB: then with variables
+    except Exception as error:  # noqa: BLE001 - TensorFlow's converter documents no types; the model is served unfrozen
         _log.warning("served with variables, it cannot be frozen", path=str(path), error=str(error))
     if graph_def is None:
         return SavedModelServable(session, signatures, frozen=False)

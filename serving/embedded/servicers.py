@@ -35,7 +35,7 @@ def _answering(handler: Handler) -> Handler:
             return handler(self, request, context)
         except StatusError as error:
             failure = error
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged; the client gets INTERNAL instead of gRPC's UNKNOWN
             _log.exception("internal error", method=handler.__name__)
             failure = StatusError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
         return context.abort(failure.code, failure.details)

@@ -6,8 +6,8 @@ import os
 import subprocess
 import sys
 import textwrap
-import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,24 +49,17 @@ def test_unfinished_writes_cannot_be_reached_by_key(tmp_path: Path) -> None:
 
 def test_delete_tidies_folders_even_while_others_write_there(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
-    failures: list[BaseException] = []
 
-    def churn(name: str) -> None:
-        try:
-            for _ in range(60):
-                with storage.writer(f"job/chunk/{name}") as writer:
-                    writer.write(b"x")
-                    writer.commit()
-                storage.delete(f"job/chunk/{name}")
-        except BaseException as error:
-            failures.append(error)
+    def churn(name: str) -> int:
+        for _ in range(60):
+            with storage.writer(f"job/chunk/{name}") as writer:
+                writer.write(b"x")
+                writer.commit()
+            storage.delete(f"job/chunk/{name}")
+        return 60
 
-    threads = [threading.Thread(target=churn, args=(name,)) for name in "ab"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(churn, "ab")) == [60, 60]  # raises what a thread raised
     assert not (tmp_path / "job").exists()
 
 
