@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test lint format lock clean
+.PHONY: help setup setup-dev demo test lint format lock clean renew
 
 # The interpreter: the first of these that runs and is new enough; `make setup PYTHON=/path/to/python3.12` takes another.
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -10,9 +10,21 @@ PYTHON ?= $(or $(shell for name in python3 python3.13 python3.12 python3.11; do 
   $$name -c '$(FITS)' 2>/dev/null && echo $$name && break; done),python3)
 VENV := .venv
 BIN := $(VENV)/bin
+# Why a .venv that is there has to be made anew; empty if it is good. Only a PYTHON that the user gave is compared with it.
+VERSION := import sys; print("%d.%d" % sys.version_info[:2])
+HAS := $(if $(wildcard $(VENV)),$(or $(shell $(BIN)/python -c '$(VERSION)' 2>/dev/null),none))
+GIVEN := $(if $(HAS),$(filter-out file,$(origin PYTHON)))
+ASKED := $(if $(GIVEN),$(or $(shell $(PYTHON) -c '$(VERSION)' 2>/dev/null),none))
+STALE := $(strip $(if $(filter none,$(HAS)),its Python does not run, \
+  $(if $(filter-out 3.11 3.12 3.13,$(HAS)),it has Python $(HAS), \
+  $(if $(filter-out $(HAS),$(ASKED)),it has Python $(HAS) and $(PYTHON) is Python $(ASKED)))))
+RENEW := $(if $(STALE),renew)
 # uv from the PATH, else one of our own in .venv-uv.
 UV := $(if $(shell uv --version 2>/dev/null),uv,.venv-uv/bin/uv)
 UV_FILE := $(filter .venv-uv/%,$(UV))
+# uv trusts the certificates that the system trusts (a company's own, say), as pip does. UV_SYSTEM_CERTS=0: those that it brings.
+UV_SYSTEM_CERTS ?= 1
+export UV_SYSTEM_CERTS
 # The whole suite; `make test ARGS="-k zip"` runs a part of it.
 ARGS ?=
 WORKERS ?= 2
@@ -50,12 +62,12 @@ clean: ## Remove .venv and the tools' caches
 
 # Stamps: installed again only when a lock or the project file has changed. `uv pip install` adds and never removes, so
 # that the demo's packages and the developers' live side by side.
-$(VENV)/.up: requirements/up.lock pyproject.toml | $(BIN)/python $(UV_FILE)
+$(VENV)/.up: requirements/up.lock pyproject.toml $(RENEW) | $(BIN)/python $(UV_FILE)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/up.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.lock pyproject.toml | $(BIN)/python $(UV_FILE)
+$(VENV)/.dev: requirements/dev.lock pyproject.toml $(RENEW) | $(BIN)/python $(UV_FILE)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/dev.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
@@ -67,7 +79,12 @@ define CHECK_PYTHON
   echo "make: DermQ needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is `$(PYTHON) --version 2>&1`; name another with PYTHON=..." >&2; exit 1; }
 endef
 
-$(BIN)/python: | $(UV_FILE)
+renew: | $(UV_FILE)
+	$(CHECK_PYTHON)
+	@echo "make: $(VENV) is made anew: $(STALE)"
+	@rm -rf $(VENV)
+
+$(BIN)/python: $(RENEW) | $(UV_FILE)
 	$(CHECK_PYTHON)
 	$(UV) venv --quiet --no-python-downloads --python "$$(command -v $(PYTHON))" $(VENV)
 
@@ -77,4 +94,4 @@ $(BIN)/python: | $(UV_FILE)
 	  echo "make: $(PYTHON) has no venv and pip; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv-uv
 	@echo '*' > .venv-uv/.gitignore
-	.venv-uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	.venv-uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.11'

@@ -19,21 +19,63 @@ pytestmark = pytest.mark.skipif(not MAKE, reason="make is not installed (Debian:
 UV = pytest.mark.parametrize("uv_on_path", [True, False], ids=["with uv", "without uv"])
 
 
-def make(folder: Path, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+# Answers as an interpreter of one version does: to --version, and to `-c` with a check or with a question for the version.
+FAKE_PYTHON = """#!/bin/sh
+case "$*" in
+  --version) echo "Python {version}.1" ;;
+  *print*) echo "{version}" ;;
+  *) exit {unfit} ;;
+esac
+"""
+# Notes each call and the certificates that it trusts; `venv` makes .venv with the interpreter that it was given.
+FAKE_UV = """#!/bin/sh
+echo "$* UV_SYSTEM_CERTS=$UV_SYSTEM_CERTS" >> uv.log
+[ "$1" = venv ] || exit 0
+while [ "$1" != --python ]; do shift; done
+mkdir -p .venv/bin && cp "$2" .venv/bin/python
+"""
+
+
+def make(folder: Path, *arguments: str, path: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     command = [MAKE, "--no-print-directory", *arguments]
-    env = os.environ | ({} if path is None else {"PATH": path})
+    inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHON", "UV_SYSTEM_CERTS")}
+    env = {**inherited, **env, **({} if path is None else {"PATH": path})}
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=60, env=env)
 
 
+def script(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def fake_python(path: Path, version: str) -> Path:
+    """An interpreter that says that it is Python `version`."""
+    fits = version in ("3.11", "3.12", "3.13")
+    return script(path, FAKE_PYTHON.format(version=version, unfit=int(not fits)))
+
+
 def path_of(folder: Path, *, uv: bool) -> str:
-    """The usual programs, and a uv that does nothing, or none."""
+    """The usual programs, and a fake uv among them or in the clone's .venv-uv."""
     tools = folder / "tools"
     tools.mkdir()
     if uv:
-        (tools / "uv").write_text("#!/bin/sh\n")
-        (tools / "uv").chmod(0o755)
+        script(tools / "uv", FAKE_UV)
     usual = (place for place in os.environ["PATH"].split(os.pathsep) if not (Path(place) / "uv").exists())
     return os.pathsep.join([str(tools), *usual])
+
+
+def installed(clone: Path, version: str) -> Path:
+    """A .venv of one Python version in which all is installed; a uv of our own. Returns the .venv's interpreter."""
+    script(clone / ".venv-uv" / "bin" / "uv", FAKE_UV)
+    python = fake_python(clone / ".venv" / "bin" / "python", version)
+    (clone / ".venv" / ".up").touch()
+    return python
+
+
+def version_of(python: Path) -> str:
+    return subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture
@@ -81,9 +123,75 @@ def test_demo_is_set_up_from_the_lock_with_hashes_and_once_is_handed_on(clone: P
 
 @UV
 def test_what_is_installed_is_not_installed_again(clone: Path, uv_on_path: bool) -> None:
-    (clone / ".venv-uv" / "bin").mkdir(parents=True)
-    (clone / ".venv-uv" / "bin" / "uv").touch()
-    (clone / ".venv" / "bin").mkdir(parents=True)
-    (clone / ".venv" / "bin" / "python").touch()
-    (clone / ".venv" / ".up").touch()
+    installed(clone, "3.12")
     assert "install" not in make(clone, "-n", "setup", path=path_of(clone, uv=uv_on_path)).stdout
+
+
+@UV
+@pytest.mark.parametrize("given_by", ["argument", "environment"])
+def test_an_older_venv_makes_way_for_the_python_that_is_asked_for(clone: Path, given_by: str, uv_on_path: bool) -> None:
+    inside, asked = installed(clone, "3.12"), fake_python(clone / "python3.13", "3.13")
+    path = path_of(clone, uv=uv_on_path)
+    arguments, env = ([f"PYTHON={asked}"], {}) if given_by == "argument" else ([], {"PYTHON": str(asked)})
+    done = make(clone, "setup", *arguments, path=path, **env)
+    assert done.returncode == 0, done.stderr
+    assert f".venv is made anew: it has Python 3.12 and {asked} is Python 3.13\n" in done.stdout
+    assert version_of(inside) == "Python 3.13.1"
+    assert "--require-hashes --requirement requirements/up.lock" in (clone / "uv.log").read_text()
+    again = make(clone, "setup", *arguments, path=path, **env)
+    assert "Nothing to be done" in again.stdout
+
+
+def test_a_venv_of_the_version_that_is_asked_for_stays(clone: Path) -> None:
+    installed(clone, "3.13")
+    asked = fake_python(clone / "python3.13", "3.13")
+    assert "Nothing to be done" in make(clone, "setup", f"PYTHON={asked}", path=path_of(clone, uv=True)).stdout
+
+
+def test_a_venv_of_another_version_than_the_default_stays_where_no_python_is_asked_for(clone: Path) -> None:
+    other = "3.12" if sys.version_info[:2] != (3, 12) else "3.13"
+    installed(clone, other)
+    assert "Nothing to be done" in make(clone, "setup", path=path_of(clone, uv=True)).stdout
+
+
+@pytest.mark.parametrize("python", ["python9.9", "python3.10"])
+def test_a_good_venv_is_kept_where_the_python_that_is_asked_for_does_not_fit(clone: Path, python: str) -> None:
+    inside = installed(clone, "3.12")
+    path = path_of(clone, uv=True)
+    fake_python(clone / "tools" / "python3.10", "3.10")
+    done = make(clone, "setup", f"PYTHON={python}", path=path)
+    assert done.returncode != 0
+    assert python in done.stderr
+    assert version_of(inside) == "Python 3.12.1"
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "reason"),
+    [("gone", "its Python does not run"), ("broken", "its Python does not run"), ("3.10", "it has Python 3.10")],
+)
+def test_a_venv_whose_python_is_of_no_use_is_made_anew(clone: Path, interpreter: str, reason: str) -> None:
+    inside = installed(clone, "3.10")
+    inside.unlink()
+    if interpreter == "gone":
+        inside.symlink_to(clone / "uninstalled" / "python3")
+    else:
+        script(inside, "#!/bin/sh\nexit 127\n") if interpreter == "broken" else fake_python(inside, interpreter)
+    path = path_of(clone, uv=True)
+    fake_python(clone / "tools" / "python3", "3.12")
+    done = make(clone, "setup", path=path)
+    assert done.returncode == 0, done.stderr
+    assert f".venv is made anew: {reason}\n" in done.stdout
+    assert version_of(inside) == "Python 3.12.1"
+
+
+@UV
+def test_uv_trusts_what_the_system_trusts_unless_the_user_says_otherwise(clone: Path, uv_on_path: bool) -> None:
+    installed(clone, "3.12")
+    path = path_of(clone, uv=uv_on_path)
+    for given, expected in (({}, "1"), ({"UV_SYSTEM_CERTS": "0"}, "0")):
+        (clone / "uv.log").unlink(missing_ok=True)
+        (clone / ".venv" / ".up").unlink()
+        assert make(clone, "setup", path=path, **given).returncode == 0
+        calls = [call for call in (clone / "uv.log").read_text().splitlines() if call.startswith("pip install ")]
+        assert len(calls) == 2
+        assert all(call.endswith(f" UV_SYSTEM_CERTS={expected}") for call in calls)
