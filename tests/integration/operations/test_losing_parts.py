@@ -1,4 +1,4 @@
-"""What docs/operations.md says of each part that is lost, where no other test shows it: beat, database, broker, Serving."""
+"""What docs/how-to/runbook.md says of lost parts, where no other test shows it: beat, database, broker, Serving."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_every_alert_says_what_is_wrong_and_where_to_read_on() -> None:
         assert rule["labels"]["severity"] in {"critical", "warning", "info"}
         assert rule["annotations"]["summary"]
         assert rule["annotations"]["description"]
-        assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook_url"] == f"docs/how-to/runbook.md#{rule['alert'].lower()}"
 
 
 def test_every_alert_has_both_tests() -> None:
@@ -71,7 +71,7 @@ def test_every_alert_has_both_tests() -> None:
 def test_every_alert_has_its_runbook() -> None:
     headings = {
         line.lstrip("# ").strip().lower()
-        for line in (ROOT / "docs/operations.md").read_text().splitlines()
+        for line in (ROOT / "docs/how-to/runbook.md").read_text().splitlines()
         if line.startswith("#")
     }
     assert {rule["alert"].lower() for rule in alerts()} <= headings

@@ -1,4 +1,4 @@
-"""docs/operations.md against what it speaks of: alerts, panels, commands, tests; and the scripts in deploy/operations."""
+"""docs/how-to/runbook.md against what it speaks of: alerts, panels, commands, tests; and the scripts in deploy/operations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cli.main import app
 from tests.servers import ROOT
 
 OPERATIONS = ROOT / "deploy" / "operations"
-TEXT = (ROOT / "docs" / "operations.md").read_text()
+TEXT = (ROOT / "docs/how-to/runbook.md").read_text()
 GUIDE, _, RUNBOOKS = TEXT.partition("\n## Runbooks\n")
 PARTS = ("Means", "Users notice", "First look", "Causes", "Repair", "Escalate")
 
@@ -37,7 +37,7 @@ def runbooks() -> dict[str, str]:
 def test_every_alert_has_its_runbook_and_every_runbook_its_alert() -> None:
     assert len(alerts()) > 20
     assert sorted(alerts()) == sorted(runbooks())
-    assert alerts() == {name: f"docs/operations.md#{name.lower()}" for name in alerts()}
+    assert alerts() == {name: f"docs/how-to/runbook.md#{name.lower()}" for name in alerts()}
 
 
 @pytest.mark.parametrize("name", sorted(alerts()))
