@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test lint format lock clean renew
+.PHONY: help setup setup-dev demo test lint format docs lock clean renew
 
 # The interpreter: the first of these that runs and is new enough; `make setup PYTHON=/path/to/python3.12` takes another.
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -54,11 +54,15 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.dev ## Build the documentation as a site in build/docs, with warnings as errors
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky docs build/docs
+	@echo "build/docs/index.html"
+
 lock: ## Lock the dependencies of every extra again (ARGS=--upgrade moves them to their newest versions)
 	requirements/compile $(ARGS)
 
 clean: ## Remove .venv and the tools' caches
-	rm -rf $(VENV) .venv-uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-uv build/docs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # Stamps: installed again only when a lock or the project file has changed. `uv pip install` adds and never removes, so
 # that the demo's packages and the developers' live side by side.

@@ -100,7 +100,7 @@ class LedgerCollector(Collector):
             "part",
             {str(part): float(part is advice.bottleneck) for part in Bottleneck},
         )
-        yield _gauge("dermq_workers_recommended", "Worker processes worth running; see docs/monitoring.md.", advice.workers)
+        yield _gauge("dermq_workers_recommended", "Worker processes worth running.", advice.workers)
 
 
 class StorageCollector(Collector):

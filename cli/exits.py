@@ -31,7 +31,7 @@ class ExitCode(IntEnum):
 EXIT_CODES_HELP = (
     "Exit codes: 0 done; 1 the job failed or was cancelled; 2 wrong usage or input; 3 no server answers; 4 not found; "
     "5 conflict, or the data folder is in use; 6 some items failed (only with --strict); 130 interrupted. "
-    "More in docs/cli.md."
+    "More in docs/reference/cli.md."
 )
 
 

@@ -1,7 +1,7 @@
 """Prometheus metrics: the registry that each process has, and how a page is made of it. Base units, no job ids as labels.
 
-Names follow prometheus.io/docs/practices/naming; docs/monitoring.md lists them. What a process measures is defined where it is
-measured: api.metrics, worker.metrics, worker.beat.
+Names follow prometheus.io/docs/practices/naming; docs/how-to/monitoring.md lists them. What a process measures is defined
+where it is measured: api.metrics, worker.metrics, worker.beat.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@
 
 Only here and in training is TensorFlow imported. Not offered: Classify, Regress, MultiInference and SessionRun (UNIMPLEMENTED).
 
-What differs from TensorFlow Serving on purpose is listed in docs/serving.md; two examples: a model that cannot be loaded at the
-start does not keep the others from being served (its state says why), and a version whose variables are missing fails to load
-instead of failing every request.
+docs/reference/model-servers.md lists what differs from TensorFlow Serving on purpose. Two examples: a model that cannot be
+loaded at the start does not keep the others from being served (its state says why), and a version whose variables are missing
+fails to load instead of failing every request.
 """

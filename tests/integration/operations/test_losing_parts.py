@@ -1,4 +1,4 @@
-"""What docs/how-to/runbook.md says of lost parts, where no other test shows it: beat, database, broker, Serving."""
+"""What docs/explanation/reliability.md says of lost parts, where no other test shows it: beat, database, broker, Serving."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tests.manifests import KUBERNETES, OVERLAYS, Document, Pod, config, of_kind
 from tests.servers import ROOT
 from worker import __main__ as worker_main
 
-KUBERNETES_VERSIONS = ("1.32", "1.37")  # the oldest that docs/kubernetes.md names, and the newest whose schemas are at hand
+KUBERNETES_VERSIONS = ("1.32", "1.37")  # the oldest in docs/how-to/kubernetes.md; the newest schemas
 SECRETS = {"dermq-database", "dermq-broker", "dermq-s3"}
 
 

@@ -1,7 +1,7 @@
 """Migrations expand: what the previous release does still works on the new schema, and no table is locked for long.
 
 A step that breaks this (drop, rename, NOT NULL, rewrite) is a contract step. It says so with `contract = "why, and since which
-release nobody needs what it takes away"`, and docs/how-to/runbook.md#contract-steps says how it is rolled out.
+release nobody needs what it takes away"`, and docs/how-to/upgrade.md#contract-steps says how it is rolled out.
 """
 
 from __future__ import annotations
