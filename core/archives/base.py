@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol, Self
 
+from core.archives.notes import Notes
 from core.errors import ItemErrorCode
 
 
@@ -79,6 +80,11 @@ class Archive(Protocol):
     @property
     def skipped(self) -> int:
         """Directories, __MACOSX, .DS_Store, Thumbs.db and the like passed over by members() so far."""
+        ...
+
+    @property
+    def notes(self) -> Notes:
+        """What the user should know of the archive as a whole, as far as members() has come; see notes.py."""
         ...
 
     def members(self) -> Iterator[Member]:

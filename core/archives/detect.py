@@ -8,6 +8,7 @@ from typing import Any
 
 from core.archives.base import ArchiveKind, ArchiveRef
 from core.archives.compressed import ExpandLimits, expand_tar, sniff_codec
+from core.archives.notes import Notes
 from core.archives.sniff import HEAD_BYTES, Content, sniff
 from core.archives.source import Where, open_source
 from core.errors import ArchiveError, InvalidRequestError, NotFoundError
@@ -32,6 +33,7 @@ def prepare_archive(
     *,
     on_progress: Callable[[int], None] | None = None,
     limits: ExpandLimits | None = None,
+    notes: Notes | None = None,  # noqa: ARG001 - filled where a stream says something of itself
 ) -> ArchiveRef:
     """Find out what a source is. A compressed TAR is written plain to `scratch_key`; nothing else is copied. Safe to run again.
 
@@ -44,6 +46,7 @@ def prepare_archive(
         settings: for S3's endpoint and credentials.
         on_progress: called with the packed bytes read, every megabyte, while a TAR is made plain.
         limits: what making it plain may cost.
+        notes: takes what making it plain has found worth a note; those of the listing come from `Archive.notes`.
 
     Raises:
         ArchiveError: missing, unreadable, none of the supported kinds, or (code "archive_bomb") unpacking without end.

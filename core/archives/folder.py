@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.archives.base import Member
 from core.archives.beneath import RootFolder
+from core.archives.notes import Notes
 from core.archives.screening import Problem, size_problem
 from core.archives.skipping import is_skipped
 from core.errors import ArchiveError, ItemError, ItemErrorCode
@@ -32,11 +33,17 @@ class FolderArchive:
         self._files = RootFolder(root)
         self._max_bytes = max_bytes
         self._skipped = 0
+        self._notes = Notes()
 
     @property
     def skipped(self) -> int:
         """Folders and files passed over by members() so far."""
         return self._skipped
+
+    @property
+    def notes(self) -> Notes:
+        """What members() has found worth a note so far."""
+        return self._notes
 
     def members(self) -> Iterator[Member]:
         """All files, sorted, in constant memory. Names that are no UTF-8 carry surrogate escapes.
@@ -45,6 +52,7 @@ class FolderArchive:
             ArchiveError: a folder cannot be read.
         """
         self._skipped = 0
+        self._notes.clear()
         return self._walk("", 0)
 
     def _walk(self, folder: str, depth: int) -> Iterator[Member]:

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from core.archives.base import Member
 from core.archives.beneath import RootFolder
+from core.archives.notes import Notes
 from core.archives.s3_prefix import S3Objects
 from core.archives.screening import size_problem
 from core.errors import ArchiveError, ItemError, ItemErrorCode
@@ -76,11 +77,17 @@ class ManifestArchive:
         self._files: _Root = files
         self._max_bytes = max_bytes
         self._skipped = 0
+        self._notes = Notes()
 
     @property
     def skipped(self) -> int:
         """Rows without a path passed over by members() so far."""
         return self._skipped
+
+    @property
+    def notes(self) -> Notes:
+        """What members() has found worth a note so far."""
+        return self._notes
 
     def members(self) -> Iterator[Member]:
         """One member per row, in constant memory.
@@ -90,6 +97,7 @@ class ManifestArchive:
             StorageUnavailableError: the file system does not answer.
         """
         self._skipped = 0
+        self._notes.clear()
         for name in read_paths(self._access):
             if name.strip():
                 yield self._member(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.archives.base import Member
+from core.archives.notes import Notes
 from core.archives.screening import size_problem
 from core.archives.skipping import is_skipped
 from core.errors import ArchiveError, InvalidRequestError, ItemError, ItemErrorCode, NotFoundError
@@ -65,11 +66,17 @@ class S3PrefixArchive:
         self._objects = S3Objects(uri, settings)
         self._max_bytes = max_bytes
         self._skipped = 0
+        self._notes = Notes()
 
     @property
     def skipped(self) -> int:
         """Objects passed over by members() so far."""
         return self._skipped
+
+    @property
+    def notes(self) -> Notes:
+        """What members() has found worth a note so far."""
+        return self._notes
 
     def members(self) -> Iterator[Member]:
         """All objects in key order, a page of a thousand at a time.
@@ -79,6 +86,7 @@ class S3PrefixArchive:
             StorageUnavailableError: the server does not answer.
         """
         self._skipped = 0
+        self._notes.clear()
         for name, size in self._objects.list():
             if is_skipped(name):
                 self._skipped += 1

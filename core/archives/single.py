@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.archives.base import Member
+from core.archives.notes import Notes
 from core.archives.ranges import read_member_range
 from core.archives.screening import size_problem
 from core.errors import ItemError
@@ -25,11 +26,17 @@ class SingleImage:
         self._access = access
         self._name = name
         self._max_bytes = max_bytes
+        self._notes = Notes()
 
     @property
     def skipped(self) -> int:
         """Always 0."""
         return 0
+
+    @property
+    def notes(self) -> Notes:
+        """What members() has found worth a note so far."""
+        return self._notes
 
     def members(self) -> Iterator[Member]:
         """The one member."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from core.archives.base import Member
+from core.archives.notes import Notes
 from core.archives.ranges import read_member_range
 from core.archives.screening import Problem, name_problem, size_problem
 from core.archives.skipping import is_skipped
@@ -70,11 +71,17 @@ class TarArchive:
         self._access = access
         self._max_bytes = max_bytes
         self._skipped = 0
+        self._notes = Notes()
 
     @property
     def skipped(self) -> int:
         """Members passed over by members() so far."""
         return self._skipped
+
+    @property
+    def notes(self) -> Notes:
+        """What members() has found worth a note so far."""
+        return self._notes
 
     def members(self) -> Iterator[Member]:
         """All members in archive order. One that the file cuts off is yielded as TRUNCATED, and is the last.
@@ -83,6 +90,7 @@ class TarArchive:
             ArchiveError: a header is damaged, or the file ends within one.
         """
         self._skipped = 0
+        self._notes.clear()
         position, count = 0, 0
         everywhere: dict[str, bytes] = {}
         while (found := self._next_header(position, count, everywhere)) is not None:

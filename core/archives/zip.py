@@ -10,6 +10,7 @@ from functools import cache
 
 from core.archives import inflate
 from core.archives.base import Member
+from core.archives.notes import Notes
 from core.archives.ranges import read_member_range
 from core.archives.screening import Problem, name_problem, size_problem
 from core.archives.skipping import is_skipped
@@ -41,11 +42,17 @@ class ZipArchive:
         self._access = access
         self._max_bytes = max_bytes
         self._skipped = 0
+        self._notes = Notes()
 
     @property
     def skipped(self) -> int:
         """Members passed over by members() so far."""
         return self._skipped
+
+    @property
+    def notes(self) -> Notes:
+        """What members() has found worth a note so far."""
+        return self._notes
 
     def members(self) -> Iterator[Member]:
         """All members in the order of the central directory.
@@ -54,6 +61,7 @@ class ZipArchive:
             ArchiveError: the directory is missing, damaged or inconsistent.
         """
         self._skipped = 0
+        self._notes.clear()
         for entry in read_entries(self._access, find_directory(self._access)):
             name = _decode_name(entry)
             if is_skipped(name) or _is_folder(entry, name):
