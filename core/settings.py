@@ -31,7 +31,10 @@ class DataSettings(Concern):
 
     model_config = _env("DERMQ_")
 
-    data_dir: Path = Field(default_factory=default_data_dir)
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="Folder that holds all state of the embedded defaults: ledger, objects, models, queue, logs.",
+    )
 
 
 class DatabaseSettings(Concern):
@@ -39,21 +42,27 @@ class DatabaseSettings(Concern):
 
     model_config = _env("DERMQ_DATABASE_")
 
-    url: str = ""  # postgresql+psycopg://… or sqlite:///…
-    password: SecretStr = SecretStr("")  # put into the url, which then holds none
-    pool_size: int = 5
-    connect_timeout_s: int = 5
-    statement_timeout_s: int = 30
+    url: str = Field(
+        default="",
+        description="SQLAlchemy URL of the ledger: postgresql+psycopg://user@host/name or sqlite:///path. Empty: SQLite in the "
+        "data folder.",
+    )
+    password: SecretStr = Field(default=SecretStr(""), description="Put into the URL, which then must hold none.")
+    pool_size: int = Field(
+        default=5, description="Connections that a process keeps open. It opens as many again for a short time under load."
+    )
+    connect_timeout_s: int = Field(default=5, description="How long to wait for a new connection.")
+    statement_timeout_s: int = Field(default=30, description="How long one SQL statement may take before it is cancelled.")
 
 
 class BrokerSettings(Concern):
-    """DERMQ_BROKER_*: Redis or Valkey, the doorbell."""
+    """DERMQ_BROKER_*: Redis or Valkey. It carries wake-up messages only."""
 
     model_config = _env("DERMQ_BROKER_")
 
-    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    password: SecretStr = SecretStr("")  # put into the url, which then holds none
-    socket_timeout_s: float = 5.0
+    url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), description="Address of Redis or Valkey.")
+    password: SecretStr = Field(default=SecretStr(""), description="Put into the URL, which then must hold none.")
+    socket_timeout_s: float = Field(default=5.0, description="How long to wait for an answer of the broker.")
 
     @property
     def full_url(self) -> str:
@@ -66,12 +75,17 @@ class StorageSettings(Concern):
 
     model_config = _env("DERMQ_STORAGE_")
 
-    url: str = ""
-    s3_endpoint: str = ""  # for S3-compatible servers; empty means AWS
-    s3_region: str = "us-east-1"
-    s3_access_key_id: SecretStr = SecretStr("")  # empty means the ambient AWS credentials
-    s3_secret_access_key: SecretStr = SecretStr("")
-    timeout_s: float = 30.0
+    url: str = Field(
+        default="",
+        description="Where uploads and indexes lie: file:///path or s3://bucket/prefix. Empty: a folder in the data folder.",
+    )
+    s3_endpoint: str = Field(default="", description="Address of an S3-compatible server. Empty: AWS.")
+    s3_region: str = Field(default="us-east-1", description="Region of the bucket.")
+    s3_access_key_id: SecretStr = Field(
+        default=SecretStr(""), description="Key of the bucket. Empty: the credentials that the AWS environment gives."
+    )
+    s3_secret_access_key: SecretStr = Field(default=SecretStr(""), description="Secret that belongs to the key.")
+    timeout_s: float = Field(default=30.0, description="How long one request to S3 may take.")
 
 
 class ServingSettings(Concern):
@@ -79,9 +93,11 @@ class ServingSettings(Concern):
 
     model_config = _env("DERMQ_SERVING_")
 
-    address: str = "127.0.0.1:8500"  # host:port, or dns:///host:port for several replicas
-    timeout_s: float = 20.0  # deadline of one Predict
-    default_model: str = "starter"
+    address: str = Field(default="127.0.0.1:8500", description="host:port, or dns:///host:port for several replicas.")
+    timeout_s: float = Field(
+        default=20.0, description="Deadline of one Predict request. Keep it below the soft limit of a task."
+    )
+    default_model: str = Field(default="starter", description="Model of jobs that name none.")
 
 
 class ModelSettings(Concern):
@@ -89,9 +105,11 @@ class ModelSettings(Concern):
 
     model_config = _env("DERMQ_MODELS_")
 
-    dir: Path | None = None  # <name>/<version>/saved_model.pb
-    config: Path | None = None  # the models.config that the model servers start with
-    served_dir: str = ""  # where `dir` lies for the servers, if elsewhere: /models in the container
+    dir: Path | None = Field(default=None, description="The model repository: <name>/<version>/saved_model.pb.")
+    config: Path | None = Field(default=None, description="The models.config that the model servers start with.")
+    served_dir: str = Field(
+        default="", description="Path of the repository as the servers see it, if it is another one: /models in the container."
+    )
 
 
 class ImageLimits(Concern):
@@ -99,8 +117,10 @@ class ImageLimits(Concern):
 
     model_config = _env("DERMQ_IMAGE_")
 
-    max_pixels: int = 100_000_000
-    max_bytes: int = 64 * 1024 * 1024  # one member, uncompressed
+    max_pixels: int = Field(default=100_000_000, description="Pixels of one image; more is `too_many_pixels`.")
+    max_bytes: int = Field(
+        default=64 * 1024 * 1024, description="Size of one member of an archive, uncompressed; more is `too_large`."
+    )
 
 
 class ApiSettings(Concern):
@@ -128,27 +148,38 @@ class ApiSettings(Concern):
 
 
 class WorkerSettings(Concern):
-    """DERMQ_WORKER_*: the ledger's rhythm. Constructed only where the inequalities of leases and limits hold."""
+    """DERMQ_WORKER_*: sizes and times of the work. Refused where leases and limits are out of order."""
 
     model_config = _env("DERMQ_WORKER_")
 
-    concurrency: int = Field(default_factory=lambda: os.cpu_count() or 1)
-    chunk_items: int = Field(default=256, gt=0)
-    chunk_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
-    batch_items: int = Field(default=32, gt=0)
-    window: int = Field(default=16, gt=0)  # chunks of one job published at a time
-    soft_limit_s: float = 60.0
-    hard_limit_s: float = 75.0
-    lease_s: float = 90.0
-    visibility_timeout_s: float = 300.0
-    sweep_interval_s: float = 5.0
-    republish_s: float = 30.0  # a published chunk that nobody claimed is published again
-    max_crashes: int = 2  # a chunk whose worker died so often is split
-    backoff_s: float = 1.0
-    max_backoff_s: float = 30.0
-    retention_days: float = 30.0
-    events: bool = False  # tell Flower what happens; costs a message per task and lets it control the workers
-    heartbeat_file: Path | None = None  # signs of life for `python -m worker health`; None: none are given
+    concurrency: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, description="Child processes of a worker; each takes one chunk at a time."
+    )
+    chunk_items: int = Field(default=256, gt=0, description="Most items in a chunk.")
+    chunk_bytes: int = Field(default=64 * 1024 * 1024, gt=0, description="About the most packed bytes of members in a chunk.")
+    batch_items: int = Field(default=32, gt=0, description="Images in one Predict request.")
+    window: int = Field(default=16, gt=0, description="Chunks of one job that are published at a time, at priority 1.")
+    soft_limit_s: float = Field(default=60.0, description="After this time a task ends its work in order.")
+    hard_limit_s: float = Field(default=75.0, description="After this time the process of a task is killed.")
+    lease_s: float = Field(default=90.0, description="How long a worker holds a chunk. Then the chunk runs elsewhere.")
+    visibility_timeout_s: float = Field(
+        default=300.0, description="After this time Redis would deliver a message again. More than twice the hard limit."
+    )
+    sweep_interval_s: float = Field(default=5.0, description="Time between two runs of the sweeper.")
+    republish_s: float = Field(default=30.0, description="A published chunk that nobody has claimed is published again then.")
+    max_crashes: int = Field(default=2, description="A chunk that has lost its worker process so often is split.")
+    backoff_s: float = Field(default=1.0, description="First wait of a chunk for a dependency that is unavailable; it doubles.")
+    max_backoff_s: float = Field(default=30.0, description="Longest wait of a chunk for a dependency that is unavailable.")
+    retention_days: float = Field(
+        default=30.0, description="How long an ended job is kept. Set when a job is submitted: a new value holds for new jobs."
+    )
+    events: bool = Field(
+        default=False,
+        description="Send Celery events, for Flower. Costs a message for each task and lets Flower control workers.",
+    )
+    heartbeat_file: Path | None = Field(
+        default=None, description="File that `python -m worker health` reads. Empty: none is written."
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> WorkerSettings:
@@ -166,30 +197,36 @@ class WorkerSettings(Concern):
 
 
 class LogSettings(Concern):
-    """DERMQ_LOG_*."""
+    """DERMQ_LOG_*: the logs, one JSON object a line."""
 
     model_config = _env("DERMQ_LOG_")
 
-    level: str = "INFO"
+    level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
 
 class MetricsSettings(Concern):
-    """DERMQ_METRICS_*: the Prometheus page of worker and beat, and what the recommendation of workers reckons with."""
+    """DERMQ_METRICS_*: the Prometheus page of worker and beat, and the recommended number of workers."""
 
     model_config = _env("DERMQ_METRICS_")
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=0, ge=0, le=65535)  # 0: no page; the API has its own under /metrics
-    item_s: float = Field(default=0.01, gt=0)  # a worker's seconds for one item, as long as no chunk has been measured
-    drain_s: float = Field(default=600.0, gt=0)  # within how long the recommended workers would finish what is there to do
+    host: str = Field(default="127.0.0.1", description="Address that the page of worker and beat listens on.")
+    port: int = Field(default=0, ge=0, le=65535, description="Port of that page. 0: no page. The API has its own at /metrics.")
+    item_s: float = Field(
+        default=0.01, gt=0, description="A worker process's time for one item, as long as no chunk has been measured."
+    )
+    drain_s: float = Field(
+        default=600.0, gt=0, description="Within this time the recommended workers would finish what is there to do."
+    )
 
 
 class TracingSettings(Concern):
-    """DERMQ_TRACING_*: whether there are traces. Where they go, and which, say OpenTelemetry's own OTEL_* variables."""
+    """DERMQ_TRACING_*: whether there are traces. OpenTelemetry's own OTEL_* variables say where they go."""
 
     model_config = _env("DERMQ_TRACING_")
 
-    enabled: bool | None = None  # None: where OTEL_EXPORTER_OTLP_ENDPOINT (or …_TRACES_ENDPOINT) is set
+    enabled: bool | None = Field(
+        default=None, description="Empty: on where OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set."
+    )
 
 
 @dataclass(frozen=True)
