@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.exits import CliError
+from cli.exits import CliError, ExitCode
 from cli.findings import Finding, Grade
 from cli.formats import format_bytes
+from cli.stack.folder import CHOOSE_ANOTHER, DataFolder
+from core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cli.service import Target
@@ -37,10 +39,12 @@ def run_checks(target: Target) -> Iterator[Finding]:
     """All checks, in the order in which one would look for a fault."""
     yield check_python()
     if not target.server:
-        from cli.stack.folder import DataFolder
-
-        folder = DataFolder.at(target.data_dir)
         yield check_packages()
+        try:
+            folder = DataFolder.at(target.data_dir)
+        except ConfigurationError as error:
+            yield Finding("data folder", Grade.FAIL, str(error), "Or name one with --data-dir.")
+            return
         yield check_data_folder(folder.root)
         yield check_space(folder.root)
     yield from check_server(target)
@@ -68,23 +72,33 @@ def check_data_folder(root: Path) -> Finding:
     """Whether the data folder can be written, by this user."""
     import tempfile
 
-    place = next(path for path in (root, *root.parents) if path.exists())
+    place = _nearest(root)
     try:
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
-        advice = "Choose another with --data-dir or DERMQ_DATA_DIR, or change its permissions."
-        return Finding("data folder", Grade.FAIL, f"{root} cannot be written: {error.strerror}", advice)
-    return Finding("data folder", Grade.OK, str(root) if root.exists() else f"{root} (made at the first start)")
+        return Finding("data folder", Grade.FAIL, f"{root} cannot be written: {error.strerror}", CHOOSE_ANOTHER)
+    return Finding("data folder", Grade.OK, str(root) if place == root else f"{root} (made at the first start)")
 
 
 def check_space(root: Path) -> Finding:
     """Room for uploads and results."""
-    place = next(path for path in (root, *root.parents) if path.exists())
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(_nearest(root)).free
     grade = Grade.FAIL if free < _NO_SPACE_BYTES else Grade.WARN if free < _LOW_SPACE_BYTES else Grade.OK
     advice = "" if grade is Grade.OK else "Delete jobs with `dermq delete`, or move the data folder to a larger disk."
     return Finding("disk space", grade, f"{format_bytes(free)} free", advice)
+
+
+def _nearest(root: Path) -> Path:
+    """The folder, or the closest of its parents that is there and can be looked at."""
+    return next((path for path in (root, *root.parents) if _is_there(path)), Path(root.anchor))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a parent that this user may not look into
+        return False
 
 
 def check_server(target: Target) -> Iterator[Finding]:
@@ -96,7 +110,7 @@ def check_server(target: Target) -> Iterator[Finding]:
     try:
         client = connect(target).client
     except CliError as error:
-        if target.server:
+        if target.server or error.code != ExitCode.UNREACHABLE:
             yield Finding("server", Grade.FAIL, str(error), error.hint)
         else:
             yield Finding("server", Grade.WARN, "no stack runs on this data folder", "Start one with `dermq up`.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from core.errors import (
+    ConfigurationError,
     ConflictError,
     DermqError,
     InvalidRequestError,
@@ -55,6 +56,7 @@ _CODES: tuple[tuple[type[DermqError], ExitCode], ...] = (
     (NotFoundError, ExitCode.NOT_FOUND),
     (ModelNotFoundError, ExitCode.NOT_FOUND),
     (InvalidRequestError, ExitCode.USAGE),
+    (ConfigurationError, ExitCode.USAGE),
     (ConflictError, ExitCode.CONFLICT),
     (JobError, ExitCode.JOB_FAILED),
 )

@@ -92,7 +92,8 @@ class Operator:
         from cli.stack.lock import find_holder
         from cli.stack.state import load_state
 
-        state = load_state(self.folder.state) if find_holder(self.folder.lock) else None
+        with self.folder.faults_named("read"):
+            state = load_state(self.folder.state) if find_holder(self.folder.lock) else None
         if state is None or "serving" not in state.ports:
             raise CliError(
                 f"no model server: none was named, and no stack runs on {self.folder.root}",

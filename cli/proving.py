@@ -57,7 +57,7 @@ def add_version(name: str, path: Path, *, by: str | None, data_dir: Path | None)
     operator = find_operator(data_dir, by)
     _require_prover()
     added = NewEvent(operator.actor, ModelAction.ADD, name, detail=f"from {path}")
-    with _noted(operator, added) as found, StackStatus() as status:
+    with operator.folder.faults_named("written"), _noted(operator, added) as found, StackStatus() as status:
         status.progress(f"copying {path}")
         with operator.repository.new_version(name, path) as staged:
             found["version"] = staged.number
@@ -120,6 +120,7 @@ def _noted(operator: Operator, event: NewEvent) -> Iterator[dict[str, Any]]:
     from core.db.versions import ModelOutcome
     from core.errors import DermqError
 
+    operator.folder.create()  # the record is made at the end: what prevents it is said now
     found: dict[str, Any] = {}
     try:
         yield found
@@ -134,6 +135,5 @@ def _record(operator: Operator, event: NewEvent) -> None:
     from core.db.engine import transaction
     from core.db.versions import record_event
 
-    operator.folder.create()
     with operator.ledger(migrate=True) as engine, transaction(engine) as session:
         record_event(session, event, SystemClock().now())

@@ -100,11 +100,9 @@ def _find_running(target: Target) -> Service | None:
 
 def _await_url(folder: DataFolder) -> str | None:
     """URL of the stack that runs on the folder; waits for one that is starting."""
-    from cli.stack.lock import find_holder
-
     deadline = time.monotonic() + _STARTING_LIMIT_S
     holder: Holder | None
-    while (holder := find_holder(folder.lock)) is not None:
+    while (holder := _find_holder(folder)) is not None:
         if holder.url:
             return holder.url
         if time.monotonic() > deadline:
@@ -117,10 +115,18 @@ def _await_url(folder: DataFolder) -> str | None:
     return None
 
 
+def _find_holder(folder: DataFolder) -> Holder | None:
+    from cli.stack.lock import find_holder
+
+    with folder.faults_named("read"):
+        return find_holder(folder.lock)
+
+
 def _read_roots(folder: DataFolder) -> tuple[Path, ...]:
     from cli.stack.state import load_state
 
-    state = load_state(folder.state)
+    with folder.faults_named("read"):
+        state = load_state(folder.state)
     return tuple(Path(root) for root in state.source_roots) if state else ()
 
 

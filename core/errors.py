@@ -88,6 +88,10 @@ class BatchRejectedError(PermanentError):
     """The model refuses this batch (INVALID_ARGUMENT). Bisect to find the item."""
 
 
+class ConfigurationError(PermanentError):
+    """A setting names something that this machine does not have or does not allow."""
+
+
 class InvalidRequestError(PermanentError):
     """The request cannot be understood as it stands."""
 

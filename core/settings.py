@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from core.errors import ConfigurationError
 from core.secretfiles import Concern, with_password
 
 
@@ -22,8 +23,23 @@ def _env(prefix: str) -> SettingsConfigDict:
 
 
 def default_data_dir() -> Path:
-    """$XDG_DATA_HOME/dermq, or ~/.local/share/dermq (XDG Base Directory Specification)."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "dermq"
+    """$XDG_DATA_HOME/dermq, or ~/.local/share/dermq (XDG Base Directory Specification), with `~` as it stands."""
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "dermq"
+
+
+def resolve_data_dir(path: Path) -> Path:
+    """The data folder as an absolute path, with `~` resolved. It need not exist yet.
+
+    Raises:
+        ConfigurationError: the path begins with `~`, and the user has no home folder; or its links form a loop.
+    """
+    try:
+        return path.expanduser().resolve()
+    except RuntimeError as error:  # so pathlib says both
+        reason = str(error).rstrip(".")
+        raise ConfigurationError(
+            f"the data folder {path} cannot be found: {reason}; set DERMQ_DATA_DIR to a folder that can be written"
+        ) from error
 
 
 class DataSettings(Concern):
@@ -250,9 +266,9 @@ class Settings:
     def database_url(self) -> str:
         """SQLAlchemy URL of the ledger, with its password: not for logs."""
         url = with_password(self.database.url, self.database.password, variable="DERMQ_DATABASE")
-        return url or f"sqlite:///{self.data.data_dir.resolve() / 'dermq.db'}"
+        return url or f"sqlite:///{resolve_data_dir(self.data.data_dir) / 'dermq.db'}"
 
     @property
     def storage_url(self) -> str:
         """file:/// or s3:// URL of the object storage."""
-        return self.storage.url or (self.data.data_dir.resolve() / "objects").as_uri()
+        return self.storage.url or (resolve_data_dir(self.data.data_dir) / "objects").as_uri()

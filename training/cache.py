@@ -14,15 +14,27 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from core.errors import InvalidRequestError
+from core.errors import ConfigurationError, InvalidRequestError
 from core.imaging import Resize, decode_image, preprocessing_hash
 from core.settings import ImageLimits
 from training.datasets.base import Dataset, ImageSource, UInt8Array
 
+_ADVICE = "set XDG_CACHE_HOME to a folder that can be written"
+
 
 def cache_root() -> Path:
-    """`$XDG_CACHE_HOME/dermq`, by default below the home folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dermq"
+    """`$XDG_CACHE_HOME/dermq`, by default below the home folder.
+
+    Raises:
+        ConfigurationError: the variable is not set, and the user has no home folder.
+    """
+    root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "dermq"
+    try:
+        return root.expanduser()
+    except RuntimeError as error:  # so pathlib says it
+        raise ConfigurationError(
+            f"the cache of decoded images {root} cannot be found: {str(error).rstrip('.')}; {_ADVICE}"
+        ) from error
 
 
 def load_pixels(dataset: Dataset, *, height: int, width: int, resize: Resize = "stretch") -> UInt8Array:
@@ -31,6 +43,7 @@ def load_pixels(dataset: Dataset, *, height: int, width: int, resize: Resize = "
     Raises:
         InvalidRequestError: a data set of arrays has another size than the one asked for.
         ItemError: an image cannot be decoded; its id is in the message's notes.
+        ConfigurationError: the cache's folder cannot be found or written.
     """
     if dataset.pixels is not None:
         if dataset.pixels.shape[1:3] != (height, width):
@@ -40,6 +53,7 @@ def load_pixels(dataset: Dataset, *, height: int, width: int, resize: Resize = "
     if dataset.source is None:
         raise InvalidRequestError(f"{dataset.name}: has neither images nor arrays")
     path = cache_root() / "pixels" / f"{_cache_key(dataset.source, height, width, resize)}.npy"
+    _make(path.parent)
     if not path.is_file():
         _write_atomically(path, _decode_all(dataset, dataset.source, height, width, resize))
     return np.asarray(np.load(path, mmap_mode="r"))
@@ -79,8 +93,17 @@ def _drain(results: Iterable[int]) -> None:
         pass
 
 
+def _make(folder: Path) -> None:
+    """Make the folder before the images are decoded, which takes long."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"the cache of decoded images {folder} cannot be made: {error.strerror}; {_ADVICE}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"the cache of decoded images {folder} cannot be written; {_ADVICE}")
+
+
 def _write_atomically(path: Path, pixels: UInt8Array) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.part")
     with partial.open("wb") as file:
         np.save(file, pixels)

@@ -32,7 +32,10 @@ def demo(
     from cli.terminal import open_out
 
     target_file = choose_out(out, None)
-    archive = _draw(DataFolder.at(data_dir).root / "demo" / "sample.zip")
+    folder = DataFolder.at(data_dir)
+    folder.create()
+    with folder.faults_named("written"):
+        archive = _draw(folder.root / "demo" / "sample.zip")
     source = read_source(str(archive))
     with open_service(Target(None, None, data_dir), StackOptions(source_roots=source.source_roots)) as service:
         job = run_job(service, source, JobRequest())

@@ -5,11 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cli.exits import CliError, ExitCode
+
+CHOOSE_ANOTHER = "Choose another with --data-dir or DERMQ_DATA_DIR, or change its permissions."
+_REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +25,14 @@ class DataFolder:
 
     @classmethod
     def at(cls, path: Path | None) -> DataFolder:
-        """The folder that was asked for, or the default one; absolute, not necessarily there yet."""
-        from core.settings import default_data_dir
+        """The folder that was asked for, or the default one; absolute, not necessarily there yet.
 
-        return cls((path or default_data_dir()).expanduser().resolve())
+        Raises:
+            ConfigurationError: it cannot be found, because the user has no home folder.
+        """
+        from core.settings import default_data_dir, resolve_data_dir
+
+        return cls(resolve_data_dir(path or default_data_dir()))
 
     @property
     def lock(self) -> Path:
@@ -56,18 +65,45 @@ class DataFolder:
         Raises:
             CliError: they cannot be made or written.
         """
+        folders = (self.root, self.valkey, self.models, self.log("").parent)
         try:
-            for path in (self.root, self.valkey, self.models, self.log("").parent):
+            for path in folders:
                 path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for path in folders:
+                if not os.access(path, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         except OSError as error:
-            raise _unwritable(self.root, error) from error
-        if not os.access(self.root, os.W_OK | os.X_OK):
-            raise _unwritable(self.root, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+            raise self._unusable("written", error) from error
 
+    @contextmanager
+    def faults_named(self, what: Literal["read", "written"]) -> Iterator[None]:
+        """Turns what the operating system refuses in this folder into a sentence that names the folder and its setting.
 
-def _unwritable(root: Path, error: OSError) -> CliError:
-    advice = "Choose another with --data-dir or DERMQ_DATA_DIR, or change its permissions."
-    return CliError(f"the data folder {root} cannot be written: {error.strerror}", ExitCode.USAGE, advice)
+        Args:
+            what: what the block does with the folder's files.
+
+        Raises:
+            CliError: permissions, a read-only disk, or a file in place of a folder prevent it.
+        """
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _REFUSALS or not self._concerns(error.filename):
+                raise
+            raise self._unusable(what, error) from error
+
+    def _unusable(self, what: str, error: OSError) -> CliError:
+        place = f" ({error.filename})" if error.filename and Path(error.filename) != self.root else ""
+        return CliError(
+            f"the data folder {self.root} cannot be {what}: {error.strerror}{place}", ExitCode.USAGE, CHOOSE_ANOTHER
+        )
+
+    def _concerns(self, name: str | bytes | int | None) -> bool:
+        """Whether a path is the folder, lies in it, or is one of its parents."""
+        if not isinstance(name, str):
+            return False
+        path = Path(name)
+        return path.is_relative_to(self.root) or self.root.is_relative_to(path)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -73,7 +73,8 @@ class Stack:
 
     def __enter__(self) -> Self:
         try:
-            self._start()
+            with self.folder.faults_named("written"):
+                self._start()
         except BaseException:
             self.stop()
             raise

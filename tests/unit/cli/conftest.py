@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from cli.main import main
+from tests.unit.cli.in_process import Done, Run
 from tests.unit.cli.laid_out import LaidOutServer, laid_out_server
 
 
@@ -50,3 +53,21 @@ def job() -> dict[str, Any]:
         "disclaimer": "Research use only, not a diagnosis.",
         "links": {},
     }
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """Runs `dermq …` as its console script does, without the cost of a process."""
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+
+    def run_command(*arguments: str) -> Done:
+        monkeypatch.setattr("sys.argv", ["dermq", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfdbinary.readouterr()
+        code = ended.value.code
+        return Done(code if isinstance(code, int) else 0, out.decode(), err.decode())
+
+    return run_command

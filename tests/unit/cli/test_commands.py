@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cli.main import main
 from cli.stack.ports import free_port
 from tests.servers import wait_until
+from tests.unit.cli.in_process import Run
 from tests.unit.cli.laid_out import Answer, LaidOutServer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,36 +24,6 @@ COMMANDS = (
     *("errors", "cancel", "retry", "delete", "up", "models", "doctor"),
     *("compare", "promote", "rollback", "retire"),
 )
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
-    """Runs `dermq …` as its console script does, without the cost of a process."""
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr("sys.stdin", io.StringIO())
-
-    def run_command(*arguments: str) -> Done:
-        monkeypatch.setattr("sys.argv", ["dermq", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfdbinary.readouterr()
-        code = ended.value.code
-        return Done(code if isinstance(code, int) else 0, out.decode(), err.decode())
-
-    return run_command
 
 
 @pytest.fixture

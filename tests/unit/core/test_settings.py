@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from core.errors import ConfigurationError
 from core.settings import ApiSettings, Settings
 
 
@@ -36,3 +37,19 @@ def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DERMQ_API_PORT", "eighty")
     with pytest.raises(ValidationError, match="port"):
         ApiSettings()
+
+
+def test_a_home_is_asked_for_only_where_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setenv("DERMQ_DATA_DIR", "~no-such-user/dermq")
+    monkeypatch.setenv("DERMQ_DATABASE_URL", "postgresql+psycopg://db/dermq")
+    settings = Settings()
+    assert settings.database_url == "postgresql+psycopg://db/dermq"
+    with pytest.raises(ConfigurationError, match=r"~no-such-user/dermq cannot be found: .*; set DERMQ_DATA_DIR"):
+        _ = settings.storage_url
+
+
+def test_a_tilde_in_the_data_folder_is_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DERMQ_DATA_DIR", "~/dermq")
+    assert Settings().database_url == f"sqlite:///{tmp_path / 'dermq' / 'dermq.db'}"

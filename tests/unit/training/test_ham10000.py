@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.errors import InvalidRequestError
+from core.errors import ConfigurationError, InvalidRequestError
 from training.cache import load_pixels
 from training.datasets.ham10000 import load_ham10000, merge_groups
 from training.splits import PARTS, split_grouped
@@ -75,6 +75,18 @@ def test_the_cache_follows_the_content(root: Path) -> None:
     assert load_pixels(load_ham10000(root), height=4, width=4)[0].mean() == pytest.approx(50, abs=1)
     write_zip(root, greys | {"ISIC_1": 200})
     assert load_pixels(load_ham10000(root), height=4, width=4)[0].mean() == pytest.approx(200, abs=1)
+
+
+def test_a_cache_that_has_no_place_is_told_before_images_are_decoded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_zip(root, dict.fromkeys(("ISIC_1", "ISIC_2", "ISIC_3", "ISIC_4"), 50))
+    dataset = load_ham10000(root)
+    (root / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(root / "file"))
+    with pytest.raises(ConfigurationError, match=r"cannot be made: Not a directory; set XDG_CACHE_HOME to a folder"):
+        load_pixels(dataset, height=4, width=4)
+    monkeypatch.setenv("XDG_CACHE_HOME", "~no-such-user")
+    with pytest.raises(ConfigurationError, match=r"~no-such-user/dermq cannot be found: .*; set XDG_CACHE_HOME"):
+        load_pixels(dataset, height=4, width=4)
 
 
 def test_a_missing_image_is_named(root: Path) -> None:
