@@ -49,6 +49,7 @@ class RawEntry:
     extra: bytes = b""
     local_extra: bytes = b""
     offset: int | None = None
+    host: int = 3
 
     @property
     def packed(self) -> bytes:
@@ -71,7 +72,7 @@ def raw_zip(entries: Iterable[RawEntry], *, count: int | None = None, comment: b
         common = struct.pack("<HHHHHLLL", 20, entry.flags, entry.method, 0, 0x21, crc32, packed_size, size)
         body += b"PK\3\4" + common + struct.pack("<HH", len(entry.name), len(entry.local_extra))
         body += entry.name + entry.local_extra + packed
-        directory += b"PK\1\2" + struct.pack("<H", 3 << 8 | 20) + common
+        directory += b"PK\1\2" + struct.pack("<H", entry.host << 8 | 20) + common
         directory += struct.pack("<HHHHHLL", len(entry.name), len(entry.extra), 0, 0, 0, entry.attributes, offset)
         directory += entry.name + entry.extra
     number = number if count is None else count

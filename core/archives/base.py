@@ -43,17 +43,27 @@ class Member:
     crc32: int | None = None
     error: ItemErrorCode | None = None
     error_text: str = ""
+    stored_name: str | None = None  # ZIP: the directory's bytes as Latin-1, where they are not the name's UTF-8
+
+    @property
+    def raw_name(self) -> bytes:
+        """ZIP: the name's bytes in the directory."""
+        if self.stored_name is not None:
+            return self.stored_name.encode("latin-1")
+        return self.name.encode("utf-8", "surrogateescape")
 
     def to_line(self) -> bytes:
         """One JSON array and a newline; non-UTF-8 names survive as surrogate escapes (ASCII-only JSON)."""
         fields = [self.name, self.offset, self.packed_size, self.size, self.method, self.crc32, self.error, self.error_text]
+        if self.stored_name is not None:
+            fields.append(self.stored_name)
         return json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Self:
         """The inverse of `to_line`."""
-        name, offset, packed_size, size, method, crc32, error, error_text = json.loads(line)
-        return cls(name, offset, packed_size, size, method, crc32, ItemErrorCode(error) if error else None, error_text)
+        name, offset, packed_size, size, method, crc32, error, error_text, *more = json.loads(line)
+        return cls(name, offset, packed_size, size, method, crc32, ItemErrorCode(error) if error else None, error_text, *more)
 
 
 @dataclass(frozen=True, slots=True)

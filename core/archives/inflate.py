@@ -16,12 +16,32 @@ from core.errors import ItemError, ItemErrorCode
 
 STORED = 0
 DEFLATED = 8
+DEFLATE64 = 9
 BZIP2 = 12
 LZMA = 14
+ZSTD_OLD = 20
 ZSTD = 93
+XZ = 95
 AES = 99  # marks WinZip's encryption; the true method is in an extra field
+_NAMES = {
+    1: "Shrink",
+    6: "Implode",
+    DEFLATE64: "Deflate64",
+    10: "PKWARE Implode",
+    BZIP2: "bzip2",
+    LZMA: "LZMA",
+    19: "LZ77",
+    ZSTD: "Zstandard",
+    94: "MP3",
+    XZ: "xz",
+    96: "JPEG recompression",
+    97: "WavPack",
+    98: "PPMd",
+}
 
 _LZMA_MIN_DICTIONARY = 4096
+_XZ_MEMORY_BYTES = 192 * 1024 * 1024  # `xz -9` needs 65 MiB to unpack; a header may ask for gigabytes
+_DEFLATE64_STEP = 4096  # packed bytes at a time: at most some 4 MB come out of them
 
 
 class Decoder(Protocol):
@@ -63,6 +83,45 @@ class ZlibDecoder:
         return self._decoder.decompress(tail + data if tail else data, max(max_length, 0))
 
 
+class _Deflate64Decoder:
+    """inflate64 with the interface of the others; it cannot bound its output, so its input comes in small steps."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._inflater = module.Inflater()
+        self._rest = memoryview(b"")
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._inflater.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._rest
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._rest)
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """At least `max_length` bytes, if there are so many; a step's worth more at most."""
+        self._rest = memoryview(data) if data else self._rest
+        pieces, total = [], 0
+        while self._rest and not self.eof and (max_length < 0 or total < max_length):
+            piece = self._inflater.inflate(bytes(self._rest[:_DEFLATE64_STEP]))
+            self._rest = self._rest[_DEFLATE64_STEP:]
+            pieces.append(piece)
+            total += len(piece)
+        return b"".join(pieces)
+
+
+def inflate64_module() -> ModuleType | None:
+    """The package inflate64, which py7zr brings along; None where it is not there."""
+    try:
+        return importlib.import_module("inflate64")
+    except ImportError:
+        return None
+
+
 def zstd_module() -> ModuleType | None:
     """Python's own compression.zstd (3.14), or its backport; None where neither is there."""
     for name in ("compression.zstd", "backports.zstd"):
@@ -93,7 +152,16 @@ def unpack(method: int, data: bytes, size: int) -> bytes:
 
 def supports(method: int) -> bool:
     """Whether `unpack` knows the method."""
-    return method in (STORED, DEFLATED, BZIP2, LZMA) or (method == ZSTD and zstd_module() is not None)
+    if method in (ZSTD, ZSTD_OLD):
+        return zstd_module() is not None
+    if method == DEFLATE64:
+        return inflate64_module() is not None
+    return method in (STORED, DEFLATED, BZIP2, LZMA, XZ)
+
+
+def method_name(method: int) -> str:
+    """The method's number, and its name where it has one."""
+    return f"{method} ({_NAMES[method]})" if method in _NAMES else str(method)
 
 
 def _decode(method: int, data: bytes, size: int) -> bytes:
@@ -131,10 +199,15 @@ def _make_decoder(method: int, data: bytes, size: int) -> tuple[Decoder, bytes]:
         return bz2.BZ2Decompressor(), data
     if method == LZMA:
         return _make_lzma(data, size)
-    if method == ZSTD and (zstd := zstd_module()) is not None:
+    if method == XZ:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES), data
+    if method == DEFLATE64 and (inflate64 := inflate64_module()) is not None:
+        return _Deflate64Decoder(inflate64), data
+    if method in (ZSTD, ZSTD_OLD) and (zstd := zstd_module()) is not None:
         decoder: Decoder = zstd.ZstdDecompressor()
         return decoder, data
-    raise ItemError(ItemErrorCode.UNSUPPORTED_FORMAT, f"compression method {method} is not supported")
+    text = f"compression method {method_name(method)} cannot be unpacked: pack the archive again with Deflate"
+    raise ItemError(ItemErrorCode.UNSUPPORTED_FORMAT, text)
 
 
 def _make_lzma(data: bytes, size: int) -> tuple[Decoder, bytes]:

@@ -32,4 +32,9 @@ _LITTER = re.compile(rf"(?:\A|[/\\])(?:(?:{'|'.join(_FOLDERS)})(?:[/\\]|\Z)|(?:{
 
 def is_skipped(name: str) -> bool:
     """Whether a member of that name is passed over: a directory, an unnamed entry, or litter of an operating system."""
-    return not name or name[-1] == "/" or _LITTER.search(name) is not None
+    return not name or name[-1] == "/" or is_litter(name)
+
+
+def is_litter(name: str) -> bool:
+    """Whether an operating system has left this file or folder behind."""
+    return _LITTER.search(name) is not None

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import stat
-import struct
 import zlib
 from collections.abc import Iterator
 from functools import cache
 
 from core.archives import inflate
 from core.archives.base import Member
-from core.archives.notes import Notes
+from core.archives.notes import ArchiveNote, Notes
 from core.archives.ranges import read_member_range
 from core.archives.screening import Problem, name_problem, size_problem
-from core.archives.skipping import is_skipped
-from core.archives.zip_directory import Entry, extra_field, find_directory, read_entries
-from core.errors import ItemError, ItemErrorCode
+from core.archives.skipping import is_litter
+from core.archives.zip_directory import Directory, Entry, find_directory, read_entries, settle_shift
+from core.archives.zip_local import LOCAL_BYTES, check_local, data_start
+from core.archives.zip_names import member_name
+from core.archives.zip_overlap import Overlaps
+from core.errors import ArchiveError, ItemError, ItemErrorCode
 from core.storage.base import RandomAccess
 
 _FLAG_ENCRYPTED = 0x0001 | 0x0040 | 0x2000  # traditional, strong, masked headers
 _FLAG_PATCH = 0x0020
-_FLAG_UTF8 = 0x0800
-_EXTRA_UNICODE_PATH = 0x7075  # Info-ZIP: the name in UTF-8 beside a name in the local code page
-_LOCAL_BYTES = 30
-_LOCAL_MARK = b"PK\3\4"
-_LOCAL_LENGTHS = struct.Struct("<HH")  # of name and extra field, at byte 26
 _SLACK = 128  # for a local extra field, so that header and data come with one read
 _UNPACKED_GROWTH = 64 * 1024  # packed bytes may exceed the unpacked ones by a little, never by much
+_MAX_BEHIND = 8 * 1024 * 1024  # bytes after the archive within which its end is looked for
 
 
 class ZipArchive:
@@ -62,25 +60,73 @@ class ZipArchive:
         """
         self._skipped = 0
         self._notes.clear()
-        for entry in read_entries(self._access, find_directory(self._access)):
-            name = _decode_name(entry)
-            if is_skipped(name) or _is_folder(entry, name):
-                self._skipped += 1
+        directory = settle_shift(self._access, self._find_directory())
+        places = _Places(self._access, directory)
+        for entry in read_entries(self._access, directory):
+            start, end = entry.offset, entry.offset + LOCAL_BYTES + entry.packed_size
+            in_order = places.reach <= start and end <= directory.start
+            if in_order:
+                places.reach = end
+            name, stored = self._name(entry)
+            if self._passes_over(entry, name):
                 continue
-            code, text = self._problem(entry, name) or (None, "")
-            yield Member(name, entry.offset, entry.packed_size, entry.size, entry.method, entry.crc32, code, text)
+            problem = self._problem(entry, name) or (None if in_order else places.problem(entry, end))
+            code, text = problem or (None, "")
+            yield Member(name, start, entry.packed_size, entry.size, entry.method, entry.crc32, code, text, stored)
+        self._note_surroundings(directory)
+
+    def _find_directory(self) -> Directory:
+        try:
+            return find_directory(self._access)
+        except ArchiveError as error:
+            try:
+                return find_directory(self._access, _MAX_BEHIND)
+            except ArchiveError:
+                raise error from None
+
+    def _passes_over(self, entry: Entry, name: str) -> bool:
+        """Whether it is a folder or litter. A folder's name with data behind it gets its row."""
+        if not _is_folder(entry, name):
+            if name and not is_litter(name):
+                return False
+            self._notes.add(ArchiveNote.ENTRIES_SKIPPED, example=name)
+        self._skipped += 1
+        return True
+
+    def _name(self, entry: Entry) -> tuple[str, str | None]:
+        """The name, and the directory's own bytes where they are not simply its UTF-8; notes what was turned or guessed."""
+        raw = entry.name
+        if not entry.extra and raw.isascii() and b"\\" not in raw:
+            return raw.decode(), None
+        name = member_name(raw, entry.flags, entry.extra, entry.host)
+        if name.plain:
+            return name.text, None
+        if name.turned:
+            self._notes.add(ArchiveNote.NAMES_NORMALISED, example=name.text)
+        elif name.guessed:
+            self._notes.add(ArchiveNote.NAMES_GUESSED, example=name.text)
+        return name.text, raw.decode("latin-1")
+
+    def _note_surroundings(self, directory: Directory) -> None:
+        if not self._access.read_at(0, 4).startswith(b"PK"):  # else a member, or the mark of what once was a split archive
+            lowest = (entry.offset for entry in read_entries(self._access, directory))
+            self._notes.add(ArchiveNote.LEADING_BYTES, directory.shift or min(lowest, default=0))
+        self._notes.add(ArchiveNote.TRAILING_BYTES, self._access.size - directory.end)
 
     def _problem(self, entry: Entry, name: str) -> Problem | None:
         kind = stat.S_IFMT(entry.attributes >> 16)
         if kind not in (0, stat.S_IFREG):
             return ItemErrorCode.UNSAFE_PATH, "expected a regular file, got a link or a device"
+        if name.endswith("/"):
+            return ItemErrorCode.UNSAFE_PATH, f"expected a file, got a folder's name with {entry.size:,} bytes: pack it again"
         return name_problem(name) or size_problem(entry.size, self._max_bytes) or self._packing_problem(entry)
 
     def _packing_problem(self, entry: Entry) -> Problem | None:
         if entry.flags & _FLAG_ENCRYPTED or entry.method == inflate.AES:
             return ItemErrorCode.ENCRYPTED, "encrypted: pack the archive again without a password"
         if entry.flags & _FLAG_PATCH or not _supports(entry.method):
-            return ItemErrorCode.UNSUPPORTED_FORMAT, f"compression method {entry.method} is not supported: use deflate"
+            what = "patched data" if entry.flags & _FLAG_PATCH else f"compression method {inflate.method_name(entry.method)}"
+            return ItemErrorCode.UNSUPPORTED_FORMAT, f"{what} cannot be unpacked: pack the archive again with Deflate"
         if entry.packed_size > self._max_bytes + _UNPACKED_GROWTH:
             return (
                 ItemErrorCode.TOO_LARGE,
@@ -105,20 +151,13 @@ class ZipArchive:
         return raw
 
     def _packed(self, member: Member) -> bytes:
-        wanted = _LOCAL_BYTES + len(member.name.encode("utf-8", "surrogateescape")) + _SLACK + member.packed_size
+        wanted = LOCAL_BYTES + len(member.raw_name) + _SLACK + member.packed_size
         block = read_member_range(self._access, member, member.offset, wanted)
-        if len(block) < _LOCAL_BYTES:
-            raise ItemError(
-                ItemErrorCode.TRUNCATED, f"the archive ends before byte {member.offset + _LOCAL_BYTES:,}, the member"
-            )
-        if not block.startswith(_LOCAL_MARK):
-            raise ItemError(
-                ItemErrorCode.BAD_CHECKSUM, f"expected a ZIP member at byte {member.offset:,}, found something else"
-            )
-        start = _LOCAL_BYTES + sum(_LOCAL_LENGTHS.unpack_from(block, 26))
+        start = data_start(block, member)
         end = start + member.packed_size
         if end > len(block):
             block += read_member_range(self._access, member, member.offset + len(block), end - len(block))
+        check_local(block[:start], member)
         if end > len(block):
             raise ItemError(ItemErrorCode.TRUNCATED, f"the archive ends {end - len(block):,} bytes before the member does")
         return block[start:end]
@@ -134,18 +173,42 @@ def _supports(method: int) -> bool:
 
 
 def _is_folder(entry: Entry, name: str) -> bool:
-    """Folders as Unix and Windows tools mark them, where the name does not end with a slash."""
-    return entry.size == 0 and (name.endswith("\\") or stat.S_ISDIR(entry.attributes >> 16) or bool(entry.attributes & 0x10))
+    """Folders as Unix and Windows tools mark them; none holds data."""
+    if entry.size:
+        return False
+    return name.endswith(("/", "\\")) or stat.S_ISDIR(entry.attributes >> 16) or bool(entry.attributes & 0x10)
 
 
-def _decode_name(entry: Entry) -> str:
-    """UTF-8 where flagged, else code page 437 (APPNOTE, appendix D), unless an Info-ZIP Unicode Path field matches the name.
+class _Places:
+    """Where the entries lie: each behind the one before it and before the directory, or there is a question."""
 
-    Bytes that are no UTF-8 despite the flag survive as surrogate escapes.
-    """
-    if entry.flags & _FLAG_UTF8:
-        return entry.name.decode("utf-8", "surrogateescape")
-    field = extra_field(entry.extra, _EXTRA_UNICODE_PATH) if entry.extra else b""
-    if len(field) > 5 and field[0] == 1 and int.from_bytes(field[1:5], "little") == zlib.crc32(entry.name):
-        return field[5:].decode("utf-8", "surrogateescape")
-    return entry.name.decode("cp437")
+    def __init__(self, access: RandomAccess, directory: Directory) -> None:
+        self._access = access
+        self._directory = directory
+        self._overlaps: Overlaps | None = None
+        self.reach = 0  # the end of all entries so far that came in order
+
+    def problem(self, entry: Entry, end: int) -> Problem | None:
+        """What is wrong with the place of an entry that does not come in order.
+
+        Args:
+            entry: the entry.
+            end: no later than where its bytes end: as if its local header had no name and no extra field, which may differ.
+        """
+        if end > self._access.size:
+            missing = end - self._access.size
+            return ItemErrorCode.TRUNCATED, f"the archive ends {missing:,} bytes before this member does: upload it again"
+        if end > self._directory.start:
+            text = f"its bytes reach {end - self._directory.start:,} bytes into the archive's directory: damaged, pack it again"
+            return ItemErrorCode.BAD_CHECKSUM, text
+        self._overlaps = self._overlaps or Overlaps(self._all())
+        if entry.packed_size and self._overlaps.at(entry.offset):
+            text = "its bytes overlap with those of another entry, as in a bomb or a damaged archive: pack it again"
+            return ItemErrorCode.BAD_CHECKSUM, text
+        return None
+
+    def _all(self) -> Iterator[tuple[int, int]]:
+        for entry in read_entries(self._access, self._directory):
+            end = entry.offset + LOCAL_BYTES + entry.packed_size
+            if entry.packed_size and end <= self._directory.start:
+                yield entry.offset, end

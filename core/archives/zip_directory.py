@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from core.errors import ArchiveError
@@ -22,8 +22,9 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR64 = struct.Struct("<4sLQL")
 _HEADER = struct.Struct("<4s6H3L5H2L")
 _END_MARK, _END64_MARK, _LOCATOR64_MARK, _HEADER_MARK = b"PK\5\6", b"PK\6\6", b"PK\6\7", b"PK\1\2"
+_LOCAL_MARK = b"PK\3\4"
 _MAX_COMMENT = 0xFFFF
-_FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF  # "look into the ZIP64 record"
+_FULL16, FULL32 = 0xFFFF, 0xFFFFFFFF  # "look into the ZIP64 record"
 _BLOCK = 1024 * 1024
 _MAX_CANDIDATES = 16
 _EXTRA_ZIP64 = 0x0001
@@ -41,6 +42,7 @@ class Entry(NamedTuple):
     attributes: int
     offset: int
     extra: bytes
+    host: int  # high byte of `version made by`: 0 FAT, 3 Unix, …
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +54,23 @@ class Directory:
     entries: int  # as claimed by the end record
     shift: int  # bytes before the archive
     zip64: bool
+    end: int  # of the archive, its comment included; what the comment claims beyond the file counts as there
 
 
-def find_directory(access: RandomAccess) -> Directory:
+def find_directory(access: RandomAccess, max_behind: int = _MAX_COMMENT) -> Directory:
     """Locate the central directory through the end record.
+
+    Args:
+        access: the file.
+        max_behind: how many bytes may follow the end record, a comment or others.
 
     Raises:
         ArchiveError: no ZIP file, damaged, cut off, or one part of several.
     """
-    base = max(0, access.size - _END.size - _MAX_COMMENT)
+    base = max(0, access.size - _END.size - max_behind)
     tail = access.read_at(base, access.size - base)
-    first_error = ArchiveError("expected the end record of a ZIP file, found none: the file is cut off or not a ZIP")
+    text = "expected the end record of a ZIP file, found none: the file is cut off, not a ZIP, or one part of a split archive"
+    first_error = ArchiveError(f"{text}; upload it again, or join the parts first")
     empty: Directory | None = None
     for found, position in enumerate(_end_marks(tail)):
         try:  # a comment, or bytes after the archive, may hold the mark by chance
@@ -78,6 +86,32 @@ def find_directory(access: RandomAccess) -> Directory:
     raise first_error
 
 
+def settle_shift(access: RandomAccess, directory: Directory) -> Directory:
+    """Find out what stands before an archive whose offsets do not count from the file's first byte.
+
+    Raises:
+        ArchiveError: another ZIP; or the archive is cut off, and the directory is that of a ZIP inside it.
+    """
+    if directory.shift <= 0 or _is_wrapped(directory) or access.read_at(0, len(_LOCAL_MARK)) != _LOCAL_MARK:
+        return directory
+    before = f"{directory.shift:,} bytes stand before this ZIP and begin like another ZIP"
+    advice = "send each archive by itself, or, if it was meant to be one, upload it again"
+    if not directory.size:
+        raise ArchiveError(f"{before}, but its end record names no members at all: damaged; {advice}")
+    fields, name, extra = next(_headers(access, directory))
+    _, _, offset = _widen(fields[9], fields[8], fields[16], extra)
+    if _is_member_at(access, offset, name):
+        return replace(directory, shift=0)  # the directory's own offset is wrong, those of the members are right
+    if _is_member_at(access, offset + directory.shift, name):
+        raise ArchiveError(f"{before}: two archives in one file, or one that is cut off; {advice}")
+    return directory
+
+
+def _is_member_at(access: RandomAccess, offset: int, name: bytes) -> bool:
+    header = access.read_at(offset, 30 + len(name))
+    return header.startswith(_LOCAL_MARK) and header[30:] == name
+
+
 def _end_marks(tail: bytes) -> Iterator[int]:
     position = len(tail) - _END.size + len(_END_MARK)
     for _ in range(_MAX_CANDIDATES):
@@ -88,8 +122,8 @@ def _end_marks(tail: bytes) -> Iterator[int]:
 
 
 def _read_end(access: RandomAccess, fields: tuple[bytes, int, int, int, int, int, int, int], end: int) -> Directory:
-    _, disk, directory_disk, here, entries, size, offset, _ = fields
-    zip64 = False
+    _, disk, directory_disk, here, entries, size, offset, comment = fields
+    zip64, archive_end = False, end + _END.size + comment
     locator = access.read_at(end - _LOCATOR64.size, _LOCATOR64.size) if end >= _LOCATOR64.size else b""
     if locator.startswith(_LOCATOR64_MARK):
         end, (disk, directory_disk, here, entries, size, offset) = _read_end64(access, locator, end - _LOCATOR64.size)
@@ -103,7 +137,7 @@ def _read_end(access: RandomAccess, fields: tuple[bytes, int, int, int, int, int
         raise ArchiveError("the ZIP's end record contradicts the file's size: the file is cut off or damaged")
     if size and access.read_at(end - size, len(_HEADER_MARK)) != _HEADER_MARK:
         raise ArchiveError(f"expected the ZIP's central directory at byte {end - size:,}, found something else: damaged")
-    return Directory(end - size, size, entries, shift, zip64)
+    return Directory(end - size, size, entries, shift, zip64, archive_end)
 
 
 def _read_end64(access: RandomAccess, locator: bytes, end: int) -> tuple[int, tuple[int, int, int, int, int, int]]:
@@ -128,11 +162,11 @@ def read_entries(access: RandomAccess, directory: Directory) -> Iterator[Entry]:
     place = _Unwrapped() if _is_wrapped(directory) else _Shifted(directory.shift)
     for fields, name, extra in _headers(access, directory):
         count += 1
-        _, _, _, flags, method, _, _, crc32, packed_size, size, _, _, _, _, _, attributes, offset = fields
-        if _FULL32 in (size, packed_size, offset):
+        _, made_by, _, flags, method, _, _, crc32, packed_size, size, _, _, _, _, _, attributes, offset = fields
+        if FULL32 in (size, packed_size, offset):
             size, packed_size, offset = _widen(size, packed_size, offset, extra)
         offset = place.absolute(offset, packed_size)
-        yield Entry(name, flags, method, crc32, packed_size, size, attributes, offset, extra)
+        yield Entry(name, flags, method, crc32, packed_size, size, attributes, offset, extra, made_by >> 8)
     # Writers without ZIP64 count modulo 2^16.
     if count != directory.entries and (directory.zip64 or (count - directory.entries) % (_FULL16 + 1)):
         raise ArchiveError(f"the ZIP claims {directory.entries:,} entries and holds {count:,}: damaged")
@@ -165,7 +199,7 @@ def _widen(size: int, packed_size: int, offset: int, extra: bytes) -> tuple[int,
     field = extra_field(extra, _EXTRA_ZIP64)
     values = [size, packed_size, offset]
     for index, value in enumerate(values):
-        if value == _FULL32 and len(field) >= 8:
+        if value == FULL32 and len(field) >= 8:
             values[index], field = int.from_bytes(field[:8], "little"), field[8:]
     return values[0], values[1], values[2]
 
@@ -182,7 +216,7 @@ def extra_field(extra: bytes, kind: int) -> bytes:
 
 
 def _is_wrapped(directory: Directory) -> bool:
-    return not directory.zip64 and directory.shift > 0 and directory.shift % (_FULL32 + 1) == 0
+    return not directory.zip64 and directory.shift > 0 and directory.shift % (FULL32 + 1) == 0
 
 
 @dataclass(slots=True)
@@ -203,6 +237,6 @@ class _Unwrapped:
 
     def absolute(self, offset: int, packed_size: int) -> int:
         if offset < self.floor:
-            offset += -(-(self.floor - offset) // (_FULL32 + 1)) * (_FULL32 + 1)
+            offset += -(-(self.floor - offset) // (FULL32 + 1)) * (FULL32 + 1)
         self.floor = offset + packed_size
         return offset

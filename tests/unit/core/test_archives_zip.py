@@ -102,7 +102,6 @@ def test_names_as_zipfile_reads_them() -> None:
         "plain.jpg": RawEntry(b"plain.jpg"),
         "sp ace/ü.jpg": RawEntry("sp ace/ü.jpg".encode(), flags=0x800),
         "é¥.jpg": RawEntry(b"\x82\x9d.jpg"),  # code page 437
-        "├╝.jpg": RawEntry("ü.jpg".encode()),  # UTF-8 without its flag
         "bad\udcff.jpg": RawEntry(b"bad\xff.jpg", flags=0x800),
         "new\nline\t.jpg": RawEntry(b"new\nline\t.jpg"),
     }
@@ -165,7 +164,7 @@ def test_folders_of_every_maker_are_skipped() -> None:
         (RawEntry(b"a", flags=0x1), ItemErrorCode.ENCRYPTED),
         (RawEntry(b"a", flags=0x41), ItemErrorCode.ENCRYPTED),
         (RawEntry(b"a", method=99), ItemErrorCode.ENCRYPTED),
-        (RawEntry(b"a", method=9), ItemErrorCode.UNSUPPORTED_FORMAT),
+        (RawEntry(b"a", method=98), ItemErrorCode.UNSUPPORTED_FORMAT),
         (RawEntry(b"a", method=97), ItemErrorCode.UNSUPPORTED_FORMAT),
         (RawEntry(b"a", flags=0x20), ItemErrorCode.UNSUPPORTED_FORMAT),
         (RawEntry(b"a", data=b""), ItemErrorCode.EMPTY),
@@ -243,8 +242,8 @@ def test_an_empty_archive_is_empty() -> None:
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_bomb_costs_its_declared_size(method: int) -> None:
     bomb = bytearray(honest_zip({"a.jpg": bytes(100_000_000)}, method))
-    place = bomb.index(b"PK\1\2") + 24
-    bomb[place : place + 4] = struct.pack("<L", 50_000)  # declares 50 kB
+    for place in (bomb.index(b"PK\1\2") + 24, 22):  # directory and local header
+        bomb[place : place + 4] = struct.pack("<L", 50_000)  # declare 50 kB
     archive = archive_of(bytes(bomb))
     del bomb
     (member,) = archive.members()
@@ -280,18 +279,6 @@ def test_nested_archives_are_members_like_any_other() -> None:
     assert outcomes(archive_of(honest_zip({"inner.zip": inner}))) == {"inner.zip": inner}
 
 
-def test_overlapping_members_are_each_read_within_bounds() -> None:
-    """Fifield's better bomb: thousands of entries that share one kernel."""
-    kernel = raw_zip([RawEntry(b"k", bytes(1_000_000))])
-    start = kernel.index(b"PK\1\2")
-    header = kernel[start:-22]
-    data = kernel[:start] + header * 5000 + end_records(5000, len(header) * 5000, start)
-    archive = archive_of(data)
-    members = list(archive.members())
-    assert len(members) == 5000
-    assert archive.read(members[-1]) == bytes(1_000_000)
-
-
 def test_a_member_costs_one_request() -> None:
     access = BytesAccess(honest_zip({"sub/ü.jpg": bytes(100_000), "b.jpg": bytes(1000)}, zipfile.ZIP_STORED))
     archive = ZipArchive(access, LIMIT)
@@ -303,30 +290,21 @@ def test_a_member_costs_one_request() -> None:
 
 
 class EndlessZip:
-    """A ZIP of `count` empty members whose directory is made up while it is read: for memory tests of the reader alone."""
+    """A ZIP of `count` small members that are made up while they are read: for memory tests of the reader alone."""
 
     def __init__(self, count: int) -> None:
-        self._entry = raw_zip([RawEntry(b"images/of/patients/0000000.jpg", method=0)])
-        self._start = self._entry.index(b"PK\1\2")
-        self._header = self._entry[self._start : -22]
-        self._end = end_records(count, len(self._header) * count, self._start, zip64=True)
-        self._directory_end = self._start + len(self._header) * count
-
-    @property
-    def size(self) -> int:
-        return self._directory_end + len(self._end)
+        entry = raw_zip([RawEntry(b"images/of/patients/0000000.jpg", method=0)])
+        self._local = entry[: entry.index(b"PK\1\2")]
+        header = entry[len(self._local) : -22]
+        tail = b"".join(header[:42] + struct.pack("<L", n * len(self._local)) + header[46:] for n in range(count))
+        self._directory_start = count * len(self._local)
+        self._tail = tail + end_records(count, len(tail), self._directory_start, zip64=True)
+        self.size = self._directory_start + len(self._tail)
 
     def read_at(self, offset: int, length: int) -> bytes:
-        end = min(offset + length, self.size)
-        if offset >= self._directory_end:
-            return self._end[offset - self._directory_end : end - self._directory_end]
-        if offset < self._start:
-            return self._entry[offset:end]
-        skip = (offset - self._start) % len(self._header)
-        stop = min(end, self._directory_end)
-        repeats = (stop - offset + skip) // len(self._header) + 1
-        piece = (self._header * repeats)[skip : skip + stop - offset]
-        return piece + (self._end[: end - self._directory_end] if end > self._directory_end else b"")
+        if offset < self._directory_start:
+            return self._local[offset % len(self._local) :][:length]
+        return self._tail[offset - self._directory_start :][:length]
 
     def close(self) -> None: ...
 
