@@ -1,6 +1,6 @@
 """The arrays that models are trained on and fed with.
 
-Order of work: header → JPEG `draft()` (the inverse DCT at 1/2, 1/4 or 1/8 of the size, never below twice the target in each
+Order of work: header → decode (JPEG by the inverse DCT at 1/2, 1/4 or 1/8 of the size, never below twice the target in each
 dimension) → opaque 8-bit → bilinear resize with antialiasing → EXIF orientation. The orientation comes last, on the small
 picture, with the target's sides swapped where it turns by a quarter.
 
@@ -15,17 +15,17 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image
 
-from core.imaging.colour import to_opaque
-from core.imaging.opening import decoding, open_image, orientation
+from core.imaging.faults import decoding
+from core.imaging.opening import open_image
+from core.imaging.picture import Box, Picture
 from core.notes import ItemNote
 from core.settings import ImageLimits
 
 PREPROCESSING_VERSION: Final = 1
 
 Resize = Literal["stretch", "crop", "pad"]
-Box = tuple[float, float, float, float]
 
 _TURNS: Final = {  # EXIF orientation → what makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -81,9 +81,9 @@ def decode_image(
     if resize not in get_args(Resize):
         raise ValueError(f"resize: expected one of {', '.join(get_args(Resize))}, got {resize!r}")
     pixels = _target(out, height, width)
-    image = open_image(data, limits)
-    with decoding(image):
-        small, size = _render(image, (width, height), resize)
+    picture = open_image(data, limits)
+    with decoding(picture.format, picture.size):
+        small, size = _render(picture, (width, height), resize)
         pixels[...] = np.asarray(small)
     notes = (ItemNote.LOW_RESOLUTION,) if size[0] < width or size[1] < height else ()
     return DecodedImage(pixels, *size, notes)
@@ -93,22 +93,6 @@ def preprocessing_hash(height: int, width: int, resize: str) -> str:
     """Twelve hex digits that differ where the pixels of the same file would: rule version, target size, resize rule."""
     rule = f"dermq-imaging/{PREPROCESSING_VERSION}/{height}x{width}/{resize}/rgb8"
     return hashlib.sha256(rule.encode()).hexdigest()[:12]
-
-
-def load_opaque(image: ImageFile.ImageFile, enough: tuple[int, int]) -> tuple[Image.Image, Box]:
-    """Decodes an opened image, as small as the format can at no cost; call within `opening.decoding`.
-
-    Args:
-        image: freshly opened.
-        enough: (width, height) in pixels, as stored (not turned upright), that the whole image will be resized to.
-
-    Returns:
-        The image in mode L or RGB, at least twice `enough` unless the file itself is smaller, and the box in it that the
-        picture fills: the last column or row of a drafted JPEG may lie partly outside.
-    """
-    drafted = image.draft(None, (2 * enough[0], 2 * enough[1])) if image.format == "JPEG" else None
-    image.load()
-    return to_opaque(image), drafted[1] if drafted else (0, 0, *image.size)
 
 
 def scaled(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
@@ -127,19 +111,16 @@ def upright(image: Image.Image, turn: int) -> Image.Image:
     return image.transpose(_TURNS[turn]) if turn in _TURNS else image
 
 
-def _render(image: ImageFile.ImageFile, target: tuple[int, int], resize: Resize) -> tuple[Image.Image, tuple[int, int]]:
+def _render(picture: Picture, target: tuple[int, int], resize: Resize) -> tuple[Image.Image, tuple[int, int]]:
     """The upright RGB image of exactly `target` (width, height) pixels, and the upright (width, height) of the original."""
-    is_jpeg = image.format == "JPEG"
-    if not is_jpeg:  # a PNG may bring its EXIF after the pixels; TIFF and HEIF turn themselves as they load
-        image.load()
-    turn, size = orientation(image), image.size
-    stored_target = target[::-1] if turn in _QUARTER_TURNS else target
-    whole = _whole(size, stored_target, resize)
-    flat, box = load_opaque(image, whole)
+    turned = picture.orientation in _QUARTER_TURNS
+    stored_target = target[::-1] if turned else target
+    whole = _whole(picture.size, stored_target, resize)
+    flat, box = picture.decode(whole)
     if resize == "crop":
         box = _middle(box, stored_target)
-    small = upright(scaled(flat, whole if resize == "pad" else stored_target, box), turn)
-    return _padded(small, target), size[::-1] if turn in _QUARTER_TURNS else size
+    small = upright(scaled(flat, whole if resize == "pad" else stored_target, box), picture.orientation)
+    return _padded(small, target), picture.size[::-1] if turned else picture.size
 
 
 def _target(out: NDArray[np.uint8] | None, height: int, width: int) -> NDArray[np.uint8]:

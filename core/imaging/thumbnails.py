@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 from typing import Final
 
-from core.imaging.decoding import load_opaque, scaled, upright
-from core.imaging.opening import decoding, open_image, orientation
+from core.imaging.decoding import scaled, upright
+from core.imaging.faults import decoding
+from core.imaging.opening import open_image
 from core.settings import ImageLimits
 
 _QUALITY: Final = 85
@@ -23,13 +24,11 @@ def thumbnail(data: bytes, *, max_side: int, limits: ImageLimits) -> bytes:
     Raises:
         ItemError: why this image cannot be decoded.
     """
-    image = open_image(data, limits)
-    with decoding(image):
-        if image.format != "JPEG":
-            image.load()
-        target = _fitting(image.size, max_side)
-        flat, box = load_opaque(image, target)
-        small = upright(scaled(flat, target, box), orientation(image))
+    picture = open_image(data, limits)
+    with decoding(picture.format, picture.size):
+        target = _fitting(picture.size, max_side)
+        flat, box = picture.decode(target)
+        small = upright(scaled(flat, target, box), picture.orientation)
         small.info = {}  # nothing of comments, profiles or EXIF (places, names) may travel on
         stream = io.BytesIO()
         small.save(stream, "JPEG", quality=_QUALITY, optimize=True)

@@ -270,7 +270,7 @@ def plugins(): return sorted(m for m in sys.modules if m.endswith("Plugin") or m
 assert plugins() == [], plugins()
 data = open(sys.argv[1], "rb").read()
 core.imaging.decode_image(data, height=8, width=8, limits=ImageLimits())
-assert plugins() == ["PIL.JpegImagePlugin"], plugins()
+assert plugins() == [], plugins()
 """
     path = tmp_path / "photograph.jpg"
     path.write_bytes(saved(photograph(64, 48)))

@@ -16,7 +16,7 @@ from PIL import Image
 
 from core.errors import ItemError, ItemErrorCode
 from core.imaging import decode_image, thumbnail
-from core.imaging.opening import decoding, open_image
+from core.imaging.faults import decoding
 from core.settings import ImageLimits
 
 LIMITS = ImageLimits(max_pixels=4_000_000, max_bytes=1_000_000)
@@ -137,14 +137,14 @@ def test_a_limit_of_the_task_queue_passes_through() -> None:
     class SoftTimeLimitExceeded(Exception):
         pass
 
-    with pytest.raises(SoftTimeLimitExceeded), decoding(open_image(sample("JPEG"), LIMITS)):
+    with pytest.raises(SoftTimeLimitExceeded), decoding("JPEG", (120, 90)):
         raise SoftTimeLimitExceeded
 
 
 def test_no_memory_is_a_coded_failure() -> None:
     with (
         pytest.raises(ItemError, match="not enough memory for this JPEG") as caught,
-        decoding(open_image(sample("JPEG"), LIMITS)),
+        decoding("JPEG", (120, 90)),
     ):
         raise MemoryError
     assert caught.value.code is ItemErrorCode.TOO_MANY_PIXELS

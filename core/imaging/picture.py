@@ -1,0 +1,54 @@
+"""An opened image whose pixels are not decoded yet. Each format's module makes one; decoding.py and thumbnails.py use it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from core.errors import ItemError, ItemErrorCode
+from core.notes import ItemNote
+from core.settings import ImageLimits
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+
+
+@dataclass(slots=True)
+class Picture(ABC):
+    """What the header says. All of it is read once, when the image is opened."""
+
+    format: str  # Pillow's name
+    size: tuple[int, int]  # width and height in pixels, as stored
+    orientation: int = 1  # EXIF orientation, 1 to 8, that is still to be applied to the decoded pixels
+    notes: set[ItemNote] = field(default_factory=set)
+
+    @abstractmethod
+    def decode(self, enough: tuple[int, int]) -> tuple[Image.Image, Box]:
+        """The pixels, opaque, as sRGB. Call once, within `faults.decoding`.
+
+        Args:
+            enough: (width, height) in pixels, as stored, that the whole image will be resized to.
+
+        Returns:
+            The image in mode L or RGB, at least twice `enough` unless the file itself is smaller, and the box in it that the
+            picture fills: the last column or row of a scaled JPEG may lie partly outside. Notes may have been added.
+
+        Raises:
+            ItemError: the pixels are damaged, or cannot be read for what they are.
+        """
+
+
+def check_pixels(size: tuple[int, int], limits: ImageLimits) -> None:
+    """Refuse a picture by the size that its header announces.
+
+    Raises:
+        ItemError: too_many_pixels.
+    """
+    width, height = size
+    if width * height > limits.max_pixels:
+        raise ItemError(
+            ItemErrorCode.TOO_MANY_PIXELS,
+            f"expected at most {limits.max_pixels:,} pixels, the header announces {width:,} x {height:,} = {width * height:,}; "
+            "make it smaller, or have an operator raise DERMQ_IMAGE_MAX_PIXELS",
+        )
