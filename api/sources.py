@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
+from core.archives.allowlist import allowed_root, check_s3
 from core.errors import ForbiddenSourceError, InvalidRequestError
 from core.settings import ApiSettings
 
@@ -45,13 +46,10 @@ def _resolve_job(source: str) -> tuple[dict[str, Any], str]:
 
 
 def _resolve_s3(source: str, settings: ApiSettings) -> tuple[dict[str, Any], str]:
-    if not settings.allow_s3_sources:
-        raise ForbiddenSourceError(
-            "s3:// sources are off: the operator may set DERMQ_API_ALLOW_S3_SOURCES=true; else send the bytes"
-        )
     bucket, _, key = source[len("s3://") :].partition("/")
     if not bucket or any(ord(character) < 32 for character in source):
         raise InvalidRequestError(f"expected s3://bucket/prefix, got {source!r}")
+    check_s3(f"s3://{bucket}/{key}", settings)
     return {"kind": "s3", "uri": f"s3://{bucket}/{key}"}, key.rstrip("/").rpartition("/")[2] or bucket
 
 
@@ -63,11 +61,7 @@ def _resolve_path(source: str, settings: ApiSettings) -> tuple[dict[str, Any], s
         path = given.resolve()  # symbolic links are followed first, so that none leads out of a root
     except (OSError, RuntimeError, ValueError) as error:
         raise InvalidRequestError(f"source {source!r} cannot be resolved: {error}") from error
-    if not any(path.is_relative_to(root) for root in settings.source_roots):
-        raise ForbiddenSourceError(
-            f"the server's path {source!r} may not be a source: the operator may add a folder above it to "
-            'DERMQ_API_SOURCE_ROOTS (a JSON list, ["/data"]); else send the bytes'
-        )
+    allowed_root(path, settings, shown=source)
     if not path.exists():
         raise InvalidRequestError(f"source {source!r}: no such file or folder on the server")
     return {"kind": "path", "path": str(path)}, path.name or str(path)

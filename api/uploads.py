@@ -73,8 +73,8 @@ def check_size(size: int, max_bytes: int) -> None:
     """
     if size > max_bytes:
         raise TooLargeError(
-            f"the upload is larger than this server's limit of {max_bytes} bytes: send it in parts, submit an s3:// prefix "
-            "instead, or have the operator raise DERMQ_API_MAX_UPLOAD_BYTES"
+            f"the upload is larger than this server's limit of {max_bytes} bytes: send it in parts, name a source "
+            "that the server may read, or have the operator raise DERMQ_API_MAX_UPLOAD_BYTES"
         )
 
 

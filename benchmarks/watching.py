@@ -27,7 +27,7 @@ from core.db.migrate import upgrade
 from core.db.models import LOCAL_TENANT_ID
 from core.messages import Message
 from core.otel import OtelTracer
-from core.settings import DataSettings, ServingSettings, Settings
+from core.settings import ApiSettings, DataSettings, ServingSettings, Settings
 from core.tracing import close_tracing, use_tracer
 from serving.lifecycle.proving import private_server
 from serving.repository import ModelRepository
@@ -48,7 +48,9 @@ def main() -> None:
     version = ModelRepository(MODELS).version("starter", 1)
     with tempfile.TemporaryDirectory() as folder, private_server(version) as client:
         settings = replace(
-            Settings(), data=DataSettings(data_dir=Path(folder)), serving=ServingSettings(address=client.address)
+            Settings(api=ApiSettings(source_roots=(chosen.archive.resolve().parent,))),
+            data=DataSettings(data_dir=Path(folder)),
+            serving=ServingSettings(address=client.address),
         )
         sent: list[Message] = []
         context = WorkerContext.open(settings, sent.extend)

@@ -92,6 +92,13 @@ class ConfigurationError(PermanentError):
     """A setting names something that this machine does not have or does not allow."""
 
 
+class ForbiddenSourceError(JobError):
+    """The operator does not allow to read from there: refused at submission, and again where a worker opens it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("forbidden_source", message)
+
+
 class InvalidRequestError(PermanentError):
     """The request cannot be understood as it stands."""
 
@@ -106,10 +113,6 @@ class ConflictError(PermanentError):
 
 class TooLargeError(PermanentError):
     """An upload is over the limit."""
-
-
-class ForbiddenSourceError(PermanentError):
-    """The source is not on the operator's allow-list."""
 
 
 class ServingUnavailableError(TransientError):

@@ -10,12 +10,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from core.errors import ConfigurationError
+from core.plainlists import check_s3_prefix, read_switch, split_list
 from core.secretfiles import Concern, with_password
+
+# Lists as people write them: /data,/mnt or, for what has commas in it, JSON: ["/data"]
+Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(split_list)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
 
 
 def _env(prefix: str) -> SettingsConfigDict:
@@ -144,23 +150,48 @@ class ApiSettings(Concern):
 
     model_config = _env("DERMQ_API_")
 
-    host: str = "127.0.0.1"  # loopback only, as long as no keys are configured
-    port: int = 8080
-    max_upload_bytes: int = 100 * 1024**3
-    source_roots: tuple[Path, ...] = ()  # server paths that may be named as a job's source
-    allow_s3_sources: bool = True
-    classify_wait_s: float = 30.0
-    public_url: str = ""  # as clients see it, where a proxy stands in front: links are made from it
-    models: tuple[str, ...] = ()  # models that GET /v1/models lists besides the default one
+    host: str = Field(
+        default="127.0.0.1", description="Address that the server listens on. Beyond loopback only with allow_unauthenticated."
+    )
+    port: int = Field(default=8080, description="Port that the server listens on.")
+    max_upload_bytes: int = Field(default=100 * 1024**3, description="Largest upload that is taken, in bytes.")
+    source_roots: Paths = Field(
+        default=(),
+        description="Folders of the server that a job may name as its source (/data,/mnt/scans). The workers check it again: "
+        "they need the same list. Empty: none.",
+    )
+    allow_s3_sources: Words = Field(
+        default=(),
+        description="s3:// addresses that a job may name as its source, with all below them (s3://clinic/2026,s3://other). "
+        "DermQ reads them with its own credentials. `true` or s3:// is all that these credentials reach. The workers check it "
+        "again: they need the same list. Empty: none.",
+    )
+    classify_wait_s: float = Field(default=30.0, description="How long POST /v1/classify waits before it answers with 202.")
+    public_url: str = Field(
+        default="", description="Address of the API as clients see it, where a proxy stands in front. Links are made from it."
+    )
+    models: Words = Field(default=(), description="Models that GET /v1/models lists besides the default one (first,second).")
     canary_percent: float = Field(
-        default=0.0, ge=0, le=100
-    )  # share of new jobs that name no version: they go to label `canary`
-    allow_unauthenticated: bool = False  # listen beyond loopback without keys: for a container on a private network only
+        default=0.0, ge=0, le=100, description="Share of new jobs that name no version: they go to the label `canary`."
+    )
+    allow_unauthenticated: bool = Field(
+        default=False, description="Listen beyond loopback without keys: for a container on a private network only."
+    )
 
     @field_validator("source_roots", mode="after")
     @classmethod
     def _resolved(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(path.resolve() for path in value)
+
+    @field_validator("allow_s3_sources", mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        return read_switch(value, on="s3://")
+
+    @field_validator("allow_s3_sources", mode="after")
+    @classmethod
+    def _prefixes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(check_s3_prefix, value))
 
 
 class WorkerSettings(Concern):

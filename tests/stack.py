@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -138,6 +139,7 @@ def worker_stack(
         "DERMQ_STORAGE_URL": (folder / "objects").as_uri(),
         "DERMQ_SERVING_ADDRESS": serving_address,
         "DERMQ_DATA_DIR": str(folder / "data"),
+        "DERMQ_API_SOURCE_ROOTS": json.dumps([str(folder)]),
     }
     stack = WorkerStack(folder, env, revision=revision)
     try:

@@ -45,7 +45,7 @@ _IMAGE: dict[int | str, dict[str, Any]] = {
     "/v1/jobs/{job_id}/items/{item_no}/image",
     summary="An item's original bytes",
     response_class=Response,
-    responses=_IMAGE | problems(404, 422, 503),
+    responses=_IMAGE | problems(403, 404, 422, 503),
 )
 def get_image(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo, if_none_match: IfNoneMatch = None) -> Response:
     """Inline where the bytes are of an image format that DermQ decodes, whatever the name says; else as an attachment."""
@@ -59,7 +59,7 @@ def get_image(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo, if
     "/v1/jobs/{job_id}/items/{item_no}/thumbnail",
     summary="An item as a small JPEG",
     response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}}, 304: {"description": "Not modified."}, **problems(404, 422, 503)},
+    responses={200: {"content": {"image/jpeg": {}}}, 304: {"description": "Not modified."}, **problems(403, 404, 422, 503)},
 )
 def get_thumbnail(
     *,

@@ -9,27 +9,78 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from core.errors import ItemError, ItemErrorCode, StorageUnavailableError
+from core.errors import ArchiveError, ItemError, ItemErrorCode, StorageUnavailableError
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not block the open
+_WAY_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC  # O_PATH: a folder that may only be crossed
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EINVAL)
+
+
+def open_below(top: Path, path: Path, flags: int) -> int:
+    """A descriptor of `path`, which is `top` or lies below it, whatever is renamed meanwhile: no link below `top` is followed.
+
+    Raises:
+        OSError: it cannot be opened; ELOOP or ENOTDIR where a link stands.
+        ValueError: `path` does not lie there.
+    """
+    parts = path.relative_to(top).parts
+    if ".." in parts:
+        raise ValueError(f"expected a path below {top}, got {path}")
+    if not parts:
+        return os.open(top, flags)
+    folder = os.open(top, _WAY_FLAGS)
+    try:
+        for name in parts[:-1]:
+            deeper = os.open(name, _WAY_FLAGS | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = deeper
+        return os.open(parts[-1], flags | os.O_NOFOLLOW, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 class RootFolder:
     """Regular files by path relative to one root. Each folder on the way is opened without following links."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, top: Path | None = None) -> None:
         """Open the root itself.
 
+        Args:
+            root: an absolute path.
+            top: the allowed folder that `root` is or lies below; no link between them is followed. None: links are followed.
+
         Raises:
+            ArchiveError: code "archive_gone", a link or a file stands in its place.
             StorageUnavailableError: it is not there (not mounted, say).
         """
         self._root = root
         try:
-            self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._fd = open_below(top or root, root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
+            if top is not None and error.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise ArchiveError(
+                    f"{root}: the folder is gone; a link or a file stands in its place, and links are not followed",
+                    code="archive_gone",
+                ) from error
             raise StorageUnavailableError(f"{root}: the folder cannot be opened: {error.strerror}; is it mounted?") from error
+
+    @contextmanager
+    def scan(self, relative: str) -> Iterator[int]:
+        """A descriptor of a folder below the root ("" is the root itself), to be listed while the context lasts.
+
+        Raises:
+            OSError: it cannot be opened, or a link stands in its place.
+        """
+        fd = os.open(".", _FOLDER_FLAGS, dir_fd=self._fd)
+        try:
+            for name in relative.split("/") if relative else ():
+                deeper = os.open(name, _FOLDER_FLAGS, dir_fd=fd)
+                os.close(fd)
+                fd = deeper
+            yield fd
+        finally:
+            os.close(fd)
 
     def size(self, relative: str) -> int:
         """Bytes of a regular file.

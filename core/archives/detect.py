@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from core.archives.allowlist import Where, check_place
 from core.archives.base import ArchiveKind, ArchiveRef
 from core.archives.compressed import ExpandLimits, expand_tar, sniff_codec
 from core.archives.notes import Notes
 from core.archives.sniff import HEAD_BYTES, Content, sniff
-from core.archives.source import Where, open_source
+from core.archives.source import open_source
 from core.errors import ArchiveError, InvalidRequestError, NotFoundError
 from core.settings import Settings, StorageSettings
 from core.storage.base import ObjectStorage, RandomAccess
@@ -39,26 +40,28 @@ def prepare_archive(
 
     Args:
         source: {"kind": "upload", "key", "filename"}, {"kind": "path", "path"} or {"kind": "s3", "uri"}; optionally "root", the
-            folder or s3:// prefix that a manifest's paths count from. The caller has checked `path` and `root` against the
-            operator's allow-list.
+            folder or s3:// prefix that a manifest's paths count from. All but uploads are checked against the operator's
+            allow-list (again: submission has done so, too).
         storage: DermQ's own object storage.
         scratch_key: where the plain TAR goes, if one is made.
-        settings: for S3's endpoint and credentials.
+        settings: the allow-lists, S3's endpoint and credentials.
         on_progress: called with the packed bytes read, every megabyte, while a TAR is made plain.
         limits: what making it plain may cost.
         notes: takes what making it plain has found worth a note; those of the listing come from `Archive.notes`.
 
     Raises:
         ArchiveError: missing, unreadable, none of the supported kinds, or (code "archive_bomb") unpacking without end.
+        ForbiddenSourceError: the operator does not allow this place.
         StorageUnavailableError: the place of the bytes does not answer.
     """
     where, location, name, root = _locate(source)
+    check_place(where, location, settings.api)
     if where == "path" and Path(location).is_dir():
         return ArchiveRef(ArchiveKind.FOLDER, where, location, name)
     if where == "s3" and not _is_object(location, settings.storage):
         return _prefix(location, name, settings.storage)
     try:
-        access = open_source(where, location, storage, settings.storage)
+        access = open_source(where, location, storage, settings)
     except NotFoundError as error:
         raise ArchiveError(f"{name}: there is no such file: {error}", code="archive_gone") from error
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,18 +21,20 @@ _MAX_DEPTH = 100  # folders within folders; far above what people make, far belo
 class FolderArchive:
     """The files below one folder; names are relative POSIX paths."""
 
-    def __init__(self, root: Path, max_bytes: int) -> None:
+    def __init__(self, root: Path, max_bytes: int, top: Path | None = None) -> None:
         """Open the folder.
 
         Args:
             root: an absolute, resolved path.
             max_bytes: limit for one file.
+            top: the allowed folder that `root` is or lies below: a link between them is not followed.
 
         Raises:
+            ArchiveError: code "archive_gone", a link or a file stands in its place.
             StorageUnavailableError: the folder is not there.
         """
         self._root = root
-        self._files = RootFolder(root)
+        self._files = RootFolder(root, top)
         self._max_bytes = max_bytes
         self._skipped = 0
         self._notes = Notes()
@@ -59,25 +63,26 @@ class FolderArchive:
         if depth > _MAX_DEPTH:
             raise ArchiveError(f"{self._root}: more than {_MAX_DEPTH} folders within folders at {folder[:200]!r}")
         try:
-            for name, kind in scan_sorted(self._root / folder):
-                path = f"{folder}/{name}" if folder else name
-                if kind is EntryKind.FOLDER:
-                    self._skipped += 1
-                    yield from self._walk(path, depth + 1)
-                elif is_skipped(path) or (kind is EntryKind.LINK and (self._root / path).is_dir()):
-                    self._skipped += 1
-                else:
-                    yield self._member(path, kind)
+            with self._files.scan(folder) as fd:
+                for name, kind in scan_sorted(fd):
+                    path = f"{folder}/{name}" if folder else name
+                    if kind is EntryKind.FOLDER:
+                        self._skipped += 1
+                        yield from self._walk(path, depth + 1)
+                    elif is_skipped(path) or (kind is EntryKind.LINK and _leads_to_folder(fd, name)):
+                        self._skipped += 1
+                    else:
+                        yield self._member(fd, path, kind)
         except OSError as error:
             if is_skipped(f"{folder}/…"):
                 return  # litter may be closed to us
             raise ArchiveError(f"{self._root / folder}: the folder cannot be read: {error.strerror}") from error
 
-    def _member(self, path: str, kind: EntryKind) -> Member:
+    def _member(self, folder: int, path: str, kind: EntryKind) -> Member:
         size, problem = 0, None
         if kind is EntryKind.FILE:
             try:
-                size = (self._root / path).lstat().st_size
+                size = os.stat(path.rpartition("/")[2], dir_fd=folder, follow_symlinks=False).st_size
                 problem = size_problem(size, self._max_bytes)
             except FileNotFoundError:
                 problem = ItemErrorCode.NOT_FOUND, "deleted while the folder was listed"
@@ -100,6 +105,13 @@ class FolderArchive:
     def close(self) -> None:
         """Release the folder."""
         self._files.close()
+
+
+def _leads_to_folder(folder: int, link: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(link, dir_fd=folder).st_mode)
+    except OSError:  # it leads nowhere, or in a circle
+        return False
 
 
 def _kind_problem(kind: EntryKind) -> Problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.archives.allowlist import allowed_root, check_place
 from core.archives.base import Archive, ArchiveKind, ArchiveRef
 from core.archives.beneath import RootFolder
 from core.archives.folder import FolderArchive
@@ -22,16 +23,19 @@ def open_archive(ref: ArchiveRef, storage: ObjectStorage, settings: Settings) ->
     """Open without listing.
 
     Raises:
-        ArchiveError: code "archive_gone", the file has been deleted.
+        ArchiveError: code "archive_gone", the file has been deleted, or a link stands where there was none.
+        ForbiddenSourceError: the operator does not allow this place (any more).
         StorageUnavailableError: its place does not answer.
     """
     max_bytes = settings.image.max_bytes
+    check_place(ref.where, ref.location, settings.api)
     if ref.kind is ArchiveKind.FOLDER:
-        return FolderArchive(Path(ref.location), max_bytes)
+        folder = Path(ref.location)
+        return FolderArchive(folder, max_bytes, allowed_root(folder, settings.api))
     if ref.kind is ArchiveKind.S3_PREFIX:
         return S3PrefixArchive(ref.location, settings.storage, max_bytes)
     try:
-        access = open_source(ref.where, ref.location, storage, settings.storage)
+        access = open_source(ref.where, ref.location, storage, settings)
     except NotFoundError as error:
         raise ArchiveError(f"{ref.name or ref.location}: the archive is gone: {error}", code="archive_gone") from error
     try:
@@ -50,5 +54,10 @@ def _open_file(ref: ArchiveRef, access: RandomAccess, settings: Settings) -> Arc
     if ref.kind is ArchiveKind.SINGLE:
         return SingleImage(access, ref.name, max_bytes)
     is_s3 = ref.root.startswith("s3://")
-    files = S3Root(S3Objects(ref.root, settings.storage)) if is_s3 else RootFolder(Path(ref.root))
+    check_place("s3" if is_s3 else "path", ref.root, settings.api)
+    files = S3Root(S3Objects(ref.root, settings.storage)) if is_s3 else _root_folder(ref.root, settings)
     return ManifestArchive(access, ref.root, files, max_bytes)
+
+
+def _root_folder(location: str, settings: Settings) -> RootFolder:
+    return RootFolder(Path(location), allowed_root(Path(location), settings.api))

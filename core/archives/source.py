@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
+from core.archives.allowlist import Where, allowed_root, check_place
+from core.archives.beneath import open_below
 from core.archives.ranges import ReadAhead
-from core.settings import StorageSettings
+from core.settings import Settings
 from core.storage.base import ObjectStorage, RandomAccess
 from core.storage.factory import open_s3, split_s3_uri
 from core.storage.local import LocalFile
 
-Where = Literal["storage", "path", "s3"]
 
-
-def open_source(where: Where, location: str, storage: ObjectStorage, settings: StorageSettings) -> RandomAccess:
+def open_source(where: Where, location: str, storage: ObjectStorage, settings: Settings) -> RandomAccess:
     """Open one file for reading by range, with read-ahead where it lies behind a network.
 
+    A path was free of links when it was submitted: a link that stands there now has replaced something, and is not followed.
+
     Raises:
+        ForbiddenSourceError: the operator does not allow it (any more).
         NotFoundError: it is not there.
         StorageUnavailableError: its place does not answer.
     """
+    check_place(where, location, settings.api)
     access: RandomAccess
     if where == "path":
-        return LocalFile(Path(location), follow_link=False)  # resolved at prepare: a link is a replacement
+        root = allowed_root(Path(location), settings.api)
+        return LocalFile(Path(location), opener=lambda path, flags: open_below(root, path, flags))
     if where == "s3":
         bucket, key = split_s3_uri(location)
-        access = open_s3(bucket, "", settings).open(key)
+        access = open_s3(bucket, "", settings.storage).open(key)
     else:
         access = storage.open(location)
     return access if isinstance(access, LocalFile) else ReadAhead(access)

@@ -9,7 +9,7 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -50,13 +50,13 @@ def _write_errors(what: str) -> Iterator[None]:
 class LocalFile:
     """A regular file read by range with pread; it keeps its content even if the name is replaced meanwhile."""
 
-    def __init__(self, path: Path, label: str = "", *, follow_link: bool = True) -> None:
+    def __init__(self, path: Path, label: str = "", *, opener: Callable[[Path, int], int] = os.open) -> None:
         """Open `path`.
 
         Args:
             path: the file.
             label: its name in messages; the path if empty.
-            follow_link: whether the file itself may be a symbolic link.
+            opener: makes a descriptor of a path and flags, as os.open does; raises OSError.
 
         Raises:
             NotFoundError: there is no regular file of that name.
@@ -64,8 +64,7 @@ class LocalFile:
         """
         self._label = label or str(path)
         with _read_errors(self._label):
-            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not block the open
-            self._fd = os.open(path, flags if follow_link else flags | os.O_NOFOLLOW)
+            self._fd = opener(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not block the open
         status = os.fstat(self._fd)
         if not stat.S_ISREG(status.st_mode):
             self.close()

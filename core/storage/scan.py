@@ -26,8 +26,11 @@ class EntryKind(StrEnum):
     OTHER = "o"  # pipe, socket, device
 
 
-def scan_sorted(folder: Path) -> Iterator[tuple[str, EntryKind]]:
+def scan_sorted(folder: Path | int) -> Iterator[tuple[str, EntryKind]]:
     """(name, kind) of each entry, in the order in which their paths sort as bytes (a folder `a` as `a/`, after `a-b`).
+
+    Args:
+        folder: its path, or a descriptor of it, which stays the caller's and must be open until the first entry comes.
 
     Raises:
         OSError: the folder cannot be read.
@@ -35,7 +38,7 @@ def scan_sorted(folder: Path) -> Iterator[tuple[str, EntryKind]]:
     with ExitStack() as stack:
         runs: list[Iterator[tuple[bytes, EntryKind]]] = []
         run: list[tuple[bytes, EntryKind]] = []
-        with os.scandir(os.fsencode(folder)) as entries:
+        with os.scandir(folder) as entries:
             for entry in entries:
                 run.append(_sort_key(entry))
                 if len(run) >= _RUN_ENTRIES:
@@ -45,12 +48,13 @@ def scan_sorted(folder: Path) -> Iterator[tuple[str, EntryKind]]:
             yield os.fsdecode(path.rstrip(b"/")), kind
 
 
-def _sort_key(entry: os.DirEntry[bytes]) -> tuple[bytes, EntryKind]:
+def _sort_key(entry: os.DirEntry[str]) -> tuple[bytes, EntryKind]:
+    name = os.fsencode(entry.name)
     if entry.is_symlink():
-        return entry.name, EntryKind.LINK
+        return name, EntryKind.LINK
     if entry.is_dir(follow_symlinks=False):
-        return entry.name + b"/", EntryKind.FOLDER
-    return entry.name, EntryKind.FILE if entry.is_file(follow_symlinks=False) else EntryKind.OTHER
+        return name + b"/", EntryKind.FOLDER
+    return name, EntryKind.FILE if entry.is_file(follow_symlinks=False) else EntryKind.OTHER
 
 
 def _spill(run: list[tuple[bytes, EntryKind]], file: IO[bytes]) -> Iterator[tuple[bytes, EntryKind]]:

@@ -9,7 +9,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from core.archives.detect import prepare_archive
 from core.archives.inflate import zstd_module
 from core.archives.open import open_archive
 from core.errors import ArchiveError, ItemError, ItemErrorCode
-from core.settings import ImageLimits, Settings, StorageSettings
+from core.settings import ApiSettings, ImageLimits, Settings, StorageSettings
 from core.storage.base import ObjectStorage
 from core.storage.local import LocalStorage
 from tests.s3 import make_bucket, put_object, running_s3, storage_in
@@ -158,7 +158,8 @@ def s3() -> Iterator[StorageSettings]:
 @pytest.fixture
 def place(tmp_path: Path, s3: StorageSettings) -> Iterator[Place]:
     storage = LocalStorage(tmp_path / "objects")
-    settings = Settings(storage=s3, image=ImageLimits(max_bytes=LIMIT))
+    api = ApiSettings(source_roots=(tmp_path,), allow_s3_sources=("s3://foreign", "s3://no-such-bucket"))
+    settings = Settings(storage=s3, image=ImageLimits(max_bytes=LIMIT), api=api)
     make_bucket(s3, "foreign")
     yield Place(tmp_path, storage, settings, lambda key, data: put_object(s3, "foreign", key, data))
     storage_in(s3, "foreign").delete_prefix("")
@@ -306,8 +307,8 @@ def test_gzip_of_something_else(place: Place) -> None:
 
 @pytest.mark.parametrize("name", ["ham10000/ham10000_200x150.zip", "isic9/isic9_180x180.zip"])
 def test_real_archives_read_as_zipfile_reads_them(place: Place, shared_data: Path, name: str) -> None:
-    ref = place.prepare({"kind": "path", "path": str(shared_data / name)})
-    archive = open_archive(ref, place.storage, Settings())
+    place = replace(place, settings=Settings(api=ApiSettings(source_roots=(shared_data,))))
+    archive = place.open({"kind": "path", "path": str(shared_data / name)})
     with zipfile.ZipFile(shared_data / name) as expected:
         files = {info.filename: info.CRC for info in expected.infolist() if not info.is_dir()}
     members = list(archive.members())
@@ -317,8 +318,8 @@ def test_real_archives_read_as_zipfile_reads_them(place: Place, shared_data: Pat
 
 
 def test_real_folder(place: Place, shared_data: Path) -> None:
-    ref = place.prepare({"kind": "path", "path": str(shared_data / "ham10000/originals_600x450")})
-    archive = open_archive(ref, place.storage, Settings())
+    place = replace(place, settings=Settings(api=ApiSettings(source_roots=(shared_data,))))
+    archive = place.open({"kind": "path", "path": str(shared_data / "ham10000/originals_600x450")})
     members = list(archive.members())
     assert len(members) + archive.skipped == 39
     assert {len(archive.read(member)) for member in members} == {member.size for member in members}

@@ -80,6 +80,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Iter
         ) as stack,
     ):
         stack.env["DERMQ_WORKER_CONCURRENCY"] = "2"
+        stack.env["DERMQ_API_SOURCE_ROOTS"] = str(tmp_path_factory.getbasetemp())  # each test has its archive in its own folder
         here = Watched(stack, rest)
         here.start()
         wait_until(lambda: accepts(grpc), timeout_s=60, what="serving")

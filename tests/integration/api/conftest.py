@@ -196,7 +196,16 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     roots[0].mkdir()
     port = free_port()
     with running_api(
-        make_settings(folder, api=ApiSettings(port=port, max_upload_bytes=8_000_000, source_roots=roots, classify_wait_s=1.5))
+        make_settings(
+            folder,
+            api=ApiSettings(
+                port=port,
+                max_upload_bytes=8_000_000,
+                source_roots=roots,
+                allow_s3_sources=("s3://clinic/2026",),
+                classify_wait_s=1.5,
+            ),
+        )
     ) as running:
         yield running
 

@@ -111,13 +111,26 @@ def test_archive_that_is_gone(api: Api) -> None:
 
 
 def test_folder_source(api: Api, tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "x.png").write_bytes(png(10))
-    ref = ArchiveRef(ArchiveKind.FOLDER, "path", str(tmp_path), "folder")
+    folder = api.settings.api.source_roots[0] / "shown"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "x.png").write_bytes(png(10))
+    ref = ArchiveRef(ArchiveKind.FOLDER, "path", str(folder), "folder")
     archive = open_archive(ref, api.storage, api.settings)
     job = prepared(api, ref, list(archive.members()))
     archive.close()
     assert api.client.get(f"/v1/jobs/{job}/items/0/image").content == png(10)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "x.png").write_bytes(png(90))  # of somebody else
+    folder.rename(folder.with_name("away"))
+    folder.symlink_to(tmp_path)
+    assert "link" in problem(api.client.get(f"/v1/jobs/{job}/items/0/image"), 422, "archive_gone")["detail"]
+
+
+def test_a_folder_that_is_not_allowed_any_more_is_not_shown(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(png(10))
+    ref = ArchiveRef(ArchiveKind.FOLDER, "path", str(tmp_path), "folder")
+    job = prepared(api, ref, [Member("x.png")])
+    problem(api.client.get(f"/v1/jobs/{job}/items/0/image"), 403, "forbidden_source")
 
 
 def test_item_of_a_retried_chunk(api: Api, job: uuid.UUID) -> None:

@@ -149,10 +149,19 @@ def test_server_path(api: Api) -> None:
 
 
 def test_s3_source(api: Api) -> None:
+    problem(api.client.post("/v1/jobs", json={"source": "s3://clinic/2025/november/"}), 403, "forbidden_source")
     job = api.client.post("/v1/jobs", json={"source": "s3://clinic/2026/november/"}).json()
     assert job["name"] == "november"
     with reading(api.engine) as session:
         assert session.get_one(Job, job_id(job)).source == {"kind": "s3", "uri": "s3://clinic/2026/november/"}
+
+
+def test_s3_sources_are_off_unless_switched_on(tmp_path: Path) -> None:
+    """Else anybody could make the server use its own cloud credentials, and ask the cloud for some."""
+    with running_api(make_settings(tmp_path)) as api:
+        body = problem(api.client.post("/v1/jobs", json={"source": "s3://clinic/2026/"}), 403, "forbidden_source")
+        assert "DERMQ_API_ALLOW_S3_SOURCES" in body["detail"]
+        assert api.client.get("/v1/jobs").json()["data"] == []
 
 
 def test_forbidden_sources(api: Api, tmp_path: Path) -> None:

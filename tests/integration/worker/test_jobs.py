@@ -117,6 +117,19 @@ def test_an_unknown_model_and_an_unreadable_archive_fail_the_job(stack: WorkerSt
     assert (unreadable.state, unreadable.error_code) == (JobState.FAILED, "unreadable_archive")
 
 
+def test_a_folder_that_became_a_link_after_its_submission_is_not_read(
+    stack: WorkerStack, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    secret = tmp_path_factory.mktemp("secret")
+    (secret / "jane-doe.jpg").write_bytes(jpeg(5))
+    dropped = stack.folder / "dropped"
+    dropped.symlink_to(secret)  # as submission saw it, it was a folder
+    job = stack.wait(stack.submit(dropped))
+    assert (job.state, job.error_code) == (JobState.FAILED, "forbidden_source")
+    assert "DERMQ_API_SOURCE_ROOTS" in (job.error or "")
+    assert stack.results(job.id) == []
+
+
 def test_images_that_crash_or_hang_the_decoder_fail_alone(
     backends: tuple[str, str], tmp_path: Path, serving_address: str
 ) -> None:

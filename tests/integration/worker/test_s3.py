@@ -22,6 +22,7 @@ def test_jobs_over_object_storage(tmp_path: Path, serving_address: str) -> None:
         make_bucket(s3, "clinic")
         stack.env |= {
             "DERMQ_STORAGE_URL": "s3://dermq/objects",
+            "DERMQ_API_ALLOW_S3_SOURCES": "s3://clinic/2026",
             "DERMQ_STORAGE_S3_ENDPOINT": s3.s3_endpoint,
             "DERMQ_STORAGE_S3_ACCESS_KEY_ID": "testing",
             "DERMQ_STORAGE_S3_SECRET_ACCESS_KEY": "testing",
@@ -34,10 +35,14 @@ def test_jobs_over_object_storage(tmp_path: Path, serving_address: str) -> None:
         stack.start_worker()
         stack.start_beat()
         prefix = stack.submit(archive, source={"kind": "s3", "uri": "s3://clinic/2026/"})
+        others = stack.submit(archive, source={"kind": "s3", "uri": "s3://clinic/2025/"})
         uploaded = stack.submit(archive, source={"kind": "upload", "key": "uploads/1/archive", "filename": "a.zip"})
         job = stack.wait(prefix)
         assert (job.state, job.succeeded, job.failed) == (JobState.SUCCEEDED, 20, 1)
         names = [row.name.decode() for row in stack.results(prefix)]
         assert names == sorted(names)
         assert names[0].endswith("00.jpg")
-        assert stack.wait(uploaded).succeeded == 40
+        assert stack.wait(uploaded).succeeded == 40  # DermQ's own storage needs no permission
+        refused = stack.wait(others)
+        assert (refused.state, refused.error_code) == (JobState.FAILED, "forbidden_source")
+        assert "DERMQ_API_ALLOW_S3_SOURCES" in (refused.error or "")

@@ -23,10 +23,15 @@ from core.archives.ranges import ReadAhead
 from core.archives.skipping import is_skipped
 from core.archives.sniff import Content, sniff
 from core.errors import ArchiveError, ItemErrorCode
-from core.settings import Settings, StorageSettings
+from core.settings import ApiSettings, Settings, StorageSettings
 from core.storage.local import LocalStorage
 from tests.archive_bytes import BytesAccess, honest_zip, outcomes
 from tests.s3 import make_bucket, put_object, running_s3
+
+
+def allowing(folder: Path) -> Settings:
+    """Settings of a server that may read below a folder."""
+    return Settings(api=ApiSettings(source_roots=(folder,)))
 
 
 def image(format: str) -> bytes:
@@ -156,7 +161,7 @@ def test_source_errors_are_job_errors(tmp_path: Path) -> None:
     ]
     for source in sources:
         with pytest.raises(ArchiveError):
-            prepare_archive(source, storage, "scratch", Settings())
+            prepare_archive(source, storage, "scratch", allowing(tmp_path))
 
 
 def test_an_uploaded_manifest_needs_a_root(tmp_path: Path) -> None:
@@ -171,12 +176,12 @@ def test_an_uploaded_manifest_needs_a_root(tmp_path: Path) -> None:
 def test_a_path_is_resolved_once(tmp_path: Path) -> None:
     (tmp_path / "real.zip").write_bytes(honest_zip({"a.jpg": b"a"}))
     (tmp_path / "link.zip").symlink_to("real.zip")
-    ref = prepare_archive({"kind": "path", "path": str(tmp_path / "link.zip")}, LocalStorage(tmp_path), "s", Settings())
+    ref = prepare_archive({"kind": "path", "path": str(tmp_path / "link.zip")}, LocalStorage(tmp_path), "s", allowing(tmp_path))
     assert (ref.location, ref.name) == (str((tmp_path / "real.zip").resolve()), "real.zip")
     (tmp_path / "real.zip").unlink()
     (tmp_path / "real.zip").symlink_to("/etc/passwd")
     with pytest.raises(ArchiveError, match="gone"):
-        open_archive(ref, LocalStorage(tmp_path), Settings())
+        open_archive(ref, LocalStorage(tmp_path), allowing(tmp_path))
 
 
 def test_a_bomb_leaves_nothing_in_the_storage(tmp_path: Path) -> None:
@@ -189,7 +194,7 @@ def test_a_bomb_leaves_nothing_in_the_storage(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path / "objects")
     source = {"kind": "path", "path": str(tmp_path / "bomb.tgz")}
     with pytest.raises(ArchiveError) as caught:
-        prepare_archive(source, storage, "scratch", Settings(), limits=ExpandLimits(free_bytes=1_000_000))
+        prepare_archive(source, storage, "scratch", allowing(tmp_path), limits=ExpandLimits(free_bytes=1_000_000))
     assert caught.value.code == "archive_bomb"
     assert list(storage.list("")) == []
 
@@ -246,7 +251,7 @@ def test_folder_markers_are_no_images_but_empty_objects_are_rows(s3: StorageSett
         put_object(s3, bucket, key, b"")
     put_object(s3, bucket, "p/empty.jpg", b"")
     put_object(s3, bucket, "p/sub/a.jpg", b"a")
-    storage, all_settings = LocalStorage(tmp_path), Settings(storage=s3)
+    storage, all_settings = LocalStorage(tmp_path), Settings(storage=s3, api=ApiSettings(allow_s3_sources=(f"s3://{bucket}",)))
     ref = prepare_archive({"kind": "s3", "uri": f"s3://{bucket}/p"}, storage, "s", all_settings)
     archive = open_archive(ref, storage, all_settings)
     assert outcomes(archive) == {"empty.jpg": ItemErrorCode.EMPTY, "sub/a.jpg": b"a"}
@@ -255,8 +260,9 @@ def test_folder_markers_are_no_images_but_empty_objects_are_rows(s3: StorageSett
 
 def test_keys_that_cannot_be_named_fail_the_archive(s3: StorageSettings, bucket: str, tmp_path: Path) -> None:
     put_object(s3, bucket, "odd//a.jpg", b"a")
+    settings = Settings(storage=s3, api=ApiSettings(allow_s3_sources=(f"s3://{bucket}/odd",)))
     with pytest.raises(ArchiveError, match="odd"):
-        prepare_archive({"kind": "s3", "uri": f"s3://{bucket}/odd"}, LocalStorage(tmp_path), "s", Settings(storage=s3))
+        prepare_archive({"kind": "s3", "uri": f"s3://{bucket}/odd"}, LocalStorage(tmp_path), "s", settings)
 
 
 def test_a_bmp_needs_more_than_two_letters() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.archives.base import ArchiveKind, ArchiveRef, Member
 from core.archives.open import open_archive
 from core.errors import ModelContractError
-from core.settings import Settings, WorkerSettings
+from core.settings import ApiSettings, Settings, WorkerSettings
 from core.storage.local import LocalStorage
 from tests.tiny_model import tiny_spec
 from worker.preparing import check_preprocessing, plan_chunks
@@ -28,7 +28,9 @@ def test_chunks_cover_every_item_once_within_their_bounds(
         for number, size in enumerate(sizes):
             archive.writestr(f"{number}.jpg", b"x" * size)
     storage = LocalStorage(folder / "objects")
-    opened = open_archive(ArchiveRef(ArchiveKind.ZIP, "path", str(path), "a.zip"), storage, Settings())
+    opened = open_archive(
+        ArchiveRef(ArchiveKind.ZIP, "path", str(path), "a.zip"), storage, Settings(api=ApiSettings(source_roots=(folder,)))
+    )
     with storage.writer("jobs/1/index") as writer:
         settings = WorkerSettings(chunk_items=chunk_items, chunk_bytes=chunk_bytes)
         chunks = list(plan_chunks(opened, writer, settings))

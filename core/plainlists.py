@@ -1,0 +1,47 @@
+"""Lists in settings, as people write them: `/data`, `/data,/mnt`, or JSON where an item has a comma; and checks of their items.
+
+All raise ValueError, from which pydantic makes an error that names the setting.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+_ON, _OFF = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+
+
+def split_list(value: Any) -> Any:
+    """Text as a list: a JSON list, or items between commas; blanks around an item and empty items do not count.
+
+    Raises:
+        ValueError: it begins like a JSON list and is none.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if not text.startswith("["):
+        return tuple(item for part in text.split(",") if (item := part.strip()))
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f'expected items between commas or a JSON list, ["a", "b"], got {value!r}: {error}') from error
+    return tuple(found)
+
+
+def read_switch(value: Any, *, on: str) -> Any:
+    """A list setting that may also be `true` (the list of `on` alone) or `false` (the empty list)."""
+    word = str(value).strip().lower() if isinstance(value, (str, bool)) else ""
+    return (on,) if word in _ON else () if word in _OFF else value
+
+
+def check_s3_prefix(value: str) -> str:
+    """An s3:// address with a slash at its end, so that s3://a/b does not stand for s3://a/bc. s3:// is all buckets.
+
+    Raises:
+        ValueError: it is none, or a segment of it is `.` or `..`.
+    """
+    if not value.startswith("s3://") or {".", ".."} & set(value.split("/")):
+        raise ValueError(f"expected s3://bucket/prefix, got {value!r}")
+    bare = value[len("s3://") :].strip("/")
+    return f"s3://{bare}/" if bare else "s3://"
