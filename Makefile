@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test lint format docs lock clean renew
+.PHONY: help setup setup-dev demo test lint format docs reference lock clean renew
 
 # The interpreter: the first of these that runs and is new enough; `make setup PYTHON=/path/to/python3.12` takes another.
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -30,7 +30,7 @@ ARGS ?=
 WORKERS ?= 2
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=python3.12 chooses the interpreter (here: $(PYTHON)); demo takes ONCE=1, test takes ARGS=..."
 
@@ -53,6 +53,9 @@ lint: $(VENV)/.dev ## Check style, types and who imports whom
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+reference: $(VENV)/.dev ## Write the generated parts of docs/reference from the code
+	$(BIN)/python -m docs.generate
 
 docs: $(VENV)/.dev ## Build the documentation as a site in build/docs, with warnings as errors
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky docs build/docs

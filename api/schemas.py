@@ -223,19 +223,19 @@ class ResultObject(BaseModel):
         },
     )
 
-    item: int = Field(description="Position in the archive, from 0.")
+    item: int = Field(description="Number of the item in its archive, from 0.")
     name: str = Field(description="As in the archive; bytes that are no UTF-8 as \\xNN.")
-    status: Literal["succeeded", "failed"]
-    label: str | None
-    score: float | None = Field(description="Probability of `label`.")
-    risk: float | None = Field(description="Summed probability of the malignant classes.")
+    status: Literal["succeeded", "failed"] = Field(description="Whether the item has probabilities.")
+    label: str | None = Field(description="The class with the greatest probability.")
+    score: float | None = Field(description="Probability of `label`, 0 to 1.")
+    risk: float | None = Field(description="Summed probability of the malignant classes, 0 to 1.")
     flag: bool | None = Field(description="Whether `risk` reaches the model's operating threshold.")
-    error_code: str | None
-    error: str | None
-    width: int | None
-    height: int | None
-    model: str
-    version: int | None
+    error_code: str | None = Field(description="Of a failed item: its stable error code.")
+    error: str | None = Field(description="Of a failed item: a sentence that says what was found.")
+    width: int | None = Field(description="Width of the image in pixels, where it could be read.")
+    height: int | None = Field(description="Height of the image in pixels, where it could be read.")
+    model: str = Field(description="Name of the model.")
+    version: int | None = Field(description="Version of the model that saw the item.")
 
 
 class ResultList(BaseModel):

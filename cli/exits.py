@@ -19,14 +19,14 @@ from core.errors import (
 class ExitCode(IntEnum):
     """What `dermq` tells the shell. Stable: scripts branch on these numbers."""
 
-    OK = 0
-    JOB_FAILED = 1  # the job ended as failed or cancelled, or DermQ itself could not go on
-    USAGE = 2  # the command or the request cannot be understood, or the input is not there
+    OK = 0  # done; for a job: it succeeded, even where single items failed
+    JOB_FAILED = 1  # the job ended as failed or cancelled, `doctor` found a fault, or DermQ itself could not go on
+    USAGE = 2  # the command or the request cannot be understood, the input is not there, or the data folder cannot be used
     UNREACHABLE = 3  # no server answers, or it says that it cannot serve now
     NOT_FOUND = 4  # no such job, model or item
-    CONFLICT = 5  # the request contradicts the present state; the data folder is held by another `dermq up`
+    CONFLICT = 5  # the job is in another state, the port is taken, or another `dermq up` holds the data folder
     FAILED_ITEMS = 6  # only with --strict: the job succeeded, but some items have no result
-    INTERRUPTED = 130  # Ctrl-C
+    INTERRUPTED = 130  # Ctrl-C; a submitted job is kept, and the last line says how to come back to it
 
 
 EXIT_CODES_HELP = (

@@ -1,4 +1,4 @@
-"""What a worker measures. Written by its children, exported by their parent (worker.exposition); see docs/how-to/monitoring.md.
+"""What a worker measures. Written by its children, exported by their parent (worker.exposition); see docs/reference/metrics.md.
 
 Nothing is counted for single images: a chunk is added up while it runs, and noted when it ends.
 """

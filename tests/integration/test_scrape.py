@@ -125,7 +125,7 @@ def test_every_query_of_rules_and_dashboard_finds_its_metrics(watched: Watched) 
 
 
 def test_every_metric_is_documented(watched: Watched) -> None:
-    told = (ROOT / "docs/how-to/monitoring.md").read_text()
+    told = (ROOT / "docs/reference/metrics.md").read_text()
     pages = "".join(watched.page(name) for name in ("worker", "beat", "api"))
     names = set(re.findall(r"^# TYPE (dermq_\w+) ", pages, re.MULTILINE))
     assert len(names) > 40

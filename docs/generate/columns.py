@@ -1,0 +1,30 @@
+"""Result columns, from the export's schema and the fields of a row over HTTP."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from api.schemas import ResultObject
+from api.tables import make_schema
+from docs.generate.markdown import code, sentence, table
+
+_CLASS = "CLASS"
+_KINDS = {
+    pa.int32(): "whole number",
+    pa.int64(): "whole number",
+    pa.float32(): "number",
+    pa.string(): "text",
+    pa.bool_(): "true or false",
+}
+
+
+def columns_section() -> str:
+    """One row for each column, in the order of all formats."""
+    rows = [(code(each.name), _KINDS[each.type], code(each.type), _meaning(each.name)) for each in make_schema((_CLASS,))]
+    return table(("column", "value", "type in Parquet", "meaning"), rows)
+
+
+def _meaning(column: str) -> str:
+    if column == f"p_{_CLASS}":
+        return "A column for each class of the model, in the model's order: the probability of that class, 0 to 1."
+    return sentence(ResultObject.model_fields[column].description or "")
