@@ -34,7 +34,7 @@ def prepare_archive(
     *,
     on_progress: Callable[[int], None] | None = None,
     limits: ExpandLimits | None = None,
-    notes: Notes | None = None,  # noqa: ARG001 - filled where a stream says something of itself
+    notes: Notes | None = None,
 ) -> ArchiveRef:
     """Find out what a source is. A compressed TAR is written plain to `scratch_key`; nothing else is copied. Safe to run again.
 
@@ -67,7 +67,7 @@ def prepare_archive(
     try:
         content = sniff(access, name)
         if content is Content.COMPRESSED:
-            _make_plain(access, storage, scratch_key, limits or ExpandLimits(), on_progress)
+            _make_plain(access, storage, scratch_key, limits or ExpandLimits(), on_progress, notes=notes)
             return ArchiveRef(ArchiveKind.TAR, "storage", scratch_key, name)
     finally:
         access.close()
@@ -140,12 +140,14 @@ def _make_plain(
     key: str,
     limits: ExpandLimits,
     on_progress: Callable[[int], None] | None,
+    *,
+    notes: Notes | None,
 ) -> None:
     codec = sniff_codec(access.read_at(0, HEAD_BYTES))
     if codec is None:
         raise ArchiveError("the archive changed while it was read: submit it again")
     with storage.writer(key) as writer:
-        expand_tar(access, codec, writer, limits, on_progress)
+        expand_tar(access, codec, writer, limits, on_progress, notes=notes)
         writer.commit()
 
 

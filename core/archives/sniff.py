@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from core.archives.compressed import sniff_codec
 from core.archives.manifest import decode_text, looks_like_manifest
-from core.archives.tar_header import is_header
+from core.archives.tar_header import BLOCK, ZEROS, is_header
 from core.archives.zip_directory import find_directory
 from core.errors import ArchiveError
 from core.storage.base import RandomAccess
@@ -66,7 +66,7 @@ def sniff(access: RandomAccess, name: str) -> Content:
         (Content.ZIP, lambda: head.startswith(_ZIP)),
         (Content.COMPRESSED, lambda: sniff_codec(head) is not None),
         (Content.IMAGE, lambda: is_image(head)),
-        (Content.TAR, lambda: is_header(head)),
+        (Content.TAR, lambda: _begins_like_tar(head)),
         (Content.ZIP, lambda: _ends_like_zip(access)),
         (Content.MANIFEST, lambda: looks_like_manifest(head)),
         (Content.IMAGE, lambda: _IMAGE_NAME.search(name) is not None),  # its one row will say what is wrong with it
@@ -88,6 +88,12 @@ def is_image(head: bytes) -> bool:
     if head[4:8] == b"ftyp" and head[8:12] in _ISO_BRANDS:
         return True
     return head[:2] == b"BM" and len(head) >= 18 and struct.unpack_from("<I", head, 14)[0] in _BMP_HEADERS
+
+
+def _begins_like_tar(head: bytes) -> bool:
+    """A header, or one behind stray blocks of zeros."""
+    blocks = (head[start : start + BLOCK] for start in range(0, len(head), BLOCK))
+    return is_header(next((block for block in blocks if block != ZEROS), b""))
 
 
 def _ends_like_zip(access: RandomAccess) -> bool:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from core.archives.base import Member
-from core.archives.notes import Notes
+from core.archives.notes import ArchiveNote, Notes
 from core.archives.ranges import read_member_range
 from core.archives.screening import Problem, name_problem, size_problem
-from core.archives.skipping import is_skipped
+from core.archives.skipping import is_litter
 from core.archives.tar_header import (
     BLOCK,
     FOLDER,
@@ -30,6 +30,7 @@ from core.archives.tar_header import (
     ZEROS,
     Header,
     HeaderError,
+    is_header,
     parse_header,
     parse_pax,
 )
@@ -38,6 +39,8 @@ from core.storage.base import RandomAccess
 
 _MAX_METADATA_BYTES = 1024 * 1024  # one long name or set of pax records
 _MAX_METADATA_RUN = 64  # of them before one member
+_METADATA = (LONG_NAME, LONG_LINK, PAX, PAX_SOLARIS)  # each says something of the next member
+_ZEROS_AT_ONCE = 1024 * 1024
 _SPARSE_CONTINUES = 482  # byte of a GNU sparse header: another block of the map follows
 _SPARSE_CONTINUES_AGAIN = 504  # the same in such a block
 
@@ -84,7 +87,9 @@ class TarArchive:
         return self._notes
 
     def members(self) -> Iterator[Member]:
-        """All members in archive order. One that the file cuts off is yielded as TRUNCATED, and is the last.
+        """All members in archive order, those of further archives in the same file too, as `tar --ignore-zeros` reads them.
+
+        One that the file cuts off is yielded as TRUNCATED, and is the last.
 
         Raises:
             ArchiveError: a header is damaged, or the file ends within one.
@@ -98,42 +103,108 @@ class TarArchive:
             size = _size(header, overrides, data_start)
             name = _name(header, overrides)
             count += 1
-            if _is_skipped(header, name):
-                self._skipped += 1
-            else:
+            end = self._data_end(header, size, data_start)
+            if end > self._access.size:
+                self._notes.add(ArchiveNote.ARCHIVE_CUT, end - self._access.size)
+            if not self._passes_over(header, name, size):
                 code, text = self._problem(header, overrides, name, size, data_start) or (None, "")
                 yield Member(name, data_start, size, size, error=code, error_text=text)
-            position = data_start + (0 if header.kind in WITHOUT_DATA else _padded(size))
+            position = data_start + _padded(end - data_start)
 
     def _next_header(self, position: int, count: int, everywhere: dict[str, bytes]) -> tuple[Header, _Overrides, int] | None:
         """The next member's header, what extended headers add to it, and the offset of its data; None at the end."""
         overrides = _Overrides(everywhere)
+        orphan = -1
         for _ in range(_MAX_METADATA_RUN):
-            header = self._read_header(position, count)
+            header, start = self._read_header(position, count)
+            if start != position:
+                everywhere.clear()  # what one archive says holds for no other
+            if orphan >= 0 and (header is None or start != position):
+                raise ArchiveError(
+                    f"the extended header at byte {orphan:,} of the TAR has no member behind it: damaged or cut off"
+                )
             if header is None:
                 return None
-            position += BLOCK
-            if header.kind == LONG_NAME:
-                overrides.long_name = self._metadata(position, header.size).partition(b"\0")[0]
-            elif header.kind in (PAX, PAX_SOLARIS):
-                overrides.records |= self._records(position, header.size)
-            elif header.kind == PAX_GLOBAL:
+            position = start + BLOCK
+            if header.kind == PAX_GLOBAL:
                 everywhere |= _wanted(self._records(position, header.size))
-            elif header.kind != LONG_LINK:
+            elif header.kind in _METADATA:
+                orphan = start
+                self._read_metadata(header, position, overrides)
+            else:
                 return header, overrides, self._skip_sparse_map(header, position)
             position += _padded(header.size)
         raise ArchiveError(f"more than {_MAX_METADATA_RUN} extended headers before byte {position:,} of the TAR: damaged")
 
-    def _read_header(self, position: int, count: int) -> Header | None:
+    def _read_metadata(self, header: Header, position: int, overrides: _Overrides) -> None:
+        if header.kind == LONG_NAME:
+            overrides.long_name = self._metadata(position, header.size).partition(b"\0")[0]
+        elif header.kind == LONG_LINK:
+            self._metadata(position, header.size)  # of no use, but it must be there for what follows to be found
+        else:
+            overrides.records |= self._records(position, header.size)
+
+    def _read_header(self, position: int, count: int) -> tuple[Header | None, int]:
+        """The header at a position or behind the zeros there, and where it is; None at the end of the archive."""
         block = self._access.read_at(position, BLOCK)
-        if not block or block == ZEROS:  # the end marker, or a writer that left it out
-            return None
-        if len(block) < BLOCK:
-            raise ArchiveError(f"the TAR ends within a header, after {count:,} members: it is cut off")
+        start = position
+        if block == ZEROS:
+            start = self._skip_zeros(position)
+            block = self._access.read_at(start, BLOCK)
+            if not block:
+                return None, start
+        elif not block.strip(b"\0"):
+            if count and not self._notes[ArchiveNote.ARCHIVE_CUT]:
+                self._notes.add(ArchiveNote.END_MISSING)
+            return None, start
+        elif len(block) < BLOCK:
+            raise ArchiveError(f"the TAR ends within a header, after {count:,} members: it is cut off, upload it again")
         try:
-            return parse_header(block)
+            header = parse_header(block)
         except HeaderError as error:
-            raise ArchiveError(f"damaged TAR header at byte {position:,}, after {count:,} members: {error}") from error
+            if start == position:
+                raise ArchiveError(f"damaged TAR header at byte {position:,}, after {count:,} members: {error}") from error
+            self._notes.add(ArchiveNote.TRAILING_BYTES, self._access.size - start)
+            return None, start
+        if start != position:
+            lone = start - position == BLOCK
+            self._notes.add(ArchiveNote.LONE_ZERO_BLOCKS if lone else ArchiveNote.ARCHIVES_JOINED)
+        return header, start
+
+    def _skip_zeros(self, position: int) -> int:
+        """The first block behind a run of zeros, or the end of the file where zeros are all that is left."""
+        while piece := self._access.read_at(position, _ZEROS_AT_ONCE):
+            if rest := piece.lstrip(b"\0"):
+                return position + (len(piece) - len(rest)) // BLOCK * BLOCK
+            position += len(piece)
+        return self._access.size
+
+    def _data_end(self, header: Header, size: int, data_start: int) -> int:
+        """Where a member's data end. Links, devices and folders have none by most rules, but some writers store a link's file.
+
+        Two rules exist (POSIX 2001 has "-o linkdata"), so what follows decides: a header, the end marker or the end.
+        """
+        if header.kind not in WITHOUT_DATA:
+            return data_start + size
+        if size == 0 or self._goes_on_at(data_start) or not self._goes_on_at(data_start + _padded(size)):
+            return data_start
+        return data_start + size
+
+    def _goes_on_at(self, position: int) -> bool:
+        if position >= self._access.size:
+            return position == self._access.size
+        block = self._access.read_at(position, BLOCK)
+        return block == ZEROS or is_header(block)
+
+    def _passes_over(self, header: Header, name: str, size: int) -> bool:
+        """Whether it is a folder, a label or litter. A file with a folder's name gets its row."""
+        folder = header.kind in (FOLDER, FOLDER_DUMP) or (name[-1:] == "/" and size == 0)
+        if not folder:
+            if header.kind != LABEL and name and not is_litter(name):
+                return False
+            self._notes.add(ArchiveNote.ENTRIES_SKIPPED, example=name)
+        self._skipped += 1
+        return True
 
     def _records(self, position: int, size: int) -> dict[str, bytes]:
         try:
@@ -165,6 +236,8 @@ class TarArchive:
                 ItemErrorCode.UNSUPPORTED_FORMAT,
                 "sparse and multi-volume members are not supported: pack again without them",
             )
+        if name.endswith("/"):
+            return ItemErrorCode.UNSAFE_PATH, f"expected a file, got a folder's name with {size:,} bytes: pack it again"
         problem = name_problem(name)
         missing = data_start + size - self._access.size
         if problem is None and missing > 0:
@@ -211,11 +284,6 @@ def _size(header: Header, overrides: _Overrides, position: int) -> int:
     if not raw.isdigit() or len(raw) > 20:
         raise ArchiveError(f"the pax header before byte {position:,} of the TAR says size {raw[:40]!r}: damaged")
     return int(raw)
-
-
-def _is_skipped(header: Header, name: str) -> bool:
-    # `tar -C folder .` names its members ./a.jpg and its root ".".
-    return header.kind in (FOLDER, FOLDER_DUMP, LABEL) or is_skipped(name)
 
 
 def _padded(size: int) -> int:

@@ -36,8 +36,10 @@ def parse_header(block: bytes) -> Header:
     """Decode a header of 512 bytes.
 
     Raises:
-        HeaderError: wrong checksum, or a number that is none.
+        HeaderError: fewer bytes, wrong checksum, or a number that is none.
     """
+    if len(block) < BLOCK:
+        raise HeaderError(f"{len(block)} bytes")
     expected = _number(block[_CHECKSUM])
     if sum(block) - sum(block[_CHECKSUM]) + 8 * 32 != expected and _signed_sum(block) != expected:
         raise HeaderError("wrong checksum")

@@ -260,7 +260,7 @@ def test_cut_and_damaged_streams_fail_the_archive(pack: Callable[[bytes], bytes]
     with pytest.raises(ArchiveError, match="damaged"):
         expand(bytes(damaged), tmp_path)
     with pytest.raises(ArchiveError, match=r"damaged|cut off"):
-        expand(packed + b"garbage", tmp_path)
+        expand(pack(PLAIN.rstrip(b"\0")) + b"garbage", tmp_path)  # no end marker: members may be in it
     assert list(LocalStorage(tmp_path).list("")) == []
 
 
