@@ -44,11 +44,16 @@ demo: $(VENV)/.up ## Screen a drawn sample archive, leave the API up until Ctrl-
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-lint: $(VENV)/.dev ## Check style, types and who imports whom
+# Every shell script, by its first line.
+SCRIPTS = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!.*[ /](ba)?sh$$' .ci deploy requirements)
+
+lint: $(VENV)/.dev ## Check style, types, who imports whom, shell scripts and workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/shellcheck $(SCRIPTS)
+	$(BIN)/zizmor --offline --quiet .github
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .
