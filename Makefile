@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test lint format docs reference lock clean renew
+.PHONY: help setup setup-dev demo test coverage lint format docs reference lock clean renew
 
 # The interpreter: the first of these that runs and is new enough; `make setup PYTHON=/path/to/python3.12` takes another.
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -44,6 +44,13 @@ demo: $(VENV)/.up ## Screen a drawn sample archive, leave the API up until Ctrl-
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
+coverage: $(VENV)/.dev ## Run the tests and show which share of the code they run, per package (FAIL_UNDER=0: of a part)
+	rm -rf .coverage
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage json --quiet --fail-under=0 -o - | $(BIN)/python .ci/coverage-by-package
+	@$(BIN)/coverage report --format=total $(addprefix --fail-under=,$(FAIL_UNDER))
+
 # Every shell script, by its first line.
 SCRIPTS = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!.*[ /](ba)?sh$$' .ci deploy requirements)
 
@@ -70,7 +77,7 @@ lock: ## Lock the dependencies of every extra again (ARGS=--upgrade moves them t
 	requirements/compile $(ARGS)
 
 clean: ## Remove .venv and the tools' caches
-	rm -rf $(VENV) .venv-uv build/docs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-uv build/docs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 
 # Stamps: installed again only when a lock or the project file has changed. `uv pip install` adds and never removes, so
 # that the demo's packages and the developers' live side by side.
