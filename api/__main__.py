@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.binding import UnsafeBindingError
 from api.resources import Resources
-from core.logs import configure_logs, get_logger
 from core.settings import Settings
+from core.telemetry.logs import configure_logs, get_logger
 
 _GRACE_S = 20  # for requests that run when the server is told to stop
 

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from core import errors
-from core.logs import get_logger
+from core.telemetry.logs import get_logger
 
 PROBLEM_TYPE = "application/problem+json"
 PROBLEM_PATH = "/v1/problems"

@@ -14,10 +14,10 @@ from api.publisher import Publisher
 from api.resources import Resources
 from core.db.engine import open_engine, transaction
 from core.db.jobs import note_waiting
-from core.logs import get_logger
 from core.settings import Settings
 from core.storage.factory import open_storage
-from core.tracing import close_tracing, configure_tracing
+from core.telemetry.logs import get_logger
+from core.telemetry.tracing import close_tracing, configure_tracing
 from serving.client import PredictClient
 
 _MODEL_TIMEOUT_S = 5.0  # for questions about models; somebody is waiting for the page

@@ -14,11 +14,10 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
 from core.capacity import Bottleneck, Recommendation, recommend_workers
-from core.db.effort import read_effort
 from core.db.engine import reading
-from core.db.statistics import Backlog, read_backlog
-from core.metrics import registry
+from core.db.throughput import Backlog, read_backlog, read_throughput
 from core.settings import Settings
+from core.telemetry.metrics import registry
 
 HTTP_REQUESTS = Counter(
     "dermq_http_requests", "Answered HTTP requests.", ["method", "route", "status"], registry=registry
@@ -52,8 +51,8 @@ class LedgerCollector(Collector):
         """
         with reading(engine) as session:
             backlog = read_backlog(session)
-            effort = read_effort(session, now)
-        return cls(backlog, recommend_workers(backlog, effort, settings.metrics, settings.worker.chunk_items))
+            throughput = read_throughput(session, now)
+        return cls(backlog, recommend_workers(backlog, throughput, settings.metrics, settings.worker.chunk_items))
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         yield from self._backlog_families()

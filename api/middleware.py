@@ -18,10 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import INTERNAL, problem_response
 from api.metrics import HTTP_REQUESTS, HTTP_SECONDS
-from core import tracing
 from core.ids import new_id
-from core.logs import get_logger
-from core.spans import Kind, Span
+from core.telemetry import tracing
+from core.telemetry.logs import get_logger
+from core.telemetry.spans import Kind, Span
 
 _log = get_logger(__name__)
 

@@ -15,9 +15,9 @@ from uuid import UUID
 from api.metrics import PUBLISH_FAILURES
 from core.broker import celery_config
 from core.errors import BrokerUnavailableError
-from core.logs import get_logger
 from core.messages import Message
 from core.settings import Settings
+from core.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -20,9 +20,9 @@ from core.db.engine import transaction
 from core.db.jobs import NewJob, NewUpload, create_job, find_job_by_key, get_job
 from core.db.models import Job
 from core.errors import ConflictError, JobError, ServingUnavailableError, StorageUnavailableError
-from core.logs import get_logger
 from core.messages import prepare_message
-from core.tracing import current_traceparent
+from core.telemetry.logs import get_logger
+from core.telemetry.tracing import current_traceparent
 
 _log = get_logger(__name__)
 

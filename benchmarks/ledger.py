@@ -22,10 +22,10 @@ from core.db.chunks import claim_chunk, finish_chunk
 from core.db.engine import open_engine, transaction
 from core.db.jobs import NewJob, create_job
 from core.db.lifecycle import delete_job
-from core.db.migrate import upgrade
 from core.db.models import LOCAL_TENANT_ID
 from core.db.outcomes import ItemOutcome
 from core.db.preparing import ChunkPlan, PreparedJob, claim_prepare, start_job
+from core.db.schema.migrate import upgrade
 from core.db.window import WindowPolicy
 from core.settings import DatabaseSettings
 

@@ -23,17 +23,18 @@ from pathlib import Path
 from core.clock import SystemClock
 from core.db.engine import transaction
 from core.db.jobs import NewJob, create_job
-from core.db.migrate import upgrade
 from core.db.models import LOCAL_TENANT_ID
+from core.db.schema.migrate import upgrade
 from core.messages import Message
-from core.otel import OtelTracer
 from core.settings import ApiSettings, DataSettings, ServingSettings, Settings
-from core.tracing import close_tracing, use_tracer
+from core.telemetry.otel import OtelTracer
+from core.telemetry.tracing import close_tracing, use_tracer
 from serving.lifecycle.proving import private_server
 from serving.repository import ModelRepository
-from worker import effort, metrics, pipeline
+from worker import classify
 from worker.context import WorkerContext
-from worker.preparing import prepare_job
+from worker.prepare import prepare_job
+from worker.telemetry import metrics, stopwatch
 
 MODELS = Path(__file__).resolve().parents[1] / "serving" / "models"
 
@@ -82,7 +83,7 @@ def run_chunks(context: WorkerContext, archive: Path, chunks: int) -> float:
     began = time.process_time()
     for message in messages:
         with metrics.observed_task("classify"):
-            pipeline.classify_chunk(context, job_id, int(message.args[1]))
+            classify.classify_chunk(context, job_id, int(message.args[1]))
     return (time.process_time() - began) / (len(messages) * context.settings.worker.chunk_items)
 
 
@@ -96,15 +97,15 @@ def _submit(context: WorkerContext, archive: Path) -> uuid.UUID:
 @contextmanager
 def _unwatched() -> Iterator[None]:
     """The clocks still run (three readings an image); nothing is added up, and the scheduler's account is not read."""
-    add, put, read = metrics.values.add, metrics.values.put, effort.read_core_seconds
-    nothing = effort.CoreSeconds(0.0, 0.0)
+    add, put, read = metrics.values.add, metrics.values.put, stopwatch.read_core_seconds
+    nothing = stopwatch.CoreSeconds(0.0, 0.0)
     metrics.values.add = metrics.values.put = lambda *_: None  # type: ignore[method-assign]
-    metrics.read_core_seconds = effort.read_core_seconds = lambda: nothing  # type: ignore[attr-defined]
+    metrics.read_core_seconds = stopwatch.read_core_seconds = lambda: nothing  # type: ignore[attr-defined]
     try:
         yield
     finally:
         metrics.values.add, metrics.values.put = add, put  # type: ignore[method-assign]
-        metrics.read_core_seconds = effort.read_core_seconds = read  # type: ignore[attr-defined]
+        metrics.read_core_seconds = stopwatch.read_core_seconds = read  # type: ignore[attr-defined]
 
 
 @contextmanager

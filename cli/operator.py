@@ -63,7 +63,7 @@ class Operator:
             CliError: it has not been made yet.
         """
         from core.db.engine import open_engine
-        from core.db.migrate import current_revision, head_revision, upgrade
+        from core.db.schema.migrate import current_revision, head_revision, upgrade
 
         engine = open_engine(self.settings.database_url, self.settings.database)
         try:

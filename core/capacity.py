@@ -16,8 +16,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.db.effort import Effort
-from core.db.statistics import Backlog
+from core.db.throughput import Backlog, Throughput
 from core.settings import MetricsSettings
 
 SERVING_LIMIT = 0.5
@@ -46,34 +45,36 @@ class Recommendation:
     workers: int  # processes
 
 
-def recommend_workers(backlog: Backlog, effort: Effort | None, settings: MetricsSettings, chunk_items: int) -> Recommendation:
+def recommend_workers(
+    backlog: Backlog, throughput: Throughput | None, settings: MetricsSettings, chunk_items: int
+) -> Recommendation:
     """Reckon.
 
     Args:
         backlog: what is to do.
-        effort: what the newest chunks took; None if none was measured.
+        throughput: what the newest chunks took; None if none was measured.
         settings: the default of seconds per item, and how soon all should be done.
         chunk_items: what a job that nobody has listed yet counts for.
     """
-    item_s = effort.item_s if effort else settings.item_s
+    item_s = throughput.item_s if throughput else settings.item_s
     items = backlog.items_pending + backlog.items_in_flight
     items += backlog.unlisted_archives * chunk_items + backlog.unlisted_images
     work_s = items * item_s
-    serving_share, core_share = (effort.serving_share, effort.core_share) if effort else (0.0, 0.0)
-    bottleneck = _find_bottleneck(effort, work_s)
+    serving_share, core_share = (throughput.serving_share, throughput.core_share) if throughput else (0.0, 0.0)
+    bottleneck = _find_bottleneck(throughput, work_s)
     workers = work_s / settings.drain_s
-    if effort and bottleneck is Bottleneck.SERVING:
-        workers = min(workers, effort.processes * (1 - serving_share) / (1 - SERVING_LIMIT))
-    elif effort and bottleneck is Bottleneck.CORES:
-        workers = min(workers, effort.processes * (1 - core_share) / (1 - CORE_LIMIT))
+    if throughput and bottleneck is Bottleneck.SERVING:
+        workers = min(workers, throughput.processes * (1 - serving_share) / (1 - SERVING_LIMIT))
+    elif throughput and bottleneck is Bottleneck.CORES:
+        workers = min(workers, throughput.processes * (1 - core_share) / (1 - CORE_LIMIT))
     return Recommendation(
-        work_s, item_s, effort is not None, serving_share, core_share, bottleneck, max(1, math.ceil(round(workers, 6)))
+        work_s, item_s, throughput is not None, serving_share, core_share, bottleneck, max(1, math.ceil(round(workers, 6)))
     )
 
 
-def _find_bottleneck(effort: Effort | None, work_s: float) -> Bottleneck:
-    if effort is None or not effort.is_recent or not work_s:
+def _find_bottleneck(throughput: Throughput | None, work_s: float) -> Bottleneck:
+    if throughput is None or not throughput.is_recent or not work_s:
         return Bottleneck.IDLE
-    if effort.serving_share > SERVING_LIMIT:
+    if throughput.serving_share > SERVING_LIMIT:
         return Bottleneck.SERVING
-    return Bottleneck.CORES if effort.core_share > CORE_LIMIT else Bottleneck.WORKERS
+    return Bottleneck.CORES if throughput.core_share > CORE_LIMIT else Bottleneck.WORKERS

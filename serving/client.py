@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from core.errors import JobError, ModelContractError, ServingUnavailableError
 from core.modelspec import DESCRIBE_INPUT_ALIAS, DESCRIBE_OUTPUT_ALIAS, DESCRIBE_SIGNATURE, INPUT_ALIAS, OUTPUT_ALIAS, ModelSpec
-from core.tracing import call_metadata, current_traceparent
+from core.telemetry.tracing import call_metadata, current_traceparent
 from serving.channel import ProcessChannel
 from serving.contract import check_probabilities, check_serving_signature
 from serving.failures import Failure, to_error

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import grpc
 
-from core.spans import Kind
-from core.tracing import begin_span, call_metadata
+from core.telemetry.spans import Kind
+from core.telemetry.tracing import begin_span, call_metadata
 
 
 class Flight:

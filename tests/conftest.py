@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, create_engine, text
 
 from core.db.engine import open_engine
-from core.db.migrate import upgrade
+from core.db.schema.migrate import upgrade
 from core.settings import DatabaseSettings
 from tests.servers import ROOT, broker_binary, postgres_programs, running_broker, running_postgres, running_serving
 from tests.tiny_model import export_tiny_model

@@ -12,10 +12,10 @@ from core.clock import ManualClock
 from core.db.chunks import Claim, claim_chunk, finish_chunk
 from core.db.engine import reading, transaction
 from core.db.jobs import NewJob, create_job, get_job
+from core.db.maintenance.rescue import RescuePolicy
 from core.db.models import LOCAL_TENANT_ID, Chunk, Job, Result
 from core.db.outcomes import ItemOutcome
 from core.db.preparing import ChunkPlan, PreparedJob, claim_prepare, start_job
-from core.db.sweeping import RescuePolicy
 from core.db.window import WindowPolicy
 from core.errors import ItemErrorCode
 from core.messages import Message

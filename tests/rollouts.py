@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from core.db.engine import open_engine
-from core.db.migrate import upgrade
+from core.db.schema.migrate import upgrade
 from core.settings import DatabaseSettings
 from serving.client import PredictClient
 from serving.embedded.options import Options

@@ -25,12 +25,12 @@ from core.clock import SystemClock
 from core.db.engine import open_engine, reading, transaction
 from core.db.jobs import NewJob, create_job, get_job
 from core.db.lifecycle import request_cancel
-from core.db.migrate import upgrade
 from core.db.models import LOCAL_TENANT_ID, TERMINAL_STATES, Job, Result
+from core.db.schema.migrate import upgrade
 from core.messages import prepare_message
 from core.settings import DatabaseSettings, Settings
 from tests.servers import running, wait_until
-from worker.dispatch import make_publisher
+from worker.publish import make_publisher
 
 # Short rhythms, in the order that settings demand: soft < hard < lease, visibility > 2 x hard.
 RHYTHM = {

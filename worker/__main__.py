@@ -1,11 +1,11 @@
-"""`python -m worker` consumes; `python -m worker beat` rings the sweeper's bell; `python -m worker health` probes both."""
+"""`python -m worker` consumes; `python -m worker beat` sends scheduler ticks; `python -m worker health` probes both."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
-from worker import health
+from worker.telemetry import health
 
 if TYPE_CHECKING:
     from core.settings import Settings
@@ -15,8 +15,8 @@ def main(arguments: list[str]) -> int:
     """Start a Celery worker or beat with DermQ's settings; further arguments go to Celery."""
     if arguments[:1] == ["health"]:  # before anything heavy is imported: probes run often
         return health.main(arguments[1:])
-    from core.logs import configure_logs  # noqa: PLC0415
     from core.settings import Settings  # noqa: PLC0415
+    from core.telemetry.logs import configure_logs  # noqa: PLC0415
 
     settings = Settings()
     configure_logs(settings.log.level)
@@ -32,9 +32,9 @@ def main(arguments: list[str]) -> int:
 
 
 def run_worker(settings: Settings, arguments: list[str]) -> None:
-    """Consume all queues, in their order, until told to stop."""
+    """Consume all queues, in their order, until the process is asked to stop."""
     from core.messages import QUEUES  # noqa: PLC0415
-    from core.tracing import preload_tracing  # noqa: PLC0415
+    from core.telemetry.tracing import preload_tracing  # noqa: PLC0415
     from worker.app import create_celery  # noqa: PLC0415 - beat shall not carry what the tasks import
 
     alone = ["--without-gossip", "--without-mingle"]
@@ -43,23 +43,23 @@ def run_worker(settings: Settings, arguments: list[str]) -> None:
     preload_tracing(settings.tracing)
     app = create_celery(settings)
     if settings.metrics.port:
-        from core.metricsserver import serve_metrics  # noqa: PLC0415 - megabytes that nobody carries who shows no page
-        from worker.exposition import make_page  # noqa: PLC0415
+        from core.telemetry.metricsserver import serve_metrics  # noqa: PLC0415 - megabytes that nobody carries who shows no page
+        from worker.telemetry.exposition import make_page  # noqa: PLC0415
 
         serve_metrics(settings.metrics, lambda: make_page(app.conf.worker_concurrency))
     app.worker_main(["worker", "--queues", ",".join(QUEUES), *alone, *arguments])
 
 
 def run_beat(settings: Settings, arguments: list[str]) -> None:
-    """Ring until told to stop."""
+    """Send scheduler ticks until the process is asked to stop."""
     from worker.beat import create_beat  # noqa: PLC0415 - as above
 
     app = create_beat(settings)
     if settings.metrics.port:
-        from core.metricsserver import serve_metrics  # noqa: PLC0415 - as above
-        from worker.bell import count_rings, make_page  # noqa: PLC0415
+        from core.telemetry.metricsserver import serve_metrics  # noqa: PLC0415 - as above
+        from worker.telemetry.ticks import count_ticks, make_page  # noqa: PLC0415
 
-        count_rings()
+        count_ticks()
         serve_metrics(settings.metrics, make_page)
     app.start(["beat", "--pidfile=", *arguments])
 

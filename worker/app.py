@@ -10,13 +10,13 @@ from celery.signals import worker_process_init, worker_process_shutdown
 
 from core.broker import celery_config
 from core.settings import Settings
-from core.tracing import close_tracing, configure_tracing
+from core.telemetry.tracing import close_tracing, configure_tracing
 from worker.context import WorkerContext
-from worker.dispatch import make_publisher
-from worker.health import Heartbeat
-from worker.heartbeat import watch_worker
-from worker.metrics import enter_process
+from worker.publish import make_publisher
 from worker.tasks import ProcessState, register_tasks
+from worker.telemetry.health import Heartbeat
+from worker.telemetry.heartbeat import watch_worker
+from worker.telemetry.metrics import enter_process
 
 
 def create_celery(settings: Settings) -> Celery:

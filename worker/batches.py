@@ -15,7 +15,7 @@ from core.errors import ItemError, ItemErrorCode
 from core.imaging import decode_image
 from core.modelspec import ModelSpec
 from core.settings import ImageLimits
-from worker.effort import Effort
+from worker.telemetry.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class BatchDecoder:
     spec: ModelSpec
     limits: ImageLimits
     batch_items: int
-    effort: Effort = field(default_factory=Effort)
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
     _current: tuple[int, str, float] | None = None  # the item in the decoder: number, name, when it went in
 
     def blame_current(self, longer_than_s: float) -> ItemOutcome | None:
@@ -107,5 +107,5 @@ class BatchDecoder:
             batch.items.append(DecodedItem(number, member.name, decoded.width, decoded.height))
         self._current = None
         ended = time.monotonic()
-        self.effort.read_s += (read or ended) - began
-        self.effort.decode_s += ended - (read or ended)
+        self.stopwatch.read_s += (read or ended) - began
+        self.stopwatch.decode_s += ended - (read or ended)

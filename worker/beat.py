@@ -1,4 +1,4 @@
-"""The bell that rings the sweeper. A process of its own, and a light one: it imports nothing of what the tasks do."""
+"""Celery beat: sends the scheduler tick that starts a sweep. A light process: it imports nothing of what the tasks do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from celery import Celery
 from core.broker import celery_config
 from core.messages import QUEUE_CONTROL, SWEEP
 from core.settings import Settings
-from worker.health import STALLED_S, Heartbeat
+from worker.telemetry.health import STALLED_S, Heartbeat
 
 
 def create_beat(settings: Settings) -> Celery:
@@ -23,7 +23,7 @@ def create_beat(settings: Settings) -> Celery:
             "sweep": {
                 "task": SWEEP,
                 "schedule": interval_s,
-                # With no worker about, rings must not pile up in the queue.
+                # Without a worker, ticks must not pile up in the queue.
                 "options": {"queue": QUEUE_CONTROL, "expires": interval_s * 2},
             }
         },
@@ -35,6 +35,6 @@ def _scheduler(settings: Settings) -> object:
     path = settings.worker.heartbeat_file
     if path is None:
         return "celery.beat:Scheduler"
-    from worker.heartbeat import watched_scheduler  # noqa: PLC0415 - only where somebody asks for signs of life
+    from worker.telemetry.heartbeat import watched_scheduler  # noqa: PLC0415 - only where somebody asks for signs of life
 
     return watched_scheduler(Heartbeat(path, max(STALLED_S, 3 * settings.worker.sweep_interval_s)))

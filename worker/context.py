@@ -9,16 +9,16 @@ from sqlalchemy import Engine
 
 from core.clock import Clock, SystemClock
 from core.db.engine import open_engine
-from core.db.sweeping import RescuePolicy
+from core.db.maintenance.rescue import RescuePolicy
 from core.db.window import WindowPolicy
 from core.messages import Message
 from core.settings import Settings
 from core.storage.base import ObjectStorage
 from core.storage.factory import open_storage
 from serving.client import PredictClient
-from worker import metrics
-from worker.archives import ArchiveCache
+from worker.archivecache import ArchiveCache
 from worker.ownership import owner_id
+from worker.telemetry import metrics
 
 
 @dataclass

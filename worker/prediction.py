@@ -13,9 +13,9 @@ from core.db.outcomes import ItemOutcome
 from core.errors import BatchRejectedError, ItemErrorCode
 from core.modelspec import ModelSpec
 from serving.client import PendingPrediction, PredictClient
-from worker import metrics
 from worker.batches import Batch, DecodedItem
-from worker.effort import Effort
+from worker.telemetry import metrics
+from worker.telemetry.stopwatch import Stopwatch
 
 IN_FLIGHT = 2  # one on the wire or in the model, one behind it; more only queues and costs memory
 
@@ -23,9 +23,11 @@ IN_FLIGHT = 2  # one on the wire or in the model, one behind it; more only queue
 class Predictor:
     """Sends the batches of one chunk to one model version."""
 
-    def __init__(self, client: PredictClient, model: str, version: int, spec: ModelSpec, effort: Effort | None = None) -> None:
+    def __init__(
+        self, client: PredictClient, model: str, version: int, spec: ModelSpec, stopwatch: Stopwatch | None = None
+    ) -> None:
         self._client = client
-        self._effort = effort or Effort()
+        self._stopwatch = stopwatch or Stopwatch()
         self._model = model
         self._version = version
         self._spec = spec
@@ -59,7 +61,7 @@ class Predictor:
     def _send(self, images: npt.NDArray[np.uint8]) -> PendingPrediction:
         began = time.monotonic()
         pending = self._client.predict_async(self._model, self._version, images, classes=len(self._spec.classes))
-        self._effort.send_s += time.monotonic() - began
+        self._stopwatch.send_s += time.monotonic() - began
         metrics.BATCH_IMAGES.observe(len(images))
         return pending
 
@@ -68,7 +70,7 @@ class Predictor:
         try:
             return pending.result()
         finally:
-            self._effort.predict_wait_s += time.monotonic() - began
+            self._stopwatch.predict_wait_s += time.monotonic() - began
             metrics.PREDICTS_IN_FLIGHT.put(len(self._pending))
             if pending.took_s is not None:
                 metrics.PREDICT_SECONDS.observe(pending.took_s)

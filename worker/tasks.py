@@ -9,11 +9,11 @@ from collections.abc import Callable
 from celery import Celery
 
 from core.messages import CLASSIFY, PREPARE, QUEUE_INTERACTIVE, SWEEP
+from worker.classify import classify_chunk
 from worker.context import WorkerContext
-from worker.metrics import observed_task
-from worker.pipeline import classify_chunk
-from worker.preparing import prepare_job
-from worker.sweeper import sweep
+from worker.prepare import prepare_job
+from worker.sweep import sweep
+from worker.telemetry.metrics import observed_task
 
 PREPARE_SOFT_LIMIT_S = 4 * 3600.0  # a huge compressed tar is rewritten once; its lease is renewed all the while
 

@@ -21,10 +21,9 @@ from api.submission import Submission, submit
 from api.uploads import UploadSink
 from api.views import base_url, classes_of, job_url, result_objects
 from core.db.engine import reading
-from core.db.jobs import get_job
+from core.db.jobs import get_job, read_progress
 from core.db.models import TERMINAL_STATES, ItemState, JobState
 from core.db.results import ResultFilter, ResultSort, read_results
-from core.db.statistics import read_progress
 from core.errors import ItemError, ItemErrorCode, JobError, ModelNotFoundError, NotFoundError
 from core.imaging.sniffing import describe_bytes, other_image_format, sniff_format
 

@@ -18,8 +18,8 @@ from api.routes.jobs import load_job_object
 from api.schemas import JobObject
 from api.views import base_url
 from core.db.engine import reading
+from core.db.jobs import Progress, read_progress
 from core.db.models import TERMINAL_STATES
-from core.db.statistics import Progress, read_progress
 from core.errors import DatabaseUnavailableError, NotFoundError
 
 router = APIRouter(tags=["jobs"])

@@ -16,7 +16,7 @@ from api.schemas import Check, Readiness
 from core.db.engine import reading
 from core.db.models import Tenant
 from core.errors import DatabaseUnavailableError, DermqError, NotFoundError, ServingUnavailableError
-from core.metrics import CONTENT_TYPE, render
+from core.telemetry.metrics import CONTENT_TYPE, render
 
 router = APIRouter(tags=["operations"])
 

@@ -25,7 +25,7 @@ from core.db.lifecycle import delete_job, request_cancel, retry_job
 from core.db.models import TERMINAL_STATES, Job, JobState
 from core.db.window import WindowPolicy, open_window
 from core.messages import prepare_message
-from core.tracing import current_traceparent
+from core.telemetry.tracing import current_traceparent
 
 router = APIRouter(tags=["jobs"])
 

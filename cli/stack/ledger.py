@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from core.clock import SystemClock
 from core.db.engine import open_engine, transaction
-from core.db.migrate import current_revision, upgrade
-from core.db.sweeping import expire_all_leases
-from core.logs import configure_logs, get_logger
+from core.db.maintenance.rescue import expire_all_leases
+from core.db.schema.migrate import current_revision, upgrade
 from core.settings import Settings
+from core.telemetry.logs import configure_logs, get_logger
 
 
 def ready_ledger() -> None:

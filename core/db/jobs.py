@@ -45,7 +45,7 @@ class NewJob:
     upload: NewUpload | None = None
     upload_id: uuid.UUID | None = None  # of an upload that another job brought
     expires_at: datetime | None = None
-    traceparent: str | None = None  # of the request that submits it (core.tracing)
+    traceparent: str | None = None  # of the request that submits it (core.telemetry.tracing)
     id: uuid.UUID = field(default_factory=new_id)
 
 
@@ -148,3 +148,17 @@ def note_waiting(session: Session, job_id: uuid.UUID, waiting_for: str) -> None:
     if job is not None and job.waiting_for != waiting_for:
         job.waiting_for = waiting_for
         job.revision += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The least that tells whether a job has changed, and whether it has ended."""
+
+    state: JobState
+    revision: int
+
+
+def read_progress(session: Session, job_id: uuid.UUID) -> Progress | None:
+    """One index look-up; None if the job is gone."""
+    row = session.execute(select(Job.state, Job.revision).where(Job.id == job_id)).first()
+    return None if row is None else Progress(JobState(row.state), row.revision)

@@ -6,7 +6,7 @@ import os
 import sys
 from importlib import import_module
 
-from core.logs import configure_logs, get_logger
+from core.telemetry.logs import configure_logs, get_logger
 from serving.embedded.options import parse_options
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import grpc
 import numpy as np
 
-from core.logs import get_logger
+from core.telemetry.logs import get_logger
 from serving.embedded.batchingconfig import BatchingParameters
 from serving.embedded.predict import Array, Call
 from serving.embedded.servercore import Served

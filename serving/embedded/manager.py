@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from core.logs import get_logger
+from core.telemetry.logs import get_logger
 from serving.embedded.status import StatusError
 
 _log = get_logger(__name__)

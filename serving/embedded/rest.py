@@ -16,7 +16,7 @@ import grpc
 from google.protobuf import json_format  # type: ignore[import-untyped, unused-ignore]
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2
 
-from core.logs import get_logger
+from core.telemetry.logs import get_logger
 from serving.embedded.jsontensor import parse_body, read_inputs, write_outputs
 from serving.embedded.lookups import get_metadata, get_status
 from serving.embedded.metrics import Metrics

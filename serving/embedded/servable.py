@@ -17,7 +17,7 @@ import grpc
 import numpy.typing as npt
 from tensorflow.core.protobuf import config_pb2
 
-from core.logs import get_logger
+from core.telemetry.logs import get_logger
 from serving.embedded.freezing import freeze
 from serving.embedded.status import StatusError, not_found
 from serving.embedded.tensorflow_runtime import tf

@@ -13,7 +13,7 @@ from types import FrameType
 import grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from core.logs import get_logger
+from core.telemetry.logs import get_logger
 from serving.embedded.batching import Batcher
 from serving.embedded.batchingconfig import BatchingParameters, read_batching_file
 from serving.embedded.health import HealthServicer

@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc
 
-from core.logs import get_logger
+from core.telemetry.logs import get_logger
 from serving.embedded.manager import ServableManager, State
 from serving.embedded.modelconfig import ModelEntry
 from serving.embedded.servable import SavedModelServable

@@ -13,7 +13,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from core.logs import get_logger
+from core.telemetry.logs import get_logger
 from serving.embedded.lookups import get_metadata, get_status
 from serving.embedded.metrics import Metrics
 from serving.embedded.modelconfig import entries_of

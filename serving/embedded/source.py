@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from core.logs import get_logger
+from core.telemetry.logs import get_logger
 from serving.embedded.modelconfig import ModelEntry
 
 _log = get_logger(__name__)

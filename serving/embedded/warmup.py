@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped, 
 from tensorflow.python.lib.io import tf_record
 from tensorflow_serving.apis import prediction_log_pb2
 
-from core.logs import get_logger
+from core.telemetry.logs import get_logger
 from serving.embedded.predict import prepare
 from serving.embedded.servable import SavedModelServable
 from serving.embedded.status import StatusError, invalid_argument

@@ -28,7 +28,7 @@ from core.db.versions import (
     version_before,
 )
 from core.errors import ConflictError, DermqError, InvalidRequestError
-from core.logs import get_logger
+from core.telemetry.logs import get_logger
 from serving.lifecycle.configfile import STABLE, ModelsConfig
 from serving.lifecycle.fleet import Fleet
 from serving.lifecycle.golden import Golden

@@ -23,16 +23,16 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from core.clock import ManualClock, SystemClock
 from core.messages import CLASSIFY, PREPARE, Message
-from core.otel import OtelTracer
 from core.settings import ServingSettings, Settings
-from core.spans import Kind
-from core.tracing import close_tracing, span, use_tracer
+from core.telemetry.otel import OtelTracer
+from core.telemetry.spans import Kind
+from core.telemetry.tracing import close_tracing, span, use_tracer
 from tests.integration.api.conftest import Api, make_settings, running_api
 from tests.servers import ROOT, accepts, free_port, running, running_broker, wait_until
 from tests.stack import jpeg, worker_stack, write_zip
+from worker.classify import classify_chunk
 from worker.context import WorkerContext
-from worker.pipeline import classify_chunk
-from worker.sweeper import sweep
+from worker.sweep import sweep
 from worker.tasks import run_prepare
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"  # the example of W3C Trace Context
@@ -270,12 +270,13 @@ def test_nothing_is_imported_while_traces_are_off() -> None:
     code = """
 import os, sys, api.app, worker.app, serving.client
 from core.settings import Settings
-from core.tracing import close_tracing, configure_tracing, current_traceparent, preload_tracing
+from core.telemetry.tracing import close_tracing, configure_tracing, current_traceparent, preload_tracing
 address = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 for env in ({}, address | {"OTEL_SDK_DISABLED": "true"}, address | {"DERMQ_TRACING_ENABLED": "false", "OTEL_SDK_DISABLED": ""}):
     os.environ.update(env)
     preload_tracing(Settings().tracing); configure_tracing(Settings().tracing, "x"); close_tracing()
-ours = ("core.otel", "opentelemetry.sdk.trace", "opentelemetry.exporter")  # FastAPI and redis look at the API by themselves
+# FastAPI and redis look at the API by themselves.
+ours = ("core.telemetry.otel", "opentelemetry.sdk.trace", "opentelemetry.exporter")
 print(current_traceparent(), [name for name in sys.modules if name.startswith(ours)])
 """
     assert run_python(code).strip() == "None []"
@@ -285,11 +286,11 @@ def test_processes_start_without_the_extra_and_say_what_is_missing() -> None:
     code = """
 import sys
 sys.modules["opentelemetry.sdk"] = sys.modules["opentelemetry.exporter"] = None  # as if the extra were not installed
-from core.logs import configure_logs
+from core.telemetry.logs import configure_logs
 configure_logs("INFO"); sys.stderr = sys.stdout
 import api.app, worker.app
 from core.settings import Settings
-from core.tracing import configure_tracing, current_traceparent, preload_tracing
+from core.telemetry.tracing import configure_tracing, current_traceparent, preload_tracing
 configure_logs("INFO")
 preload_tracing(Settings().tracing); configure_tracing(Settings().tracing, "x")
 print(current_traceparent())

@@ -1,1 +1,1 @@
-"""The schema's history; run by core.db.migrate."""
+"""The schema's history; run by core.db.schema.migrate."""

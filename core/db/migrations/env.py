@@ -1,4 +1,4 @@
-"""Alembic's entry point. The connection comes from core.db.migrate; there is no offline mode and no ini file."""
+"""Alembic's entry point. The connection comes from core.db.schema.migrate; there is no offline mode and no ini file."""
 
 from alembic import context
 from sqlalchemy import Connection
@@ -13,7 +13,8 @@ def _migrate(connection: Connection) -> None:
         target_metadata=Base.metadata,
         render_as_batch=is_sqlite,
         compare_type=True,
-        # PostgreSQL: no lock is held longer than its own step takes. SQLite: core.db.migrate began one transaction for all.
+        # PostgreSQL: no lock is held longer than its own step takes.
+        # SQLite: core.db.schema.migrate began one transaction for all steps.
         transaction_per_migration=not is_sqlite,
     )
     with context.begin_transaction():

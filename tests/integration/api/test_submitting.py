@@ -24,8 +24,8 @@ from sqlalchemy import select
 
 from api.uploads import PIECE_BYTES
 from core.db.engine import open_engine, reading
-from core.db.migrate import upgrade
 from core.db.models import Job, Upload
+from core.db.schema.migrate import upgrade
 from core.settings import ApiSettings
 from tests.integration.api.conftest import Api, make_settings, problem, running_api, soon
 from tests.servers import accepts, free_port, running, wait_until

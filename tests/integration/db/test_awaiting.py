@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from core.db.awaiting import SchemaMissingError, await_schema, main
 from core.db.engine import open_engine
-from core.db.migrate import downgrade, head_revision, upgrade
+from core.db.schema.awaiting import SchemaMissingError, await_schema, main
+from core.db.schema.migrate import downgrade, head_revision, upgrade
 from core.settings import DatabaseSettings
 from tests.servers import free_port
 

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
-from core.db import sweeping
 from core.db.chunks import fail_chunk_job, finish_chunk, is_wanted, put_back_chunk
 from core.db.engine import reading, transaction
 from core.db.jobs import find_job_by_key, list_jobs, read_tallies
 from core.db.lifecycle import delete_job, request_cancel, retry_job
+from core.db.maintenance import republish, rescue
 from core.db.models import LOCAL_TENANT_ID, ChunkState, JobState
 from core.db.preparing import claim_prepare, fail_prepare, put_back_prepare, renew_prepare
 from core.errors import ConflictError, ItemErrorCode, NotFoundError
@@ -105,7 +105,7 @@ def test_a_worker_with_a_stale_lease_changes_nothing(ledger: Ledger) -> None:
     assert stale is not None
     ledger.clock.advance(LEASE_S + 1)
     with transaction(ledger.engine) as session:
-        assert len(sweeping.rescue_chunks(session, ledger.rescue, ledger.clock.now())) == 1
+        assert len(rescue.rescue_chunks(session, ledger.rescue, ledger.clock.now())) == 1
     fresh = ledger.claim(job_id, 0)
     assert fresh is not None
     assert fresh.attempt > stale.attempt
@@ -152,7 +152,7 @@ def test_absent_machinery_burns_no_attempt_and_is_named(ledger: Ledger) -> None:
     assert ledger.claim(job_id, 0) is None, "it backs off"
     ledger.clock.advance(9)
     with transaction(ledger.engine) as session:
-        messages, _ = sweeping.top_up_jobs(session, ledger.window, ledger.clock.now(), None)
+        messages, _ = republish.top_up_jobs(session, ledger.window, ledger.clock.now(), None)
     assert [m.args[1] for m in messages] == [0]
     assert ledger.run(job_id, 0) == []
     assert (ledger.job(job_id).state, ledger.job(job_id).waiting_for) == (JobState.SUCCEEDED, None)
@@ -282,8 +282,8 @@ def test_prepare_waits_for_machinery(ledger: Ledger) -> None:
         assert put_back_prepare(session, claim, "serving: no answer", due)
     assert (ledger.job(job_id).state, ledger.job(job_id).waiting_for) == (JobState.QUEUED, "serving: no answer")
     with transaction(ledger.engine) as session:
-        assert sweeping.publish_due_jobs(session, ledger.window, ledger.clock.now()) == []
-        assert len(sweeping.publish_due_jobs(session, ledger.window, due)) == 1
+        assert republish.publish_due_jobs(session, ledger.window, ledger.clock.now()) == []
+        assert len(republish.publish_due_jobs(session, ledger.window, due)) == 1
 
 
 def test_deleting_a_job_takes_its_rows_along(ledger: Ledger) -> None:

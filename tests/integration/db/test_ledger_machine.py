@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import func, select
 
-from core.db import sweeping
 from core.db.chunks import Claim, put_back_chunk
 from core.db.engine import open_engine, reading, transaction
 from core.db.jobs import read_tallies
 from core.db.lifecycle import request_cancel, retry_job
-from core.db.migrate import upgrade
+from core.db.maintenance import republish, rescue
 from core.db.models import LOCAL_TENANT_ID, TERMINAL_STATES, ItemState, Job, JobState, Result
+from core.db.schema.migrate import upgrade
 from core.errors import ConflictError
 from core.messages import CLASSIFY, Message
 from core.settings import DatabaseSettings
@@ -87,9 +87,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.clock.advance(seconds)
         with transaction(self.ledger.engine) as session:
             now = self.ledger.clock.now()
-            self.messages += sweeping.rescue_chunks(session, self.ledger.rescue, now)
-            self.messages += sweeping.republish_chunks(session, self.ledger.window, now, lost_since=None)
-            self.messages += sweeping.top_up_jobs(session, self.ledger.window, now, None)[0]
+            self.messages += rescue.rescue_chunks(session, self.ledger.rescue, now)
+            self.messages += republish.republish_chunks(session, self.ledger.window, now, lost_since=None)
+            self.messages += republish.top_up_jobs(session, self.ledger.window, now, None)[0]
 
     @rule(data=st.data(), cancel=st.booleans())
     def cancel_or_retry(self, data: st.DataObject, cancel: bool) -> None:

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy import Engine, text
 
 from core.db.engine import open_engine
-from core.db.migrate import current_revision, head_revision, main, upgrade
-from core.db.migrationlock import ADVISORY_LOCK, MigrationBlockedError, Patience
 from core.db.migrations import versions
+from core.db.schema.migrate import current_revision, head_revision, main, upgrade
+from core.db.schema.migrationlock import ADVISORY_LOCK, MigrationBlockedError, Patience
 from core.settings import DatabaseSettings
 from tests.servers import wait_until
 

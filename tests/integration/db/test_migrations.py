@@ -7,8 +7,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
 
 from core.db.engine import open_engine
-from core.db.migrate import current_revision, downgrade, head_revision, upgrade
 from core.db.models import Base
+from core.db.schema.migrate import current_revision, downgrade, head_revision, upgrade
 from core.settings import DatabaseSettings
 
 

@@ -16,9 +16,9 @@ import pytest
 from sqlalchemy import select, text
 
 from core.db.engine import reading
-from core.db.migrate import current_revision, head_revision, upgrade
 from core.db.migrations import versions
 from core.db.models import Chunk, JobState
+from core.db.schema.migrate import current_revision, head_revision, upgrade
 from tests.servers import ROOT, running, running_broker, wait_until
 from tests.stack import WorkerStack, jpeg, worker_stack, write_zip
 
@@ -75,7 +75,10 @@ class PreviousRelease:
 OPEN = """
 from core.settings import Settings
 from core.db.engine import open_engine, transaction
-from core.db.migrate import upgrade
+try:
+    from core.db.schema.migrate import upgrade
+except ModuleNotFoundError:  # the layout of release 0.1
+    from core.db.migrate import upgrade
 settings = Settings()
 engine = open_engine(settings.database_url, settings.database)
 """

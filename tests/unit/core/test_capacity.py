@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.capacity import Bottleneck, recommend_workers
-from core.db.effort import Effort, Run, summarise
-from core.db.statistics import Backlog
+from core.db.throughput import Backlog, Run, Throughput, summarise
 from core.settings import MetricsSettings
 
 SETTINGS = MetricsSettings(drain_s=100)
@@ -19,34 +18,34 @@ def backlog(pending: int = 0, in_flight: int = 0, **more: int) -> Backlog:
     return Backlog({}, pending, in_flight, None, **more)
 
 
-def effort(serving: float = 0.0, core: float = 0.0, processes: float = 8, *, is_recent: bool = True) -> Effort:
-    return Effort(item_s=0.02, serving_share=serving, core_share=core, processes=processes, is_recent=is_recent)
+def throughput(serving: float = 0.0, core: float = 0.0, processes: float = 8, *, is_recent: bool = True) -> Throughput:
+    return Throughput(item_s=0.02, serving_share=serving, core_share=core, processes=processes, is_recent=is_recent)
 
 
 def test_pending_and_in_flight_count_and_so_does_what_nobody_has_listed() -> None:
     told = recommend_workers(backlog(900, 100, unlisted_archives=2, unlisted_images=3), None, SETTINGS, 256)
     assert told.work_s == pytest.approx((1000 + 2 * 256 + 3) * SETTINGS.item_s)
     assert (told.is_measured, told.bottleneck) == (False, Bottleneck.IDLE)
-    measured = recommend_workers(backlog(900, 100), effort(), SETTINGS, 256)
+    measured = recommend_workers(backlog(900, 100), throughput(), SETTINGS, 256)
     assert (measured.work_s, measured.is_measured) == (pytest.approx(20), True)
 
 
 @pytest.mark.parametrize(
     ("pending", "now", "limit", "workers"),
     [
-        (0, effort(), Bottleneck.IDLE, 1),  # somebody has to be there for the next job, and to sweep
-        (50_000, effort(), Bottleneck.WORKERS, 10),  # 1,000 s of work in 100 s
-        (50_001, effort(), Bottleneck.WORKERS, 11),
-        (50_000, effort(serving=0.5), Bottleneck.WORKERS, 10),
-        (50_000, effort(serving=0.75), Bottleneck.SERVING, 4),  # 8 processes do the work of 2: 4 that wait half of the time
-        (50_000, effort(serving=0.99, processes=2), Bottleneck.SERVING, 1),
-        (5_000, effort(serving=0.75), Bottleneck.SERVING, 1),  # no more than the backlog needs
-        (50_000, effort(core=0.5), Bottleneck.CORES, 6),  # 8 processes on 4 cores: 16/3, rounded up
-        (50_000, effort(serving=0.75, core=0.5), Bottleneck.SERVING, 4),
-        (50_000, effort(serving=0.75, is_recent=False), Bottleneck.IDLE, 10),  # what was measured yesterday limits nobody
+        (0, throughput(), Bottleneck.IDLE, 1),  # somebody has to be there for the next job, and to sweep
+        (50_000, throughput(), Bottleneck.WORKERS, 10),  # 1,000 s of work in 100 s
+        (50_001, throughput(), Bottleneck.WORKERS, 11),
+        (50_000, throughput(serving=0.5), Bottleneck.WORKERS, 10),
+        (50_000, throughput(serving=0.75), Bottleneck.SERVING, 4),  # 8 processes do the work of 2: 4 that wait half of the time
+        (50_000, throughput(serving=0.99, processes=2), Bottleneck.SERVING, 1),
+        (5_000, throughput(serving=0.75), Bottleneck.SERVING, 1),  # no more than the backlog needs
+        (50_000, throughput(core=0.5), Bottleneck.CORES, 6),  # 8 processes on 4 cores: 16/3, rounded up
+        (50_000, throughput(serving=0.75, core=0.5), Bottleneck.SERVING, 4),
+        (50_000, throughput(serving=0.75, is_recent=False), Bottleneck.IDLE, 10),  # what was measured yesterday limits nobody
     ],
 )
-def test_recommendation(pending: int, now: Effort, limit: Bottleneck, workers: int) -> None:
+def test_recommendation(pending: int, now: Throughput, limit: Bottleneck, workers: int) -> None:
     told = recommend_workers(backlog(pending), now, SETTINGS, 256)
     assert (told.bottleneck, told.workers) == (limit, workers)
 
@@ -56,7 +55,7 @@ def run(begin_s: float, busy_s: float, items: int = 100, waited_s: float = 0.0, 
     return Run(began, began + timedelta(seconds=busy_s), items, waited_s, starved_s)
 
 
-def test_effort_is_weighed_by_items_and_counts_processes() -> None:
+def test_throughput_is_weighed_by_items_and_counts_processes() -> None:
     assert summarise([], NOW) is None
     found = summarise([run(0, 2, waited_s=1), run(0, 2), run(2, 2), run(2, 2, items=300, starved_s=2)], NOW)
     assert found is not None

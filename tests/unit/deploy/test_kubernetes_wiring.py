@@ -178,10 +178,10 @@ def test_upgrades_and_drained_nodes(documents: tuple[Document, ...]) -> None:
     assert all("maxUnavailable" in each["spec"] for each in budgets.values())
     for name in ("api", "worker"):
         [wait] = found[name].spec["initContainers"]
-        assert wait["command"] == ["python", "-m", "core.db.awaiting"]
+        assert wait["command"] == ["python", "-m", "core.db.schema.awaiting"]
         assert wait["image"] == found[name].main["image"]
     assert found["migrate"].kind == "Job"
-    assert found["migrate"].main["command"] == ["python", "-m", "core.db.migrate"]
+    assert found["migrate"].main["command"] == ["python", "-m", "core.db.schema.migrate"]
 
 
 def test_replicas_are_spread(documents: tuple[Document, ...]) -> None:
@@ -196,7 +196,7 @@ def exported_figures() -> set[str]:
     """What the API's page tells of the ledger."""
     from api.metrics import LedgerCollector
     from core.capacity import recommend_workers
-    from core.db.statistics import Backlog
+    from core.db.throughput import Backlog
     from core.settings import MetricsSettings
 
     backlog = Backlog({}, 0, 0, None)

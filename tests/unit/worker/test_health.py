@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from worker import health
-from worker.health import STALE_S, Heartbeat, find_fault
+from worker.telemetry import health
+from worker.telemetry.health import STALE_S, Heartbeat, find_fault
 
 
 def test_a_turning_loop_is_alive_and_ready(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from core.errors import ModelContractError
 from core.settings import ApiSettings, Settings, WorkerSettings
 from core.storage.local import LocalStorage
 from tests.tiny_model import tiny_spec
-from worker.preparing import check_preprocessing, plan_chunks
+from worker.prepare import check_preprocessing, plan_chunks
 
 
 @given(sizes=st.lists(st.integers(0, 300), max_size=40), chunk_items=st.integers(1, 9), chunk_bytes=st.integers(1, 700))

@@ -35,18 +35,18 @@ from core.errors import (
     TransientError,
 )
 from core.imaging import preprocessing_hash
-from core.logs import get_logger
 from core.messages import Message
 from core.modelspec import ModelSpec
 from core.settings import WorkerSettings
-from core.spans import Kind
 from core.storage.base import ObjectWriter
-from core.tracing import current_traceparent, span
+from core.telemetry.logs import get_logger
+from core.telemetry.spans import Kind
+from core.telemetry.tracing import current_traceparent, span
 from serving.client import Described
-from worker import metrics
-from worker.archives import index_key, scratch_key
+from worker.archivecache import index_key, scratch_key
 from worker.backoff import next_attempt_at
 from worker.context import WorkerContext
+from worker.telemetry import metrics
 
 log = get_logger(__name__)
 

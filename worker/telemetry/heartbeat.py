@@ -7,7 +7,7 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.beat import Scheduler
 
-from worker.health import INTERVAL_S, Heartbeat
+from worker.telemetry.health import INTERVAL_S, Heartbeat
 
 
 def watch_worker(app: Celery, heartbeat: Heartbeat) -> None:

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, update
 
-from core.db import sweeping
 from core.db.engine import transaction
 from core.db.lifecycle import request_cancel
+from core.db.maintenance import republish, rescue, retention
 from core.db.models import LOCAL_TENANT_ID, Chunk, ChunkState, JobState
 from core.db.preparing import claim_prepare
 from core.errors import ItemErrorCode
@@ -37,7 +37,7 @@ def test_a_chunk_that_kills_its_workers_is_split_down_to_one_item(ledger: Ledger
             ledger.finish(claim, [broken(poison, ItemErrorCode.DECODER_CRASH)])
         else:  # the worker dies
             with transaction(ledger.engine) as session:
-                sweeping.rescue_owned(session, "w/1/1/1", ledger.rescue, ledger.clock.now())
+                rescue.rescue_owned(session, "w/1/1/1", ledger.rescue, ledger.clock.now())
     job = ledger.job(job_id)
     assert (job.state, job.succeeded, job.failed, ledger.rows(job_id)) == (JobState.SUCCEEDED, 19, 1, 20)
 
@@ -49,24 +49,24 @@ def test_a_cancelled_job_whose_worker_died_is_settled_by_the_sweeper(ledger: Led
         request_cancel(session, LOCAL_TENANT_ID, job_id, ledger.clock.now())
     ledger.clock.advance(LEASE_S + 1)
     with transaction(ledger.engine) as session:
-        assert sweeping.rescue_chunks(session, ledger.rescue, ledger.clock.now()) == []
+        assert rescue.rescue_chunks(session, ledger.rescue, ledger.clock.now()) == []
     assert ledger.job(job_id).state == JobState.CANCELLED
 
 
 def test_lost_messages_are_sent_again(ledger: Ledger) -> None:
     job_id = ledger.submit()
     with transaction(ledger.engine) as session:
-        assert [m.task for m in sweeping.publish_due_jobs(session, ledger.window, ledger.clock.now())] == [PREPARE]
-        assert sweeping.publish_due_jobs(session, ledger.window, ledger.clock.now()) == [], "once per interval"
+        assert [m.task for m in republish.publish_due_jobs(session, ledger.window, ledger.clock.now())] == [PREPARE]
+        assert republish.publish_due_jobs(session, ledger.window, ledger.clock.now()) == [], "once per interval"
     ledger.prepare(job_id, items=8)
     ledger.clock.advance(6)
     with transaction(ledger.engine) as session:
-        assert sweeping.republish_chunks(session, ledger.window, ledger.clock.now(), lost_since=None) == []
+        assert republish.republish_chunks(session, ledger.window, ledger.clock.now(), lost_since=None) == []
         lost_since = ledger.clock.now() - timedelta(seconds=5)
-        assert len(sweeping.republish_chunks(session, ledger.window, ledger.clock.now(), lost_since=lost_since)) == 2
+        assert len(republish.republish_chunks(session, ledger.window, ledger.clock.now(), lost_since=lost_since)) == 2
     ledger.clock.advance(61)
     with transaction(ledger.engine) as session:
-        assert len(sweeping.republish_chunks(session, ledger.window, ledger.clock.now(), lost_since=None)) == 2
+        assert len(republish.republish_chunks(session, ledger.window, ledger.clock.now(), lost_since=None)) == 2
     assert ledger.run(job_id, 0) == []
 
 
@@ -77,7 +77,7 @@ def test_a_prepare_whose_worker_dies_runs_again_and_at_last_fails(ledger: Ledger
             assert claim_prepare(session, job_id, owner="w", now=ledger.clock.now(), lease_s=LEASE_S) is not None, attempt
         ledger.clock.advance(LEASE_S + 1)
         with transaction(ledger.engine) as session:
-            sweeping.rescue_prepares(session, ledger.rescue, ledger.clock.now())
+            rescue.rescue_prepares(session, ledger.rescue, ledger.clock.now())
     job = ledger.job(job_id)
     assert (job.state, job.error_code) == (JobState.FAILED, "prepare_crash")
 
@@ -86,23 +86,23 @@ def test_expire_all_leases_counts_no_crash(ledger: Ledger) -> None:
     job_id = ledger.start(items=4)
     assert ledger.claim(job_id, 0) is not None
     with transaction(ledger.engine) as session:
-        sweeping.expire_all_leases(session, ledger.clock.now())
+        rescue.expire_all_leases(session, ledger.clock.now())
     (chunk,) = ledger.chunks(job_id)
     assert (chunk.state, chunk.crashes) == (ChunkState.PUBLISHED, 0)
     assert ledger.run(job_id, 0) == []
 
 
 def test_top_up_walks_all_jobs_a_page_at_a_time(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeping, "PAGE", 2)
+    monkeypatch.setattr(republish, "PAGE", 2)
     jobs = [ledger.start(items=4) for _ in range(5)]
     with transaction(ledger.engine) as session:
         session.execute(update(Chunk).values(state=ChunkState.PENDING, due_at=None))
 
     def page(after: object) -> tuple[list[object], object]:
         with transaction(ledger.engine) as session:
-            return sweeping.top_up_jobs(session, ledger.window, ledger.clock.now(), after)  # type: ignore[arg-type,return-value]
+            return republish.top_up_jobs(session, ledger.window, ledger.clock.now(), after)  # type: ignore[arg-type,return-value]
 
-    assert {m.args[0] for m in sweeping.walk_pages(page)} == {str(job_id) for job_id in jobs}  # type: ignore[arg-type]
+    assert {m.args[0] for m in republish.walk_pages(page)} == {str(job_id) for job_id in jobs}  # type: ignore[arg-type]
 
 
 def test_retention_removes_ended_jobs_only(ledger: Ledger) -> None:
@@ -110,5 +110,5 @@ def test_retention_removes_ended_jobs_only(ledger: Ledger) -> None:
     ended, running = ledger.start(items=4, expires_at=now), ledger.start(items=4, expires_at=now)
     ledger.run(ended, 0)
     with transaction(ledger.engine) as session:
-        assert sweeping.delete_expired_jobs(session, now) == [f"jobs/{ended}/"]
+        assert retention.delete_expired_jobs(session, now) == [f"jobs/{ended}/"]
     assert ledger.job(running).state == JobState.RUNNING

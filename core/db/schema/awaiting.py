@@ -1,4 +1,4 @@
-"""`python -m core.db.awaiting`: return when the ledger has the schema that this release needs. It migrates nothing itself.
+"""`python -m core.db.schema.awaiting`: return when the ledger has the schema that this release needs. It migrates nothing.
 
 For what starts beside a migration and must not run before it: initContainers, scripts. A ledger that is newer than this release
 is accepted: migrations are written so that the release before goes on working, and its processes may restart meanwhile.
@@ -16,9 +16,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from core.db.engine import open_engine
-from core.db.migrate import current_revision, head_revision
-from core.logs import configure_logs, get_logger
+from core.db.schema.migrate import current_revision, head_revision
 from core.settings import Settings
+from core.telemetry.logs import configure_logs, get_logger
 
 PATIENCE_S = 300.0
 POLL_S = 2.0
@@ -55,14 +55,14 @@ def await_schema(
         if monotonic() >= deadline:
             raise SchemaMissingError(
                 f"expected the ledger at revision {head_revision()} within {patience_s:g} s, but it {found}; "
-                "`python -m core.db.migrate` brings it there: see whether it has run, and what it said"
+                "`python -m core.db.schema.migrate` brings it there: see whether it has run, and what it said"
             )
         sleep(POLL_S)
 
 
 def is_sufficient(revision: str) -> bool:
     """Whether it is this release's newest, or one that this release does not know and that must therefore be newer still."""
-    known = {script.revision for script in ScriptDirectory(Path(__file__).parent / "migrations").walk_revisions()}
+    known = {script.revision for script in ScriptDirectory(Path(__file__).parents[1] / "migrations").walk_revisions()}
     return revision == head_revision() or revision not in known
 
 

@@ -1,7 +1,7 @@
 """Bring a database to a revision of the schema, from code: no alembic.ini, the engine is handed in.
 
-`python -m core.db.migrate` brings the ledger of the settings to the newest revision, `python -m core.db.migrate down REVISION`
-to an older one.
+`python -m core.db.schema.migrate` brings the ledger of the settings to the newest revision,
+`python -m core.db.schema.migrate down REVISION` to an older one.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from core.db.engine import open_engine
-from core.db.migrationlock import MigrationBlockedError, Patience, run_patiently
-from core.logs import configure_logs, get_logger
+from core.db.schema.migrationlock import MigrationBlockedError, Patience, run_patiently
 from core.settings import Settings
+from core.telemetry.logs import configure_logs, get_logger
 
 
 def upgrade(engine: Engine, revision: str = "head", patience: Patience | None = None) -> None:
@@ -57,7 +57,7 @@ def _known_revisions() -> set[str | None]:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations"))
     config.set_main_option("path_separator", "os")
     return config
 
@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> int:
     """Migrate the ledger that the settings name, and say what it is now."""
     if arguments not in ([], ["up"]) and arguments[:-1] != ["down"]:
         given = " ".join(arguments)
-        sys.stderr.write(f"python -m core.db.migrate: expected nothing, `up` or `down REVISION`, got {given!r}\n")
+        sys.stderr.write(f"python -m core.db.schema.migrate: expected nothing, `up` or `down REVISION`, got {given!r}\n")
         return 2
     settings = Settings()
     configure_logs(settings.log.level)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from core.logs import get_logger
 from core.messages import Message
-from worker import metrics
+from core.telemetry.logs import get_logger
+from worker.telemetry import metrics
 
 log = get_logger(__name__)
 

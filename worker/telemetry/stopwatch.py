@@ -42,7 +42,7 @@ def read_core_seconds() -> CoreSeconds:
 
 
 @dataclass(slots=True)
-class Effort:
+class Stopwatch:
     """A stopwatch for one chunk. The per-image parts are added by those who read and decode."""
 
     began: float = field(default_factory=time.monotonic)

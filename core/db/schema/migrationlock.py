@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from core.errors import TransientError
-from core.logs import get_logger
+from core.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import ClassVar
 
-from core.logs import get_logger
-from core.metrics import CONTENT_TYPE
 from core.settings import MetricsSettings
+from core.telemetry.logs import get_logger
+from core.telemetry.metrics import CONTENT_TYPE
 
 _CLIENT_S = 5.0  # a client that sends or reads nothing for so long is left
 _log = get_logger(__name__)

@@ -1,7 +1,7 @@
 """Prometheus metrics: the registry that each process has, and how a page is made of it. Base units, no job ids as labels.
 
 Names follow prometheus.io/docs/practices/naming; docs/reference/metrics.md lists them. What a process measures is defined
-where it is measured: api.metrics, worker.metrics, worker.beat.
+where it is measured: api.metrics, worker.telemetry.metrics, worker.telemetry.ticks.
 """
 
 from __future__ import annotations

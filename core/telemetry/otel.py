@@ -1,4 +1,4 @@
-"""core.spans' protocols on OpenTelemetry. Imported only where traces are on; needs the extra `tracing`."""
+"""core.telemetry.spans' protocols on OpenTelemetry. Imported only where traces are on; needs the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from core.spans import Attribute, Kind, Span
+from core.telemetry.spans import Attribute, Kind, Span
 
 _CLOSE_S = 3.0  # for the last spans of a process that ends: longer than a collector needs, shorter than a container waits
 _W3C = TraceContextTextMapPropagator()

@@ -1,4 +1,4 @@
-"""What a worker measures. Written by its children, exported by their parent (worker.exposition); see docs/reference/metrics.md.
+"""What a worker measures. Its children write, their parent exports (see worker.telemetry.exposition).
 
 Nothing is counted for single images: a chunk is added up while it runs, and noted when it ends.
 """
@@ -15,9 +15,9 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from core.db.outcomes import ItemOutcome
 from core.errors import ItemErrorCode, TransientError
-from worker.effort import Effort, Stage, read_core_seconds
-from worker.series import Counter, Gauge, Histogram
-from worker.sharedvalues import SharedValues
+from worker.telemetry.series import Counter, Gauge, Histogram
+from worker.telemetry.sharedvalues import SharedValues
+from worker.telemetry.stopwatch import Stage, Stopwatch, read_core_seconds
 
 
 class ChunkEnd(StrEnum):
@@ -169,11 +169,11 @@ def note_backoff(task: str, error: TransientError) -> None:
     note_away(error)
 
 
-def note_chunk(effort: Effort, outcomes: Sequence[ItemOutcome], end: ChunkEnd) -> None:
+def note_chunk(stopwatch: Stopwatch, outcomes: Sequence[ItemOutcome], end: ChunkEnd) -> None:
     """A chunk's outcomes are committed."""
     CHUNKS.add(end)
-    CHUNK_SECONDS.observe(effort.busy_s())
-    for stage, seconds in effort.stages().items():
+    CHUNK_SECONDS.observe(stopwatch.busy_s())
+    for stage, seconds in stopwatch.stages().items():
         STAGE_SECONDS.add(stage, amount=seconds)
     failures = [outcome.error_code for outcome in outcomes if outcome.error_code is not None]
     ITEMS.add("succeeded", "", amount=len(outcomes) - len(failures))

@@ -2,8 +2,9 @@
 
 A trace starts with the request that submits a job. Its context (W3C Trace Context, `traceparent`) is stored with the job, so
 that whoever takes up prepare or a chunk, after whatever message was lost or sent again, continues it; calls of Serving carry it
-as gRPC metadata. OpenTelemetry itself is in core.otel, and is loaded where traces are on: DERMQ_TRACING_ENABLED, or one of
-OpenTelemetry's own variables that name an endpoint (opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables).
+as gRPC metadata. OpenTelemetry itself is in core.telemetry.otel. It is loaded where traces are on: DERMQ_TRACING_ENABLED, or
+one of OpenTelemetry's own variables that name an endpoint
+(opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables).
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 
-from core.logs import get_logger
 from core.settings import TracingSettings
-from core.spans import Attribute, Kind, Span, Tracer
+from core.telemetry.logs import get_logger
+from core.telemetry.spans import Attribute, Kind, Span, Tracer
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _log = get_logger(__name__)
@@ -56,7 +57,7 @@ def preload_tracing(settings: TracingSettings) -> None:
     """Import what children will need, before the fork, so that they share its memory. Starts no thread."""
     if is_wanted(settings):
         with suppress(ImportError):  # configure_tracing says so
-            importlib.import_module("core.otel")
+            importlib.import_module("core.telemetry.otel")
 
 
 def configure_tracing(settings: TracingSettings, service: str) -> None:
@@ -69,7 +70,7 @@ def configure_tracing(settings: TracingSettings, service: str) -> None:
     if not is_wanted(settings):
         return
     try:
-        from core.otel import OtelTracer  # noqa: PLC0415 - only where there are traces
+        from core.telemetry.otel import OtelTracer  # noqa: PLC0415 - only where there are traces
     except ImportError as error:
         _log.warning("tracing_not_installed", error=str(error), advice='pip install "dermq[tracing]"')
         return

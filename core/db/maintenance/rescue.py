@@ -1,14 +1,9 @@
-"""What the sweeper finds and mends: lost messages, expired leases, jobs that never started, jobs past their retention.
-
-Every function is safe to run in several sweepers at once: rows that another one holds are skipped. Each walks by key or by due
-time, a page at a time, so that a page full of healthy rows cannot hide a stuck one.
-"""
+"""Takes back what dead or hung processes held: chunks, and jobs that were being prepared."""
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,13 +12,14 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from core.db.chunks import chunk_items
-from core.db.lifecycle import delete_job, enter_state, fail_job, settle_job
-from core.db.models import TERMINAL_STATES, Chunk, ChunkState, Job, JobState
-from core.db.window import WindowPolicy, mark_published, open_window
-from core.messages import Message, classify_message, prepare_message
+from core.db.lifecycle import enter_state, fail_job, settle_job
+from core.db.maintenance.due import lock_due_jobs
+from core.db.models import Chunk, ChunkState, Job, JobState
+from core.db.window import WindowPolicy, open_window
+from core.messages import Message, prepare_message
 
 SPLIT_WAYS = 8  # a chunk that kills its workers is cut in so many: 256 items reach a single one in three cuts
-PAGE = 200
+PAGE = 200  # rows in one transaction
 
 
 class Rescue(StrEnum):
@@ -43,17 +39,9 @@ class RescuePolicy:
     done: Counter[Rescue] = field(default_factory=Counter)
 
 
-def publish_due_jobs(session: Session, policy: WindowPolicy, now: datetime) -> list[Message]:
-    """Queued jobs whose wake-up was lost, never sent, or put off until now."""
-    jobs = _lock_due_jobs(session, JobState.QUEUED, now)
-    for job in jobs:
-        job.due_at = now + timedelta(seconds=policy.republish_s)
-    return [prepare_message(job.id, interactive=job.interactive) for job in jobs]
-
-
 def rescue_prepares(session: Session, policy: RescuePolicy, now: datetime) -> list[Message]:
     """Jobs whose preparing worker let its lease run out."""
-    return _requeue_prepares(session, _lock_due_jobs(session, JobState.PREPARING, now), policy, now)
+    return _requeue_prepares(session, lock_due_jobs(session, JobState.PREPARING, now, PAGE), policy, now)
 
 
 def rescue_chunks(session: Session, policy: RescuePolicy, now: datetime) -> list[Message]:
@@ -88,72 +76,6 @@ def list_owners(session: Session) -> Sequence[str]:
     return sorted({owner for owner in (*chunk_owners, *job_owners) if owner})
 
 
-def republish_chunks(session: Session, policy: WindowPolicy, now: datetime, *, lost_since: datetime | None) -> list[Message]:
-    """Published chunks that nobody claimed in time.
-
-    Args:
-        lost_since: the broker's queues are empty, so whatever was published before this instant is lost and goes out at once;
-            None where that is not known.
-    """
-    chunks = session.scalars(
-        select(Chunk)
-        .where(Chunk.state == ChunkState.PUBLISHED, Chunk.due_at <= now if lost_since is None else Chunk.due_at.is_not(None))
-        .order_by(Chunk.due_at)
-        .limit(PAGE)
-        .with_for_update(skip_locked=True)
-    ).all()
-    if lost_since is not None:
-        chunks = [chunk for chunk in chunks if _published_at(chunk, policy) <= lost_since]
-    messages: list[Message] = []
-    for job_id in sorted({chunk.job_id for chunk in chunks}):
-        job = session.get(Job, job_id)
-        numbers = [chunk.chunk_no for chunk in chunks if chunk.job_id == job_id]
-        if job is not None and job.state == JobState.RUNNING:
-            mark_published(session, job_id, numbers, policy, now)
-            messages += [classify_message(job_id, number, interactive=job.interactive) for number in numbers]
-    return messages
-
-
-def _published_at(chunk: Chunk, policy: WindowPolicy) -> datetime:
-    assert chunk.due_at is not None  # noqa: S101 - the query asked for it
-    return chunk.due_at - timedelta(seconds=policy.republish_s * 2 ** min(max(chunk.publishes - 1, 0), 6))
-
-
-def top_up_jobs(
-    session: Session, policy: WindowPolicy, now: datetime, after: uuid.UUID | None
-) -> tuple[list[Message], uuid.UUID | None]:
-    """One page of running and cancelling jobs: settle what is complete, fill windows (chunks whose back-off is over, too).
-
-    Returns:
-        Messages, and the last id of a full page, from which to go on; None at the end.
-    """
-    query = (
-        select(Job)
-        .where(Job.state.in_((JobState.RUNNING, JobState.CANCELLING)))
-        .order_by(Job.id)
-        .limit(PAGE)
-        .with_for_update(skip_locked=True)
-    )
-    jobs = session.scalars(query if after is None else query.where(Job.id > after)).all()
-    messages: list[Message] = []
-    for job in jobs:
-        settle_job(session, job, now)
-        messages += open_window(session, job, policy, now)
-    return messages, jobs[-1].id if len(jobs) == PAGE else None
-
-
-def delete_expired_jobs(session: Session, now: datetime) -> list[str]:
-    """Remove ended jobs past their retention; returns storage prefixes to delete after the commit."""
-    jobs = session.scalars(
-        select(Job)
-        .where(Job.expires_at <= now, Job.state.in_(TERMINAL_STATES))
-        .order_by(Job.expires_at)
-        .limit(PAGE)
-        .with_for_update(skip_locked=True)
-    ).all()
-    return [prefix for job in jobs for prefix in delete_job(session, job.tenant_id, job.id)]
-
-
 def expire_all_leases(session: Session, now: datetime) -> None:
     """Give back what dead workers held, counting no crash.
 
@@ -167,26 +89,6 @@ def expire_all_leases(session: Session, now: datetime) -> None:
         update(Job).where(Job.state == JobState.PREPARING).values(state=JobState.QUEUED, due_at=now, owner=None),
         execution_options={"synchronize_session": False},
     )
-
-
-def walk_pages(page: Callable[[uuid.UUID | None], tuple[list[Message], uuid.UUID | None]]) -> list[Message]:
-    """All messages of a paged sweep; each page is the caller's own transaction."""
-    messages, after = page(None)
-    while after is not None:
-        more, after = page(after)
-        messages += more
-    return messages
-
-
-def _lock_due_jobs(session: Session, state: JobState, now: datetime) -> Sequence[Job]:
-    """The page of jobs in a state that have been due longest, but for those that another sweeper holds."""
-    return session.scalars(
-        select(Job)
-        .where(Job.state == state, Job.due_at <= now)
-        .order_by(Job.due_at)
-        .limit(PAGE)
-        .with_for_update(skip_locked=True)
-    ).all()
 
 
 def _requeue_prepares(session: Session, jobs: Sequence[Job], policy: RescuePolicy, now: datetime) -> list[Message]:

@@ -18,17 +18,17 @@ from core.db.chunks import ChunkTiming, Claim, claim_chunk, fail_chunk_job, fini
 from core.db.engine import reading, retrying_transaction, transaction
 from core.db.outcomes import ItemOutcome
 from core.errors import ItemErrorCode, JobError, NotFoundError, TransientError
-from core.logs import get_logger
 from core.modelspec import ModelSpec
-from core.spans import Kind
-from core.tracing import span
-from worker import metrics
+from core.telemetry.logs import get_logger
+from core.telemetry.spans import Kind
+from core.telemetry.tracing import span
 from worker.backoff import next_attempt_at
 from worker.batches import BatchDecoder
 from worker.context import WorkerContext
-from worker.effort import Effort
-from worker.metrics import ChunkEnd
 from worker.prediction import Predictor
+from worker.telemetry import metrics
+from worker.telemetry.metrics import ChunkEnd
+from worker.telemetry.stopwatch import Stopwatch
 
 log = get_logger(__name__)
 
@@ -41,24 +41,24 @@ class _NothingFinishedError(TransientError):
 
 def classify_chunk(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> None:
     """Run one chunk, if it is there to be run."""
-    effort = Effort()
+    stopwatch = Stopwatch()
     claim = _claim(context, job_id, chunk_no)
-    effort.claim_s = effort.busy_s()
+    stopwatch.claim_s = stopwatch.busy_s()
     if claim is None:
         metrics.CHUNKS.add(ChunkEnd.NOT_CLAIMED)
         log.info("chunk_not_claimed", job_id=str(job_id), chunk_no=chunk_no)
         return
     with span("classify", Kind.CONSUMER, claim.traceparent) as traced:
         traced.set({"dermq.job.id": str(job_id), "dermq.chunk.no": chunk_no, "dermq.chunk.attempt": claim.attempt})
-        _run(context, claim, effort)
-        traced.set({f"dermq.{stage}_s": round(seconds, 6) for stage, seconds in effort.stages().items()})
+        _run(context, claim, stopwatch)
+        traced.set({f"dermq.{stage}_s": round(seconds, 6) for stage, seconds in stopwatch.stages().items()})
 
 
-def _run(context: WorkerContext, claim: Claim, effort: Effort) -> None:
+def _run(context: WorkerContext, claim: Claim, stopwatch: Stopwatch) -> None:
     job_id, chunk_no = claim.job_id, claim.chunk_no
     outcomes: list[ItemOutcome] = []
     try:
-        _collect_outcomes(context, claim, outcomes, effort)
+        _collect_outcomes(context, claim, outcomes, stopwatch)
     except _NothingFinishedError as error:
         _put_back(context, claim, error)
         return
@@ -76,10 +76,10 @@ def _run(context: WorkerContext, claim: Claim, effort: Effort) -> None:
     except BaseException:
         # A shutdown gives the chunk back. Past the soft limit it is the hard limit that ends this process: that counts as a
         # death of the worker, or an image that hangs would be handed round for ever.
-        if effort.busy_s() < context.settings.worker.soft_limit_s:
+        if stopwatch.busy_s() < context.settings.worker.soft_limit_s:
             _give_back(context, claim)
         raise
-    _finish(context, claim, outcomes, effort)
+    _finish(context, claim, outcomes, stopwatch)
 
 
 def _claim(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> Claim | None:
@@ -94,7 +94,7 @@ def _claim(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> Claim | 
         )
 
 
-def _collect_outcomes(context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome], effort: Effort) -> None:
+def _collect_outcomes(context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome], stopwatch: Stopwatch) -> None:
     """Append outcomes as they come, so that whoever interrupts finds the finished ones."""
     settings = context.settings
     spec = ModelSpec.model_validate(claim.modelspec)
@@ -104,8 +104,8 @@ def _collect_outcomes(context: WorkerContext, claim: Claim, outcomes: list[ItemO
         number, member = members[0]
         outcomes.append(ItemOutcome(number, member.name, error_code=ItemErrorCode.DECODER_CRASH, error=_blame(claim)))
         return
-    decoder = BatchDecoder(job.archive, spec, settings.image, settings.worker.batch_items, effort)
-    predictor = Predictor(context.client, claim.model, claim.version, spec, effort)
+    decoder = BatchDecoder(job.archive, spec, settings.image, settings.worker.batch_items, stopwatch)
+    predictor = Predictor(context.client, claim.model, claim.version, spec, stopwatch)
     try:
         for batch in decoder.batches(members):
             with reading(context.engine) as session:
@@ -134,9 +134,9 @@ def _blame(claim: Claim) -> str:
     )
 
 
-def _finish(context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome], effort: Effort) -> None:
-    timing = ChunkTiming(effort.predict_wait_s, effort.starved_s())
-    with effort.committing():
+def _finish(context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome], stopwatch: Stopwatch) -> None:
+    timing = ChunkTiming(stopwatch.predict_wait_s, stopwatch.starved_s())
+    with stopwatch.committing():
         messages = retrying_transaction(
             context.engine,
             lambda session: finish_chunk(session, claim, outcomes, context.window, context.clock.now(), timing=timing),
@@ -145,7 +145,7 @@ def _finish(context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome], e
         metrics.CHUNKS.add(ChunkEnd.LEASE_LOST)
         log.warning("chunk_lease_lost", job_id=str(claim.job_id), chunk_no=claim.chunk_no, attempt=claim.attempt)
         return
-    metrics.note_chunk(effort, outcomes, ChunkEnd.FINISHED if len(outcomes) == len(claim.item_numbers) else ChunkEnd.PARTIAL)
+    metrics.note_chunk(stopwatch, outcomes, ChunkEnd.FINISHED if len(outcomes) == len(claim.item_numbers) else ChunkEnd.PARTIAL)
     context.publish(messages)
     log.info("chunk_finished", job_id=str(claim.job_id), chunk_no=claim.chunk_no, items=len(outcomes))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from worker.sharedvalues import SharedValues
+from worker.telemetry.sharedvalues import SharedValues
 
 Kind = Literal["counter", "gauge", "histogram"]
 _NO_LABELS: tuple[tuple[str, ...], ...] = ((),)

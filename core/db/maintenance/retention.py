@@ -1,0 +1,25 @@
+"""Removes ended jobs that are past their retention."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.db.lifecycle import delete_job
+from core.db.models import TERMINAL_STATES, Job
+
+PAGE = 200  # jobs in one transaction
+
+
+def delete_expired_jobs(session: Session, now: datetime) -> list[str]:
+    """Remove ended jobs past their retention; returns storage prefixes to delete after the commit."""
+    jobs = session.scalars(
+        select(Job)
+        .where(Job.expires_at <= now, Job.state.in_(TERMINAL_STATES))
+        .order_by(Job.expires_at)
+        .limit(PAGE)
+        .with_for_update(skip_locked=True)
+    ).all()
+    return [prefix for job in jobs for prefix in delete_job(session, job.tenant_id, job.id)]

@@ -1,0 +1,52 @@
+"""Takes back what dead or hung processes held, and counts it."""
+
+from __future__ import annotations
+
+from core.db.engine import reading, transaction
+from core.db.maintenance import rescue
+from core.db.maintenance.rescue import Rescue, RescuePolicy
+from core.telemetry.logs import get_logger
+from worker.context import WorkerContext
+from worker.maintenance.sending import send
+from worker.ownership import is_certainly_dead
+from worker.telemetry import metrics
+
+log = get_logger(__name__)
+
+
+def rescue_from_dead_processes(context: WorkerContext) -> None:
+    """What a process held that is certainly dead, without waiting for its leases."""
+    with reading(context.engine) as session:
+        owners = rescue.list_owners(session)
+    for owner in filter(is_certainly_dead, owners):
+        policy = context.rescue
+        with transaction(context.engine) as session:
+            messages = rescue.rescue_owned(session, owner, policy, context.clock.now())
+        log.warning("rescued_from_dead_process", owner=owner, messages=len(messages))
+        _count(policy)
+        send(context, "dead_owners", messages)
+
+
+def rescue_prepares(context: WorkerContext) -> None:
+    """Jobs whose preparing process let its lease run out."""
+    policy = context.rescue
+    with transaction(context.engine) as session:
+        messages = rescue.rescue_prepares(session, policy, context.clock.now())
+    _count(policy)
+    send(context, "rescued_prepares", messages)
+
+
+def rescue_chunks(context: WorkerContext) -> None:
+    """Chunks whose process let its lease run out."""
+    policy = context.rescue
+    with transaction(context.engine) as session:
+        messages = rescue.rescue_chunks(session, policy, context.clock.now())
+    _count(policy)
+    send(context, "rescued_chunks", messages)
+
+
+def _count(policy: RescuePolicy) -> None:
+    """Called after the commit: what was rolled back has not been done."""
+    metrics.CHUNK_CRASHES.add(amount=policy.done[Rescue.CHUNK_CRASH])
+    metrics.CHUNK_SPLITS.add(amount=policy.done[Rescue.CHUNK_SPLIT])
+    metrics.PREPARE_CRASHES.add(amount=policy.done[Rescue.PREPARE_CRASH])

@@ -1,0 +1,29 @@
+"""The periodic sweep: finds what was lost and mends it. Safe to run twice, and in several workers at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from worker.context import WorkerContext
+from worker.maintenance.republish import publish_due_jobs, republish_chunks, top_up_windows
+from worker.maintenance.rescue import rescue_chunks, rescue_from_dead_processes, rescue_prepares
+from worker.maintenance.retention import delete_expired
+from worker.telemetry import metrics
+
+DUTIES: tuple[Callable[[WorkerContext], None], ...] = (
+    rescue_from_dead_processes,
+    publish_due_jobs,
+    rescue_prepares,
+    rescue_chunks,
+    republish_chunks,
+    top_up_windows,
+    delete_expired,
+)
+
+
+def sweep(context: WorkerContext) -> None:
+    """One round. Each duty commits its own transactions, and sends its messages after the commit."""
+    for duty in DUTIES:
+        duty(context)
+    metrics.LAST_SWEEP.put(time.time())
