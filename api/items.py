@@ -11,6 +11,7 @@ from core.db.engine import reading
 from core.db.jobs import get_job
 from core.db.results import find_index_slice
 from core.errors import ItemError, NotFoundError
+from core.storage.layout import index_key
 
 
 def read_item(here: Resources, tenant_id: UUID, job_id: UUID, item_no: int) -> tuple[Member, bytes]:
@@ -26,7 +27,7 @@ def read_item(here: Resources, tenant_id: UUID, job_id: UUID, item_no: int) -> t
         where = find_index_slice(session, job_id, item_no)
     if job.archive is None:
         raise NotFoundError(f"job {job_id} is {job.state}: its archive has not been listed yet")
-    index = here.storage.open(f"jobs/{job_id}/index")
+    index = here.storage.open(index_key(job_id))
     try:
         lines = index.read_at(where.offset, where.length).splitlines()
     finally:

@@ -22,6 +22,7 @@ from core.db.jobs import NewUpload
 from core.errors import InvalidRequestError, TooLargeError
 from core.ids import new_id
 from core.storage.base import ObjectStorage, ObjectWriter
+from core.storage.layout import upload_key
 
 PIECE_BYTES = 1024 * 1024
 HEAD_BYTES = 1024  # kept for looking at the format
@@ -33,7 +34,7 @@ class UploadSink:
 
     def __init__(self, storage: ObjectStorage, max_bytes: int) -> None:
         self.id: UUID = new_id()
-        self.key = f"uploads/{self.id}/archive"
+        self.key = upload_key(self.id)
         self.max_bytes = max_bytes
         self.size = 0
         self.head = b""

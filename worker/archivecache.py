@@ -12,18 +12,9 @@ from core.archives.open import open_archive
 from core.db.chunks import Claim
 from core.settings import Settings
 from core.storage.base import ObjectStorage, RandomAccess
+from core.storage.layout import index_key
 
 KEPT_OPEN = 4  # jobs that one worker process alternates between without opening them again
-
-
-def index_key(job_id: uuid.UUID) -> str:
-    """Storage key of a job's index: one Member a line, in item order."""
-    return f"jobs/{job_id}/index"
-
-
-def scratch_key(job_id: uuid.UUID) -> str:
-    """Storage key of an archive that had to be made seekable."""
-    return f"jobs/{job_id}/seekable"
 
 
 @dataclass

@@ -39,11 +39,11 @@ from core.messages import Message
 from core.modelspec import ModelSpec
 from core.settings import WorkerSettings
 from core.storage.base import ObjectWriter
+from core.storage.layout import index_key, seekable_key
 from core.telemetry.logs import get_logger
 from core.telemetry.spans import Kind
 from core.telemetry.tracing import current_traceparent, span
 from serving.client import Described
-from worker.archivecache import index_key, scratch_key
 from worker.backoff import next_attempt_at
 from worker.context import WorkerContext
 from worker.telemetry import metrics
@@ -97,7 +97,7 @@ def _run(context: WorkerContext, claim: PrepareClaim, began: float) -> list[Mess
 def _prepare(context: WorkerContext, claim: PrepareClaim) -> PreparedJob:
     described = _describe(context, claim)
     check_preprocessing(described.spec)
-    ref = prepare_archive(claim.source, context.storage, scratch_key(claim.job_id), context.settings)
+    ref = prepare_archive(claim.source, context.storage, seekable_key(claim.job_id), context.settings)
     archive = open_archive(ref, context.storage, context.settings)
     try:
         with context.storage.writer(index_key(claim.job_id)) as writer:

@@ -29,21 +29,21 @@ _KINDS = {
 def prepare_archive(
     source: Mapping[str, Any],
     storage: ObjectStorage,
-    scratch_key: str,
+    seekable_key: str,
     settings: Settings,
     *,
     on_progress: Callable[[int], None] | None = None,
     limits: ExpandLimits | None = None,
     notes: Notes | None = None,
 ) -> ArchiveRef:
-    """Find out what a source is. A compressed TAR is written plain to `scratch_key`; nothing else is copied. Safe to run again.
+    """Find out what a source is. A compressed TAR is written plain to `seekable_key`; nothing else is copied. Repeatable.
 
     Args:
         source: {"kind": "upload", "key", "filename"}, {"kind": "path", "path"} or {"kind": "s3", "uri"}; optionally "root", the
             folder or s3:// prefix that a manifest's paths count from. All but uploads are checked against the operator's
             allow-list (again: submission has done so, too).
         storage: DermQ's own object storage.
-        scratch_key: where the plain TAR goes, if one is made.
+        seekable_key: where the plain TAR goes, if one is made.
         settings: the allow-lists, S3's endpoint and credentials.
         on_progress: called with the packed bytes read, every megabyte, while a TAR is made plain.
         limits: what making it plain may cost.
@@ -67,8 +67,8 @@ def prepare_archive(
     try:
         content = sniff(access, name)
         if content is Content.COMPRESSED:
-            _make_plain(access, storage, scratch_key, limits or ExpandLimits(), on_progress, notes=notes)
-            return ArchiveRef(ArchiveKind.TAR, "storage", scratch_key, name)
+            _make_plain(access, storage, seekable_key, limits or ExpandLimits(), on_progress, notes=notes)
+            return ArchiveRef(ArchiveKind.TAR, "storage", seekable_key, name)
     finally:
         access.close()
     if content is not Content.MANIFEST:

@@ -24,6 +24,7 @@ from core.db.models import (
 )
 from core.db.outcomes import add_tallies
 from core.errors import ConflictError, NotFoundError
+from core.storage.layout import job_prefix, upload_prefix
 
 _STAMPS = {
     JobState.PREPARING: "preparing_at",
@@ -179,13 +180,13 @@ def delete_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> lis
     job = _lock_job(session, tenant_id, job_id)
     if job.state not in TERMINAL_STATES:
         raise ConflictError(f"job {job_id} is {job.state}: expected an ended job; cancel it first")
-    prefixes = [f"jobs/{job.id}/"]
+    prefixes = [job_prefix(job.id)]
     upload_id = job.upload_id
     session.delete(job)
     session.flush()
     if upload_id is not None and not session.scalar(select(exists().where(Job.upload_id == upload_id))):
         session.execute(delete(Upload).where(Upload.id == upload_id))
-        prefixes.append(f"uploads/{upload_id}/")
+        prefixes.append(upload_prefix(upload_id))
     return prefixes
 
 

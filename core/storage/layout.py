@@ -1,0 +1,35 @@
+"""Where everything lies in the object storage. No other module spells a key.
+
+uploads/<upload id>/archive    what a client sent
+jobs/<job id>/index            one line for each member of the job's archive, written when the job is prepared
+jobs/<job id>/seekable         the archive rewritten so that members can be read by range (compressed TARs)
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+
+def upload_prefix(upload_id: UUID) -> str:
+    """Of all that belongs to one upload."""
+    return f"uploads/{upload_id}/"
+
+
+def upload_key(upload_id: UUID) -> str:
+    """Of the bytes that a client sent."""
+    return f"{upload_prefix(upload_id)}archive"
+
+
+def job_prefix(job_id: UUID) -> str:
+    """Of all that belongs to one job, except for its upload: two jobs may share that."""
+    return f"jobs/{job_id}/"
+
+
+def index_key(job_id: UUID) -> str:
+    """Of the list of a job's members."""
+    return f"{job_prefix(job_id)}index"
+
+
+def seekable_key(job_id: UUID) -> str:
+    """Of the archive as rewritten for reading by range."""
+    return f"{job_prefix(job_id)}seekable"
