@@ -1,14 +1,21 @@
-"""What every request may use: opened in the lifespan, closed with it, found on the application's state."""
+"""What routes ask for: the resources of the process, and whose request this is.
+
+Resources are opened in the lifespan, closed with it, and found on the application's state.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Annotated
+from uuid import UUID
 
+from fastapi import Depends, Request
 from sqlalchemy import Engine
 
 from api.publisher import Publisher
 from core.clock import Clock, SystemClock
+from core.db.models import LOCAL_TENANT_ID
 from core.settings import Settings
 from core.storage.base import ObjectStorage
 from serving.client import PredictClient
@@ -25,3 +32,18 @@ class Resources:
     client: PredictClient
     clock: Clock = field(default_factory=SystemClock)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set when the server wants to end: streams end themselves
+
+
+def current_resources(request: Request) -> Resources:
+    """What the lifespan opened."""
+    resources: Resources = request.app.state.resources
+    return resources
+
+
+def current_tenant() -> UUID:
+    """Whose jobs the request may see. Without keys there is one tenant, and the server is reached from this machine only."""
+    return LOCAL_TENANT_ID
+
+
+Here = Annotated[Resources, Depends(current_resources)]
+TenantId = Annotated[UUID, Depends(current_tenant)]

@@ -11,15 +11,14 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.dependencies import Here, TenantId
-from api.intake import take_upload
+from api.intake.requests import take_upload
+from api.intake.submission import Submission, submit
+from api.intake.uploads import UploadSink
 from api.openapi import image_body, problems
-from api.resources import Resources
+from api.resources import Here, Resources, TenantId
+from api.results.views import base_url, classes_of, job_url, result_objects
 from api.routes.jobs import IdempotencyKey, load_job_object
 from api.schemas import Classification, JobObject, JobParameters
-from api.submission import Submission, submit
-from api.uploads import UploadSink
-from api.views import base_url, classes_of, job_url, result_objects
 from core.db.engine import reading
 from core.db.jobs import get_job, read_progress
 from core.db.models import TERMINAL_STATES, ItemState, JobState

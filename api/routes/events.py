@@ -11,12 +11,11 @@ from fastapi import APIRouter, Depends, Header, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from api.dependencies import Here, TenantId
 from api.openapi import problems
-from api.resources import Resources
+from api.resources import Here, Resources, TenantId
+from api.results.views import base_url
 from api.routes.jobs import load_job_object
 from api.schemas import JobObject
-from api.views import base_url
 from core.db.engine import reading
 from core.db.jobs import Progress, read_progress
 from core.db.models import TERMINAL_STATES

@@ -8,10 +8,9 @@ import anyio
 from fastapi import APIRouter, Response
 from sqlalchemy import select
 
-from api.dependencies import Here
 from api.errors import KINDS
 from api.metrics import LedgerCollector, StorageCollector
-from api.resources import Resources
+from api.resources import Here, Resources
 from api.schemas import Check, Readiness
 from core.db.engine import reading
 from core.db.models import Tenant

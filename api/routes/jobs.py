@@ -9,16 +9,14 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from api.cursors import decode_job, encode_job
-from api.dependencies import Here, TenantId
-from api.intake import Intake, merge, read_json, take_job
+from api.intake.requests import Intake, merge, read_json, take_job
+from api.intake.submission import Submission, submit
+from api.models import find_repin
 from api.openapi import job_body, problems
-from api.paging import next_url
-from api.repinning import find_repin
-from api.resources import Resources
+from api.resources import Here, Resources, TenantId
+from api.results.cursors import decode_job, encode_job, next_url
+from api.results.views import base_url, job_object, job_url
 from api.schemas import JobList, JobObject, JobParameters, RetryRequest
-from api.submission import Submission, submit
-from api.views import base_url, job_object, job_url
 from core.db.engine import reading, transaction
 from core.db.jobs import get_job, list_jobs, read_tallies
 from core.db.lifecycle import delete_job, request_cancel, retry_job

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from api.dependencies import Here
 from api.models import describe_model, offered_models
 from api.openapi import problems
+from api.resources import Here
 from api.schemas import ModelList, ModelObject
 
 router = APIRouter(tags=["models"])

@@ -9,14 +9,13 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from api.cursors import decode_position, encode_position
-from api.dependencies import Here, TenantId
-from api.exports import MEDIA_TYPES, Export, ExportFormat
-from api.names import content_disposition
+from api.intake.names import content_disposition
 from api.openapi import problems
-from api.paging import next_url
+from api.resources import Here, TenantId
+from api.results.cursors import decode_position, encode_position, next_url
+from api.results.exports import MEDIA_TYPES, Export, ExportFormat
+from api.results.views import base_url, classes_of, item_failures, result_objects
 from api.schemas import ItemFailureList, ResultList, Word
-from api.views import base_url, classes_of, item_failures, result_objects
 from core.db.engine import reading
 from core.db.jobs import get_job
 from core.db.models import ItemState

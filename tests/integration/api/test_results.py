@@ -282,7 +282,7 @@ def test_results_while_the_job_runs(api: Api) -> None:
 
 def test_export_of_a_deleted_job_breaks_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that ended early must not look complete."""
-    monkeypatch.setattr("api.exports.export_results", functools.partial(export_results, batch=50))
+    monkeypatch.setattr("api.results.exports.export_results", functools.partial(export_results, batch=50))
     job = api.run(400, outcome)
     with api.client.stream("GET", f"/v1/jobs/{job}/results.jsonl") as response:
         assert response.status_code == 200

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from api.uploads import PIECE_BYTES
+from api.intake.uploads import PIECE_BYTES
 from core.db.engine import open_engine, reading
 from core.db.models import Job, Upload
 from core.db.schema.migrate import upgrade
@@ -360,7 +360,7 @@ def test_memory_is_flat_under_a_large_upload(tmp_path: Path) -> None:
 
 
 def test_stalled_upload_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.uploads.STALL_S", 0.3)
+    monkeypatch.setattr("api.intake.uploads.STALL_S", 0.3)
     with running_api(make_settings(tmp_path, api=ApiSettings(port=free_port()))) as api:
         with socket.create_connection(("127.0.0.1", api.settings.api.port), timeout=10) as connection:
             connection.sendall(b"PUT /v1/jobs/a.zip HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\nstart")

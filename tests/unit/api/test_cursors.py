@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.cursors import decode_job, decode_position, encode_job, encode_position
+from api.results.cursors import decode_job, decode_position, encode_job, encode_position
 from api.schemas import MAX_ITEM
 from core.db.results import Position, ResultSort
 from core.errors import InvalidRequestError

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.names import clean_filename, content_disposition, filename_of
+from api.intake.names import clean_filename, content_disposition, filename_of
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.tables import csv_header, csv_lines, json_lines, make_batch, make_schema
+from api.results.tables import csv_header, csv_lines, json_lines, make_batch, make_schema
 from core.db.results import ResultRow
 
 

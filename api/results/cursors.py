@@ -1,4 +1,7 @@
-"""Opaque cursors: base64url of a small JSON array. They say where a page begins, never what may be seen."""
+"""Pages: opaque cursors, and links from one page to the next.
+
+A cursor is base64url of a small JSON array. It says where a page begins, never what may be seen.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ import binascii
 import json
 import uuid
 from typing import Any
+
+from fastapi import Request, Response
+from starlette.datastructures import URL
 
 from api.schemas import MAX_ITEM
 from core.db.results import Position, ResultSort
@@ -48,6 +54,14 @@ def decode_job(cursor: str) -> uuid.UUID:
             except ValueError as error:
                 raise _not_a_cursor(cursor) from error
     raise _not_a_cursor(cursor)
+
+
+def next_url(request: Request, response: Response, base: str, cursor: str) -> str:
+    """The address of the next page: this one's with another cursor. Also set as `Link: rel=next` (RFC 8288)."""
+    query = request.url.include_query_params(cursor=cursor).query
+    url = str(URL(f"{base}{request.scope['path']}").replace(query=query))
+    response.headers["Link"] = f'<{url}>; rel="next"'
+    return url
 
 
 def _is_risk(value: object) -> bool:

@@ -12,12 +12,12 @@ from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from api.forms import FormReader
-from api.names import filename_of
+from api.intake.forms import FormReader
+from api.intake.names import filename_of
+from api.intake.sources import resolve_source
+from api.intake.uploads import UploadSink, open_sink, receive_raw
 from api.resources import Resources
 from api.schemas import JobParameters, SourceRequest
-from api.sources import resolve_source
-from api.uploads import UploadSink, open_sink, receive_raw
 from core.db.jobs import NewUpload
 from core.errors import InvalidRequestError, TooLargeError
 

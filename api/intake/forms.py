@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 
-from api.uploads import UploadSink, check_announced_size, pump
+from api.intake.uploads import UploadSink, check_announced_size, pump
 from core.errors import InvalidRequestError
 
 _FRAME_BYTES = 1024 * 1024  # what a form may have around the file: boundaries, headers, values

@@ -40,7 +40,7 @@ class Export:
 
     def blocks(self, engine: Engine, form: ExportFormat) -> Iterator[bytes]:
         """The file. Blocking: iterate in a thread."""
-        from api import tables  # noqa: PLC0415 - pyarrow
+        from api.results import tables  # noqa: PLC0415 - pyarrow
 
         schema = tables.make_schema(self.classes)
         batches = (

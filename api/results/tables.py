@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from api.views import display_name
+from api.results.views import display_name
 from core.db.results import ResultRow
 
 ROW_GROUP = 65_536

@@ -16,8 +16,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from api.errors import UploadStalledError
+from api.intake.names import clean_filename
 from api.metrics import UPLOAD_BYTES
-from api.names import clean_filename
 from core.db.jobs import NewUpload
 from core.errors import InvalidRequestError, TooLargeError
 from core.ids import new_id

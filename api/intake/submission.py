@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from api.names import clean_filename
+from api.intake.names import clean_filename
 from api.resources import Resources
 from api.schemas import JobParameters
 from core.canary import CANARY, is_canary

@@ -1,0 +1,1 @@
+"""What goes out: pages of results, their cursors, and exports."""
