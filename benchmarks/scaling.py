@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cli.client import Client
+from cli.http.client import Client
 
 DOCKER = shutil.which("docker") or "docker"
 SERVICES = ("api", "worker", "serving", "postgres", "redis", "beat")

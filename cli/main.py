@@ -20,7 +20,7 @@ from cli.commands.submit import submit
 from cli.commands.training import FORWARDED, calibrate, evaluate, export, train
 from cli.commands.up import up
 from cli.commands.watch import watch
-from cli.exits import EXIT_CODES_HELP, CliError, ExitCode, as_cli_error
+from cli.output.exit_codes import EXIT_CODES_HELP, CliError, ExitCode, as_cli_error
 from core.errors import DermqError
 
 _SCREENING = "Screen images"
@@ -77,22 +77,22 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line and leave with one of cli.exits.ExitCode."""
+    """Run the command line and leave with one of cli.output.exit_codes.ExitCode."""
     try:
         app()
     except CliError as error:
-        from cli.terminal import print_error
+        from cli.output.terminal import print_error
 
         print_error(error)
         sys.exit(error.code)
     except DermqError as error:
-        from cli.terminal import print_error
+        from cli.output.terminal import print_error
 
         told = as_cli_error(error)
         print_error(told)
         sys.exit(told.code)
     except OSError as error:
-        from cli.terminal import print_error
+        from cli.output.terminal import print_error
 
         where = f"{error.filename}: " if error.filename else ""
         print_error(CliError(f"{where}{error.strerror or error}", ExitCode.JOB_FAILED))

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from cli.exits import CliError, ExitCode
+from cli.output.exit_codes import CliError, ExitCode
 
 if TYPE_CHECKING:
-    from cli.client import Client
+    from cli.http.client import Client
     from cli.stack.folder import DataFolder
     from cli.stack.lock import Holder
     from cli.stack.stack import StackOptions
@@ -70,10 +70,10 @@ def open_service(target: Target, options: StackOptions) -> Iterator[Service]:
         with found.client:
             yield found
         return
-    from cli.client import Client
+    from cli.http.client import Client
+    from cli.output.spinner import StackStatus
     from cli.stack.folder import DataFolder
     from cli.stack.stack import Stack
-    from cli.waiting import StackStatus
 
     folder = DataFolder.at(target.data_dir)
     with (
@@ -87,7 +87,7 @@ def open_service(target: Target, options: StackOptions) -> Iterator[Service]:
 
 
 def _find_running(target: Target) -> Service | None:
-    from cli.client import Client
+    from cli.http.client import Client
 
     if target.server:
         return Service(Client(target.server, target.api_key), how_to_reach=f" --server {target.server}")

@@ -12,11 +12,11 @@ from cli.options import ApiKeyOption, DataDirOption, JsonOption, ModelOption, Se
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cli.client import JobRequest
-    from cli.comparison import Comparison
-    from cli.jobview import JobView
+    from cli.http.client import JobRequest
+    from cli.http.jobview import JobView
+    from cli.http.submission import Source
+    from cli.output.comparison import Comparison
     from cli.service import Service
-    from cli.submission import Source
 
 _SHOWN = 20
 
@@ -39,12 +39,12 @@ def compare(
 
     Writes a table of all items, the largest difference in risk first. Both jobs are kept.
     """
-    from cli.comparison import compare_jobs
-    from cli.outfile import choose_out
+    from cli.http.submission import read_source
+    from cli.output.comparison import compare_jobs
+    from cli.output.outfile import choose_out
+    from cli.output.terminal import open_out, print_json
     from cli.service import Target, open_service
     from cli.stack.stack import StackOptions
-    from cli.submission import read_source
-    from cli.terminal import open_out, print_json
 
     table = choose_out(out, None).path
     source = read_source(path)
@@ -63,8 +63,8 @@ def _screen_both(service: Service, source: Source, model: str | None, choices: t
     """One upload, two jobs; both are waited for."""
     from dataclasses import replace
 
-    from cli.following import follow, open_view
-    from cli.submission import submit_source
+    from cli.http.submission import submit_source
+    from cli.output.progress import follow, open_view
 
     with open_view() as view:
         first = submit_source(service, source, _request(model, choices[0]), view)
@@ -76,7 +76,7 @@ def _screen_both(service: Service, source: Source, model: str | None, choices: t
 
 
 def _request(model: str | None, choice: str) -> JobRequest:
-    from cli.client import JobRequest
+    from cli.http.client import JobRequest
 
     if choice.isdecimal():
         return JobRequest(model=model, version=int(choice))
@@ -84,7 +84,7 @@ def _request(model: str | None, choice: str) -> JobRequest:
 
 
 def _require_success(job: JobView) -> None:
-    from cli.exits import CliError, ExitCode
+    from cli.output.exit_codes import CliError, ExitCode
 
     if job.state != "succeeded":
         raise CliError(f"job {job.id} {job.state}: {job.error or 'it was stopped'}", ExitCode.JOB_FAILED)
@@ -95,9 +95,9 @@ def _told(choice: str, job: JobView) -> dict[str, Any]:
 
 
 def _show(console: Console, comparison: Comparison, told: dict[str, Any]) -> None:
-    from cli.formats import format_count, format_share
-    from cli.jobview import DISCLAIMER
-    from cli.summary import make_table
+    from cli.http.jobview import DISCLAIMER
+    from cli.output.formats import format_count, format_share
+    from cli.output.summary import make_table
 
     a, b = told["a"], told["b"]
     console.print(f"a: {a['model']} version {a['version']} ({a['choice']}), b: version {b['version']} ({b['choice']})")

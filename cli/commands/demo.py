@@ -21,15 +21,15 @@ def demo(
 
     The pictures are drawn, not photographed: what the model says of them means nothing. Three members are broken on purpose.
     """
-    from cli.client import JobRequest
     from cli.commands.screen import run_job, show_end
-    from cli.outcome import exit_code
-    from cli.outfile import choose_out
+    from cli.http.client import JobRequest
+    from cli.http.jobview import exit_code
+    from cli.http.submission import read_source
+    from cli.output.outfile import choose_out
+    from cli.output.terminal import open_out
     from cli.service import Target, open_service
     from cli.stack.folder import DataFolder
     from cli.stack.stack import StackOptions
-    from cli.submission import read_source
-    from cli.terminal import open_out
 
     target_file = choose_out(out, None)
     folder = DataFolder.at(data_dir)
@@ -48,8 +48,8 @@ def demo(
 
 
 def _draw(path: Path) -> Path:
+    from cli.output.terminal import open_err
     from cli.sample import write_sample_archive
-    from cli.terminal import open_err
 
     path.parent.mkdir(parents=True, exist_ok=True)
     open_err().print(f"drawing {IMAGES} sample pictures into {path}", style="dim", soft_wrap=True)

@@ -11,11 +11,11 @@ def doctor(
     json: JsonOption = False, server: ServerOption = None, api_key: ApiKeyOption = None, data_dir: DataDirOption = None
 ) -> None:
     """Check this machine and the server, and say what to do about what is wrong."""
-    from cli.checks import run_checks
-    from cli.exits import ExitCode
-    from cli.findings import Grade
+    from cli.doctor.checks import run_checks
+    from cli.doctor.findings import Grade
+    from cli.output.exit_codes import ExitCode
+    from cli.output.terminal import open_out, print_json
     from cli.service import Target
-    from cli.terminal import open_out, print_json
 
     styles = {Grade.OK: "green", Grade.WARN: "yellow", Grade.FAIL: "bold red"}
     console = open_out()

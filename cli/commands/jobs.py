@@ -20,8 +20,8 @@ def list_jobs(
     data_dir: DataDirOption = None,
 ) -> None:
     """List jobs, the newest first."""
+    from cli.output.terminal import open_err, open_out, print_json
     from cli.service import Target, connect
-    from cli.terminal import open_err, open_out, print_json
 
     with connect(Target(server, api_key, data_dir)).client as client:
         found: list[dict[str, Any]] = []
@@ -47,9 +47,9 @@ def status(
     data_dir: DataDirOption = None,
 ) -> None:
     """Show one job as it stands now."""
-    from cli.jobview import JobView
+    from cli.http.jobview import JobView
+    from cli.output.terminal import print_json
     from cli.service import Target, connect
-    from cli.terminal import print_json
 
     with connect(Target(server, api_key, data_dir)).client as client:
         view = JobView(client.job(job))
@@ -88,8 +88,8 @@ def retry(
     data_dir: DataDirOption = None,
 ) -> None:
     """Run the failed items of a job again, and what never ran. Each row names the version that saw it."""
+    from cli.http.submission import check_choice
     from cli.service import Target, connect
-    from cli.submission import check_choice
 
     check_choice(label, version)
     asked = {"codes": code, "label": label, "version": version}
@@ -108,8 +108,8 @@ def delete(
     data_dir: DataDirOption = None,
 ) -> None:
     """Delete a job with its archive and its results, for good."""
+    from cli.output.terminal import open_err, print_json
     from cli.service import Target, connect
-    from cli.terminal import open_err, print_json
 
     with connect(Target(server, api_key, data_dir)).client as client:
         if not yes and not json:
@@ -123,7 +123,7 @@ def delete(
 
 
 def _tell(raw: dict[str, Any], as_json: bool, what: str) -> None:
-    from cli.terminal import open_err, print_json
+    from cli.output.terminal import open_err, print_json
 
     if as_json:
         print_json(raw)
@@ -132,10 +132,10 @@ def _tell(raw: dict[str, Any], as_json: bool, what: str) -> None:
 
 
 def _job_table(raws: list[dict[str, Any]]) -> Table:
-    from cli.following import describe_state
-    from cli.formats import format_count, format_moment
-    from cli.jobview import JobView
-    from cli.summary import make_table
+    from cli.http.jobview import JobView
+    from cli.output.formats import format_count, format_moment
+    from cli.output.progress import describe_state
+    from cli.output.summary import make_table
 
     table = make_table("Job", "Name", "State", "Items", "Failed", "Submitted", right=(3, 4), whole=(0, 2))
     for raw in raws:
@@ -149,11 +149,11 @@ def _job_table(raws: list[dict[str, Any]]) -> Table:
 
 
 def _print_status(raw: dict[str, Any]) -> None:
-    from cli.following import describe_state
-    from cli.formats import format_duration, format_moment, format_rate
-    from cli.jobview import JobView
-    from cli.summary import print_heading
-    from cli.terminal import open_out
+    from cli.http.jobview import JobView
+    from cli.output.formats import format_duration, format_moment, format_rate
+    from cli.output.progress import describe_state
+    from cli.output.summary import print_heading
+    from cli.output.terminal import open_out
 
     job, console = JobView(raw), open_out()
     print_heading(console, job)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.operator import ByOption, ModelArgument, ServingOption, TimeoutOption, VersionArgument
+from cli.models.operator import ByOption, ModelArgument, ServingOption, TimeoutOption, VersionArgument
 from cli.options import ApiKeyOption, DataDirOption, JsonOption, ServerOption
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def list_models(
     """List the models that are served: versions, states, labels, who put them there, metrics and classes."""
     if context.invoked_subcommand is not None:
         return
+    from cli.output.terminal import open_out, print_json
     from cli.service import Target, connect
-    from cli.terminal import open_out, print_json
 
     with connect(Target(server, api_key, data_dir)).client as client:
         found = [model for page in client.pages("/v1/models") for model in page]
@@ -57,8 +57,8 @@ def verify(
 
     Asks the model server if it has the version, else a private one that is started for it.
     """
-    from cli.proving import verify_version
-    from cli.terminal import open_out, print_json
+    from cli.models.verification import verify_version
+    from cli.output.terminal import open_out, print_json
 
     told = verify_version(name, version, record=record, by=by, serving=serving, data_dir=data_dir)
     if json:
@@ -80,8 +80,8 @@ def add(
     data_dir: DataDirOption = None,
 ) -> None:
     """Copy an exported SavedModel in as the model's next version. It is loaded and proved first, and served once promoted."""
-    from cli.proving import add_version
-    from cli.terminal import open_out, print_json
+    from cli.models.verification import add_version
+    from cli.output.terminal import open_out, print_json
 
     added = add_version(name, path, by=by, data_dir=data_dir)
     if json:
@@ -103,9 +103,9 @@ def unlabel(
     data_dir: DataDirOption = None,
 ) -> None:
     """Take a label away, to end a canary; its version stays loaded."""
-    from cli.moves import show_moved
-    from cli.operator import open_rollout
-    from cli.waiting import StackStatus
+    from cli.models.operator import open_rollout
+    from cli.models.rollout_result import show_moved
+    from cli.output.spinner import StackStatus
 
     with StackStatus() as status, open_rollout(data_dir, serving, by, timeout, status.progress) as rollout:
         moved = rollout.unlabel(name, label)
@@ -113,7 +113,7 @@ def unlabel(
 
 
 def _model_table(found: list[dict[str, Any]]) -> Table:
-    from cli.summary import make_table
+    from cli.output.summary import make_table
 
     table = make_table("Model", "Version", "State", "Labels", "Promoted", "Metrics", "Classes", right=(1,))
     for model in found:
@@ -129,6 +129,6 @@ def _model_table(found: list[dict[str, Any]]) -> Table:
 
 
 def _promoted(event: dict[str, Any] | None) -> str:
-    from cli.formats import format_moment
+    from cli.output.formats import format_moment
 
     return f"{event['label']} by {event['by']}, {format_moment(event['at'])}" if event else ""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.operator import ByOption, ModelArgument, ServingOption, TimeoutOption, VersionArgument
+from cli.models.operator import ByOption, ModelArgument, ServingOption, TimeoutOption, VersionArgument
 from cli.options import DataDirOption, JsonOption
 
 
@@ -25,9 +25,9 @@ def promote(
 
     New jobs that ask for the label get this version; jobs that run stay on theirs.
     """
-    from cli.moves import show_moved
-    from cli.operator import open_rollout
-    from cli.waiting import StackStatus
+    from cli.models.operator import open_rollout
+    from cli.models.rollout_result import show_moved
+    from cli.output.spinner import StackStatus
 
     with StackStatus() as status, open_rollout(data_dir, serving, by, timeout, status.progress) as rollout:
         moved = rollout.promote(name, version, label)

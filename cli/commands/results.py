@@ -36,9 +36,9 @@ def results(
     data_dir: DataDirOption = None,
 ) -> None:
     """Fetch results: into --out FILE, else to stdout (CSV, or JSON lines with --json)."""
-    from cli.outfile import choose_out
+    from cli.output.outfile import choose_out
+    from cli.output.terminal import open_err
     from cli.service import Target, connect
-    from cli.terminal import open_err
 
     filters: dict[str, str | int | float] = {}
     for key, value in (("label", label), ("min_risk", min_risk), ("sort", sort.value if sort else None)):
@@ -67,10 +67,10 @@ def errors(
     data_dir: DataDirOption = None,
 ) -> None:
     """List the items that have no result, and why."""
-    from cli.jobview import JobView
+    from cli.http.jobview import JobView
+    from cli.output.summary import make_table
+    from cli.output.terminal import open_err, open_out, print_json
     from cli.service import Target, connect
-    from cli.summary import make_table
-    from cli.terminal import open_err, open_out, print_json
 
     with connect(Target(server, api_key, data_dir)).client as client:
         view = JobView(client.job(job))
@@ -95,7 +95,7 @@ def errors(
 
 
 def _refuse_binary_on_terminal(suffix: ResultFormat) -> None:
-    from cli.exits import CliError, ExitCode
+    from cli.output.exit_codes import CliError, ExitCode
 
     if suffix is ResultFormat.PARQUET and sys.stdout.isatty():
         raise CliError("Parquet is not for a terminal", ExitCode.USAGE, "Give --out results.parquet.")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.operator import ByOption, ModelArgument, ServingOption, TimeoutOption, VersionArgument
+from cli.models.operator import ByOption, ModelArgument, ServingOption, TimeoutOption, VersionArgument
 from cli.options import DataDirOption, JsonOption
 
 _WAIT_S = 7 * 24 * 3600.0
@@ -24,9 +24,9 @@ def retire(
     data_dir: DataDirOption = None,
 ) -> None:
     """Unload a version; its files stay. Refused while it bears a label, or while a job that has not ended is pinned to it."""
-    from cli.moves import show_moved
-    from cli.operator import open_rollout
-    from cli.waiting import StackStatus
+    from cli.models.operator import open_rollout
+    from cli.models.rollout_result import show_moved
+    from cli.output.spinner import StackStatus
 
     with StackStatus() as status, open_rollout(data_dir, serving, by, timeout, status.progress) as rollout:
         moved = rollout.retire(name, version, wait_s=_WAIT_S if wait else 0.0)

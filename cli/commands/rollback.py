@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.operator import ByOption, ModelArgument, ServingOption, TimeoutOption
+from cli.models.operator import ByOption, ModelArgument, ServingOption, TimeoutOption
 from cli.options import DataDirOption, JsonOption
 
 
@@ -21,9 +21,9 @@ def rollback(
     data_dir: DataDirOption = None,
 ) -> None:
     """Put a label back on the version that bore it before the last promotion; once more goes one further back."""
-    from cli.moves import show_moved
-    from cli.operator import open_rollout
-    from cli.waiting import StackStatus
+    from cli.models.operator import open_rollout
+    from cli.models.rollout_result import show_moved
+    from cli.output.spinner import StackStatus
 
     with StackStatus() as status, open_rollout(data_dir, serving, by, timeout, status.progress) as rollout:
         moved = rollout.rollback(name, label)

@@ -22,10 +22,10 @@ from cli.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cli.client import JobRequest
-    from cli.jobview import JobView
+    from cli.http.client import JobRequest
+    from cli.http.jobview import JobView
+    from cli.http.submission import Source
     from cli.service import Service
-    from cli.submission import Source
 
 
 def screen(
@@ -47,13 +47,13 @@ def screen(
     Uses the server you name, or the stack that runs on this machine; without one, a stack runs for as long as it takes.
     Results go to results.csv, or to --out FILE (.csv, .jsonl, .parquet).
     """
-    from cli.client import JobRequest
-    from cli.outcome import exit_code
-    from cli.outfile import choose_out
+    from cli.http.client import JobRequest
+    from cli.http.jobview import exit_code
+    from cli.http.submission import check_choice, read_source
+    from cli.output.outfile import choose_out
+    from cli.output.terminal import open_err, open_out, print_json
     from cli.service import Target, open_service
     from cli.stack.stack import StackOptions
-    from cli.submission import check_choice, read_source
-    from cli.terminal import open_err, open_out, print_json
 
     check_choice(label, version)
     target_file = choose_out(out, format)
@@ -70,9 +70,9 @@ def screen(
 
 def run_job(service: Service, source: Source, request: JobRequest) -> JobView:
     """Submit and follow. Ctrl-C stops the following, never the job, and says how to come back to it."""
-    from cli.following import follow, open_view
-    from cli.submission import submit_source
-    from cli.terminal import open_err
+    from cli.http.submission import submit_source
+    from cli.output.progress import follow, open_view
+    from cli.output.terminal import open_err
 
     job: JobView | None = None
     try:
@@ -96,7 +96,7 @@ def run_job(service: Service, source: Source, request: JobRequest) -> JobView:
 
 def show_end(service: Service, job: JobView, *, console: Console, wrote: str) -> None:
     """The summary, and where the results are."""
-    from cli.summary import print_summary
+    from cli.output.summary import print_summary
 
     print_summary(console, service.client, job)
     console.print(f"Results: {wrote}", soft_wrap=True)

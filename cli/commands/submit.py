@@ -36,11 +36,11 @@ def submit(
     data_dir: DataDirOption = None,
 ) -> None:
     """Submit images and print the job's id, without waiting for results."""
-    from cli.client import JobRequest
-    from cli.following import open_view
+    from cli.http.client import JobRequest
+    from cli.http.submission import check_choice, read_source, submit_source
+    from cli.output.progress import open_view
+    from cli.output.terminal import open_err, print_json
     from cli.service import Target, connect
-    from cli.submission import check_choice, read_source, submit_source
-    from cli.terminal import open_err, print_json
 
     check_choice(label, version)
     source = read_source(path)

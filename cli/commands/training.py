@@ -10,7 +10,7 @@ from importlib import import_module
 
 import typer
 
-from cli.exits import CliError, ExitCode
+from cli.output.exit_codes import CliError, ExitCode
 
 # The whole command line after the verb is the training module's, --help too.
 FORWARDED = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}

@@ -32,11 +32,11 @@ def up(
 
     Everything it keeps is in one data folder. A process that dies is started again; Ctrl-C stops all in order.
     """
+    from cli.output.spinner import StackStatus
+    from cli.output.terminal import open_out
     from cli.service import terminating_gently
     from cli.stack.folder import DataFolder
     from cli.stack.stack import Stack, StackOptions
-    from cli.terminal import open_out
-    from cli.waiting import StackStatus
 
     folder = DataFolder.at(data_dir)
     options = StackOptions(

@@ -17,12 +17,11 @@ def watch(
     data_dir: DataDirOption = None,
 ) -> None:
     """Follow a job until it ends, then show its summary. Ctrl-C leaves the job running."""
-    from cli.following import follow, open_view
-    from cli.jobview import JobView
-    from cli.outcome import exit_code
+    from cli.http.jobview import JobView, exit_code
+    from cli.output.progress import follow, open_view
+    from cli.output.summary import print_summary
+    from cli.output.terminal import open_err, open_out, print_json
     from cli.service import Target, connect
-    from cli.summary import print_summary
-    from cli.terminal import open_err, open_out, print_json
 
     service = connect(Target(server, api_key, data_dir))
     with service.client as client:

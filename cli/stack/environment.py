@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.exits import CliError, ExitCode
+from cli.output.exit_codes import CliError, ExitCode
 from cli.stack.folder import DataFolder
 from cli.stack.parts import Addresses
 from cli.stack.state import STACK_VARIABLE

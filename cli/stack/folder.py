@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cli.exits import CliError, ExitCode
+from cli.output.exit_codes import CliError, ExitCode
 
 CHOOSE_ANOTHER = "Choose another with --data-dir or DERMQ_DATA_DIR, or change its permissions."
 _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)

@@ -15,8 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cli.exits import CliError, ExitCode
-from cli.stack import logs, valkey
+from cli.output.exit_codes import CliError, ExitCode
+from cli.stack import logfiles as logs
+from cli.stack import valkey
 from cli.stack.environment import make_environment, read_settings
 from cli.stack.folder import DataFolder
 from cli.stack.lock import FolderLock

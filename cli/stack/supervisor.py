@@ -1,7 +1,7 @@
 """honcho's Manager with three differences: output goes to log files, what crashes is started again, and all stop in order.
 
 honcho runs each process under a forked helper of its own; here a thread waits for it instead, which saves their memory, and
-makes each process a child of this one (see tether.py).
+makes each process a child of this one (see parent_death.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from cli.stack.processes import Identity, identify, send_signal
 MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0
 _FIRST_BACKOFF_S = 0.5
-_TETHER = Path(__file__).with_name("tether.py")
+_PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 
 
 class LoggedProcess(Process):  # type: ignore[misc]  # honcho has no types
@@ -180,7 +180,7 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho has no types
         running.started.clear()
         running.stopped.clear()
         process = LoggedProcess(
-            (sys.executable, "-S", "-E", str(_TETHER), str(os.getpid()), *running.part.command),
+            (sys.executable, "-S", "-E", str(_PARENT_DEATH), str(os.getpid()), *running.part.command),
             log=self._log_path(running.part.name),
             watched=self._watched,
             name=running.part.name,

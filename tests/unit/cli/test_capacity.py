@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cli.capacity import check_capacity
-from cli.findings import Grade
+from cli.doctor.capacity import check_capacity
+from cli.doctor.findings import Grade
 from tests.unit.cli.laid_out import Answer, LaidOutServer
 
 PAGE = """# HELP dermq_workers_recommended Worker processes worth running.

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from cli.client import Client, JobRequest
-from cli.exits import CliError, ExitCode
-from cli.payload import read_payload
+from cli.http.client import Client, JobRequest
+from cli.http.requestbody import read_payload
+from cli.output.exit_codes import CliError, ExitCode
 from cli.stack.ports import free_port
 from tests.unit.cli.laid_out import Answer, LaidOutServer
 

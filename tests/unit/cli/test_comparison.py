@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cli.client import Client
-from cli.comparison import COLUMNS, Comparison, compare_jobs, pair_rows
+from cli.http.client import Client
+from cli.output.comparison import COLUMNS, Comparison, compare_jobs, pair_rows
 from tests.unit.cli.laid_out import Answer, LaidOutServer
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.exits import CliError, ExitCode
+from cli.output.exit_codes import CliError, ExitCode
 from cli.stack.lock import FolderLock, find_holder
 
 HOLD = """

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.exits import CliError, ExitCode
-from cli.payload import BLOCK_BYTES, list_folder, read_payload, zip_stream
+from cli.http.requestbody import BLOCK_BYTES, list_folder, read_payload, zip_stream
+from cli.output.exit_codes import CliError, ExitCode
 from core.archives.folder import FolderArchive
 
 

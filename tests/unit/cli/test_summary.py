@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cli.client import Client
-from cli.exits import CliError, ExitCode
-from cli.following import LineView, describe_state, follow
-from cli.jobview import JobView
-from cli.outcome import exit_code
-from cli.summary import print_summary
+from cli.http.client import Client
+from cli.http.jobview import JobView
+from cli.output.exit_codes import CliError, ExitCode, exit_code
+from cli.output.progress import LineView, describe_state, follow
+from cli.output.summary import print_summary
 from tests.unit.cli.laid_out import Answer, LaidOutServer
 
 ROW = {"item": 3, "name": "a[bold].jpg", "status": "succeeded", "label": "mel", "score": 0.7712, "risk": 0.8, "flag": True}

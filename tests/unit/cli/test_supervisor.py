@@ -165,7 +165,7 @@ def test_a_killed_supervisor_takes_its_processes_along(tmp_path: Path) -> None:
         identity = Identity(int(pid), started)
         assert is_alive(identity)
         wait_for(lambda: b"time.sleep(60)" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[-2])
-        wait_for(lambda: b"tether" not in Path(f"/proc/{pid}/cmdline").read_bytes())
+        wait_for(lambda: b"parent_death" not in Path(f"/proc/{pid}/cmdline").read_bytes())
         host.kill()
         wait_for(lambda: not is_alive(identity))
 

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.commands import training as verbs
-from cli.exits import CliError, ExitCode
 from cli.main import app
+from cli.output.exit_codes import CliError, ExitCode
 from training.train import list_experiments
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cli.exits import CliError
+    from cli.output.exit_codes import CliError
 
 
 def open_out() -> Console:

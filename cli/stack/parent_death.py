@@ -1,7 +1,7 @@
 """Runs a command that the kernel ends when its parent dies (prctl(2), PR_SET_PDEATHSIG), so that a killed `dermq up` takes its
-processes along at once. Where there is no prctl the command runs untethered, and the next start reaps what is left.
+processes along at once. Where there is no prctl the command runs without that signal, and the next start reaps what is left.
 
-Usage: python -S -E tether.py PARENT_PID COMMAND [ARGUMENT…]
+Usage: python -S -E parent_death.py PARENT_PID COMMAND [ARGUMENT…]
 """
 
 import os

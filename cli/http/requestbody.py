@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.exits import CliError, ExitCode
+from cli.output.exit_codes import CliError, ExitCode
 from core.archives.base import Member
 from core.archives.folder import FolderArchive
 from core.errors import ArchiveError, StorageUnavailableError

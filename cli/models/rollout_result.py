@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def show_moved(moved: Moved, *, as_json: bool) -> None:
     """On stdout."""
-    from cli.terminal import open_out, print_json
+    from cli.output.terminal import open_out, print_json
 
     if as_json:
         print_json(asdict(moved))

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.exits import CliError, ExitCode
-from cli.findings import Finding, Grade
-from cli.formats import format_bytes
+from cli.doctor.findings import Finding, Grade
+from cli.output.exit_codes import CliError, ExitCode
+from cli.output.formats import format_bytes
 from cli.stack.folder import CHOOSE_ANOTHER, DataFolder
 from core.errors import ConfigurationError
 
@@ -103,7 +103,7 @@ def _is_there(path: Path) -> bool:
 
 def check_server(target: Target) -> Iterator[Finding]:
     """Whether the server answers, is ready, and has a model that says what it is."""
-    from cli.capacity import check_capacity
+    from cli.doctor.capacity import check_capacity
     from cli.service import connect
     from cli.stack.readiness import ask_ready
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from cli.output.exit_codes import ExitCode
+
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 DISCLAIMER = "Research use only, not a diagnosis."
 
@@ -107,3 +109,12 @@ class JobView:
         if not self.is_terminal or not began or not ended:
             return None
         return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
+
+
+def exit_code(job: JobView, *, strict: bool = False) -> ExitCode:
+    """0 for a job that succeeded or goes on; failed items count only where the user asks for it."""
+    if job.state in ("failed", "cancelled"):
+        return ExitCode.JOB_FAILED
+    if strict and job.failed:
+        return ExitCode.FAILED_ITEMS
+    return ExitCode.OK

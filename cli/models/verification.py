@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.exits import CliError, ExitCode
-from cli.operator import Operator, find_operator
-from cli.waiting import StackStatus
+from cli.models.operator import Operator, find_operator
+from cli.output.exit_codes import CliError, ExitCode
+from cli.output.spinner import StackStatus
 
 if TYPE_CHECKING:
     from core.db.versions import NewEvent

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.exits import CliError, ExitCode
-from cli.jobview import JobView
+from cli.http.jobview import JobView
+from cli.output.exit_codes import CliError, ExitCode
 
 if TYPE_CHECKING:
-    from cli.client import JobRequest
-    from cli.following import ProgressView
+    from cli.http.client import JobRequest
+    from cli.output.progress import ProgressView
     from cli.service import Service
 
 _S3 = "s3://"
@@ -63,7 +63,7 @@ def check_choice(label: str | None, version: int | None) -> None:
 
 def submit_source(service: Service, source: Source, request: JobRequest, view: ProgressView | None = None) -> JobView:
     """Submit and return the job as the server took it up."""
-    from cli.payload import read_payload
+    from cli.http.requestbody import read_payload
 
     if source.path is None:
         return JobView(service.client.submit_source(source.text, request))

@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from cli.exits import CliError, ExitCode
-from cli.formats import format_bytes, format_count, format_duration, format_rate
-from cli.jobview import JobView
-from cli.terminal import is_interactive, open_err
+from cli.http.jobview import JobView
+from cli.output.exit_codes import CliError, ExitCode
+from cli.output.formats import format_bytes, format_count, format_duration, format_rate
+from cli.output.terminal import is_interactive, open_err
 
 if TYPE_CHECKING:
-    from cli.client import Client
+    from cli.http.client import Client
 
 _FIRST_POLL_S = 0.1
 _SLOWEST_POLL_S = 1.0

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from cli.formats import format_count, format_duration, format_rate, format_share
-from cli.jobview import JobView
+from cli.http.jobview import JobView
+from cli.output.formats import format_count, format_duration, format_rate, format_share
 
 if TYPE_CHECKING:
     from rich.bar import Bar
     from rich.console import Console
     from rich.table import Table
 
-    from cli.client import Client
+    from cli.http.client import Client
 
 RISKIEST = 10
 _BAR_CELLS = 24

@@ -6,8 +6,8 @@ import re
 import urllib.error
 import urllib.request
 
-from cli.findings import Finding, Grade
-from cli.formats import format_count, format_duration
+from cli.doctor.findings import Finding, Grade
+from cli.output.formats import format_count, format_duration
 
 _LINE = re.compile(r'^(dermq_\w+)(?:\{\w+="(\w+)"\})? (\S+)$', re.MULTILINE)
 _LIMITS = {

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.exits import CliError, ExitCode
+from cli.output.exit_codes import CliError, ExitCode
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.exits import CliError, ExitCode
 from cli.options import ResultFormat
+from cli.output.exit_codes import CliError, ExitCode
 
 _BY_EXTENSION = {
     ".csv": ResultFormat.CSV,

@@ -14,9 +14,9 @@ import httpx2
 import stamina
 from stamina.instrumentation import set_on_retry_hooks
 
-from cli.exits import CliError, ExitCode
-from cli.payload import Payload
-from cli.problems import error_from_response, unreachable
+from cli.http.problems import error_from_response, unreachable
+from cli.http.requestbody import Payload
+from cli.output.exit_codes import CliError, ExitCode
 
 API = "/v1"
 _TIMEOUT = httpx2.Timeout(60.0, connect=5.0, pool=5.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cli.client import Client
+    from cli.http.client import Client
 
 COLUMNS = (
     *("item", "name", "agree", "risk_difference", "label_a", "label_b", "risk_a", "risk_b", "flag_a", "flag_b"),

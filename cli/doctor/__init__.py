@@ -1,0 +1,1 @@
+"""What `dermq doctor` looks at."""

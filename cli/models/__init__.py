@@ -1,0 +1,1 @@
+"""Versions of models on this machine: repository, verification, and the result of a rollout."""
