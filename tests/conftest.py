@@ -14,8 +14,8 @@ from sqlalchemy import Engine, create_engine, text
 from core.db.engine import open_engine
 from core.db.schema.migrate import upgrade
 from core.settings import DatabaseSettings
-from tests.servers import ROOT, broker_binary, postgres_programs, running_broker, running_postgres, running_serving
-from tests.tiny_model import export_tiny_model
+from tests.support.servers import ROOT, broker_binary, postgres_programs, running_broker, running_postgres, running_serving
+from tests.support.tiny_model import export_tiny_model
 
 # Tests assert no times: the machines are shared.
 settings.register_profile("dermq", deadline=None, suppress_health_check=[HealthCheck.too_slow])

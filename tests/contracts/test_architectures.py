@@ -16,7 +16,7 @@ import pytest
 from core.imaging import preprocessing_hash
 from core.modelspec import ModelSpec
 from serving.client import PredictClient
-from tests.servers import accepts, free_port, running, wait_until
+from tests.support.servers import accepts, free_port, running, wait_until
 from training.architectures.registry import ARCHITECTURES, build
 from training.architectures.transfer import BASES, thaw
 from training.calibrate import apply_temperature

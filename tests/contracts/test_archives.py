@@ -23,7 +23,7 @@ from core.errors import ArchiveError, ItemError, ItemErrorCode
 from core.settings import ApiSettings, ImageLimits, Settings, StorageSettings
 from core.storage.base import ObjectStorage
 from core.storage.local import LocalStorage
-from tests.s3 import make_bucket, put_object, running_s3, storage_in
+from tests.support.s3 import make_bucket, put_object, running_s3, storage_in
 
 _random = random.Random(7)
 FILES = {

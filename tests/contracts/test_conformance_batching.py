@@ -15,8 +15,8 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving.embedded.tensorflow_runtime import tf
 from serving.tensors import to_array
-from tests.servers import wait_until
-from tests.tiny_model import REJECTED_MEAN, export_tiny_model, tiny_probabilities
+from tests.support.servers import wait_until
+from tests.support.tiny_model import REJECTED_MEAN, export_tiny_model, tiny_probabilities
 
 RANDOM = np.random.default_rng(11)
 

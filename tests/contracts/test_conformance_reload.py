@@ -10,7 +10,7 @@ import pytest
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, predict_pb2
 
 from serving.embedded.tensorflow_runtime import tf
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 TWO = "half_plus_two_2_versions"
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from serving.embedded.tensorflow_runtime import tf
-from tests.servers import free_port
-from tests.tiny_model import export_tiny_model
+from tests.support.servers import free_port
+from tests.support.tiny_model import export_tiny_model
 
 MODELS = {
     "default": "saved_model_half_plus_two_2_versions",

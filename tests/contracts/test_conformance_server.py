@@ -14,8 +14,8 @@ import pytest
 from tensorflow_serving.apis import get_model_status_pb2, predict_pb2, prediction_log_pb2
 
 from serving.embedded.tensorflow_runtime import tf
-from tests.servers import wait_until
-from tests.tiny_model import export_tiny_model
+from tests.support.servers import wait_until
+from tests.support.tiny_model import export_tiny_model
 
 GREY = np.full((2, 28, 28, 3), 9, np.uint8)
 REFUSED = np.full((1, 28, 28, 3), 77, np.uint8)

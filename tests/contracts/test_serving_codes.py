@@ -28,7 +28,7 @@ from serving.embedded.modelconfig import ModelEntry
 from serving.embedded.options import Options
 from serving.embedded.server import EmbeddedServer
 from serving.embedded.tensorflow_runtime import tf
-from tests.tiny_model import tiny_probabilities
+from tests.support.tiny_model import tiny_probabilities
 
 IMAGES = np.full((2, 28, 28, 3), 9, np.uint8)
 CONFIG = """model_config_list {{ config {{

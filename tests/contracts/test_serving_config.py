@@ -13,7 +13,7 @@ from serving.embedded.batchingconfig import read_batching_file
 from serving.embedded.options import parse_options
 from serving.embedded.textconfig import read_text
 from serving.protos.monitoring_pb2 import MonitoringConfig
-from tests.servers import ROOT, STARTER
+from tests.support.servers import ROOT, STARTER
 
 CONFIG = ROOT / "serving" / "config"
 MODELS = ROOT / "serving" / "models"

@@ -19,7 +19,7 @@ from core.errors import InvalidRequestError
 from serving.client import PredictClient
 from serving.lifecycle.verification import verify_served
 from serving.repository import ModelVersion
-from tests.servers import ROOT, running_serving
+from tests.support.servers import ROOT, running_serving
 from training.calibrate import calibrate_run
 from training.datasets.base import UInt8Array
 from training.experiments.registry import EXPERIMENTS

@@ -13,7 +13,7 @@ from core.errors import NotFoundError
 from core.settings import StorageSettings
 from core.storage.base import ObjectStorage
 from core.storage.factory import open_storage
-from tests.s3 import make_bucket, running_s3
+from tests.support.s3 import make_bucket, running_s3
 
 
 @pytest.fixture(scope="module")

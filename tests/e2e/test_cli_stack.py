@@ -27,7 +27,7 @@ from cli.sample import write_sample_archive
 from cli.stack.folder import DataFolder
 from cli.stack.processes import is_alive
 from cli.stack.state import StackState, load_state
-from tests.servers import ROOT, STARTER, wait_until
+from tests.support.servers import ROOT, STARTER, wait_until
 
 IMAGES = 2000
 # Small chunks and short leases, so that a kill hits a job in the middle and its work is taken up soon.

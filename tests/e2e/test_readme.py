@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cli.sample import write_sample_archive
-from tests.servers import ROOT, free_port
+from tests.support.servers import ROOT, free_port
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

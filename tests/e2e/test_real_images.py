@@ -19,7 +19,7 @@ from cli.stack.state import StackState, load_state
 from core.imaging import decode_image
 from core.modelspec import ModelSpec
 from core.settings import ImageLimits
-from tests.servers import STARTER, free_port, wait_until
+from tests.support.servers import STARTER, free_port, wait_until
 
 DERMQ = [sys.executable, "-m", "cli"]
 

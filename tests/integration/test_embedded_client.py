@@ -25,8 +25,8 @@ from core.errors import (
 )
 from serving.client import PredictClient, Retry, VersionStatus
 from serving.protos import predict_pb2
-from tests.servers import ROOT, free_port, running
-from tests.tiny_model import HAM_CLASSES, export_tiny_model, tiny_probabilities, tiny_spec
+from tests.support.servers import ROOT, free_port, running
+from tests.support.tiny_model import HAM_CLASSES, export_tiny_model, tiny_probabilities, tiny_spec
 
 RANDOM = np.random.default_rng(7)
 

@@ -20,8 +20,8 @@ from core.errors import ModelNotFoundError
 from serving.client import PredictClient
 from serving.embedded.options import Options
 from serving.embedded.server import EmbeddedServer
-from tests.servers import ROOT, accepts, free_port, running, wait_until
-from tests.tiny_model import export_tiny_model, tiny_probabilities
+from tests.support.servers import ROOT, accepts, free_port, running, wait_until
+from tests.support.tiny_model import export_tiny_model, tiny_probabilities
 
 IMAGES = np.full((1, 28, 28, 3), 50, np.uint8)
 

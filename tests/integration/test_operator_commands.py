@@ -17,8 +17,8 @@ from cli.main import main
 from core.db.engine import reading
 from core.db.versions import list_events
 from serving.lifecycle.golden import golden_path
-from tests.rollouts import BROKEN, SWAPPED, Served, make_repository, served
-from tests.tiny_model import export_tiny_model
+from tests.support.rollouts import BROKEN, SWAPPED, Served, make_repository, served
+from tests.support.tiny_model import export_tiny_model
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from core.errors import (
 from serving.client import PredictClient
 from serving.lifecycle.fleet import Fleet
 from serving.lifecycle.golden import golden_path
-from tests.rollouts import BROKEN, SWAPPED, Served, make_repository, served, start_server
-from tests.servers import free_port, wait_until
+from tests.support.rollouts import BROKEN, SWAPPED, Served, make_repository, served, start_server
+from tests.support.servers import free_port, wait_until
 
 
 @pytest.fixture(scope="module")

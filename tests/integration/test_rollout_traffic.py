@@ -19,10 +19,10 @@ from serving.lifecycle.golden import draw_images
 from serving.protos import predict_pb2
 from serving.stubs import Stubs
 from serving.tensors import fill_tensor, to_array
-from tests.rollouts import BIASES, BROKEN, Served, make_repository, served
-from tests.servers import running_broker
-from tests.stack import png, worker_stack, write_zip
-from tests.tiny_model import tiny_probabilities
+from tests.support.rollouts import BIASES, BROKEN, Served, make_repository, served
+from tests.support.servers import running_broker
+from tests.support.stack import png, worker_stack, write_zip
+from tests.support.tiny_model import tiny_probabilities
 
 CLIENTS = 4
 IMAGES = draw_images(28, 28)[:2]

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests import promql
-from tests.faulty_worker import SEGFAULT
-from tests.servers import ROOT, accepts, free_port, running, running_broker, wait_until
-from tests.stack import WorkerStack, jpeg, worker_stack, write_zip
+from tests.support import promql
+from tests.support.faulty_worker import SEGFAULT
+from tests.support.servers import ROOT, accepts, free_port, running, running_broker, wait_until
+from tests.support.stack import WorkerStack, jpeg, worker_stack, write_zip
 
 Samples = dict[tuple[str, ...], float]
 
@@ -31,7 +31,7 @@ class Watched:
 
     def start(self) -> None:
         env, ports, folder = self.stack.env, self.ports, self.stack.folder
-        commands = {"worker": ["tests.faulty_worker"], "beat": ["worker", "beat"], "api": ["api"]}
+        commands = {"worker": ["tests.support.faulty_worker"], "beat": ["worker", "beat"], "api": ["api"]}
         for name, module in commands.items():
             variable = "DERMQ_API_PORT" if name == "api" else "DERMQ_METRICS_PORT"
             mine = {**env, variable: str(ports[name])}

@@ -28,8 +28,8 @@ from core.telemetry.otel import OtelTracer
 from core.telemetry.spans import Kind
 from core.telemetry.tracing import close_tracing, span, use_tracer
 from tests.integration.api.conftest import Api, make_settings, running_api
-from tests.servers import ROOT, accepts, free_port, running, running_broker, wait_until
-from tests.stack import jpeg, worker_stack, write_zip
+from tests.support.servers import ROOT, accepts, free_port, running, running_broker, wait_until
+from tests.support.stack import jpeg, worker_stack, write_zip
 from worker.classify import classify_chunk
 from worker.context import WorkerContext
 from worker.sweep import sweep

@@ -41,7 +41,7 @@ from core.settings import (
 )
 from core.storage.base import ObjectStorage
 from core.storage.factory import open_storage
-from tests.servers import free_port, wait_until
+from tests.support.servers import free_port, wait_until
 
 CLASSES = ("akiec", "bcc", "mel", "nv")
 SPEC: dict[str, Any] = {

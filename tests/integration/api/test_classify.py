@@ -18,7 +18,7 @@ from core.db.outcomes import ItemOutcome
 from core.db.preparing import claim_prepare, fail_prepare
 from core.errors import ItemErrorCode
 from tests.integration.api.conftest import Api, elapsed, failed, problem, scored
-from tests.stack import jpeg
+from tests.support.stack import jpeg
 
 
 @contextmanager

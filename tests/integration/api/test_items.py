@@ -15,7 +15,7 @@ from core.db.engine import transaction
 from core.db.models import Chunk
 from core.errors import ItemErrorCode
 from tests.integration.api.conftest import Api, index_of, problem
-from tests.stack import jpeg, png, write_zip
+from tests.support.stack import jpeg, png, write_zip
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 HTML = b"<!doctype html><script>alert(1)</script>"

@@ -34,7 +34,7 @@ from tests.integration.api.conftest import (
     scored,
     soon,
 )
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 LINKS = {"self", "results", "results_csv", "results_jsonl", "results_parquet", "errors", "events", "cancel", "retry"}
 

@@ -23,7 +23,7 @@ from tests.integration.api.conftest import (
     running_server,
     scored,
 )
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from core.db.models import Job, Upload
 from core.db.schema.migrate import upgrade
 from core.settings import ApiSettings
 from tests.integration.api.conftest import Api, make_settings, problem, running_api, soon
-from tests.servers import accepts, free_port, running, wait_until
+from tests.support.servers import accepts, free_port, running, wait_until
 
 
 def small_zip() -> bytes:

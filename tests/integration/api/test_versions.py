@@ -19,9 +19,9 @@ from core.db.versions import ModelAction, NewEvent, record_event
 from core.errors import ItemErrorCode
 from core.settings import ApiSettings, ServingSettings
 from tests.integration.api.conftest import POLICY, Api, failed, make_settings, running_api, scored
-from tests.rollouts import Served, make_repository, served
-from tests.servers import free_port
-from tests.tiny_model import export_tiny_model, tiny_spec
+from tests.support.rollouts import Served, make_repository, served
+from tests.support.servers import free_port
+from tests.support.tiny_model import export_tiny_model, tiny_spec
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 
 from core.settings import ApiSettings
 from tests.integration.api.conftest import Api, problem, running_api, soon
-from tests.servers import free_port, running_broker
-from tests.stack import jpeg, png, worker_stack, write_zip
+from tests.support.servers import free_port, running_broker
+from tests.support.stack import jpeg, png, worker_stack, write_zip
 
 
 @pytest.fixture(scope="module")

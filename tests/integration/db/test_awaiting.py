@@ -11,7 +11,7 @@ from core.db.engine import open_engine
 from core.db.schema.awaiting import SchemaMissingError, await_schema, main
 from core.db.schema.migrate import downgrade, head_revision, upgrade
 from core.settings import DatabaseSettings
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 
 class Clock:

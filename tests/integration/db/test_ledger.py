@@ -19,7 +19,7 @@ from core.db.preparing import claim_prepare, fail_prepare, put_back_prepare, ren
 from core.errors import ConflictError, ItemErrorCode, NotFoundError
 from core.ids import new_id
 from core.messages import CLASSIFY, QUEUE_BULK, QUEUE_INTERACTIVE
-from tests.ledger import LEASE_S, Ledger, broken, outcomes_of, succeeded
+from tests.support.ledger import LEASE_S, Ledger, broken, outcomes_of, succeeded
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from core.db.schema.migrate import upgrade
 from core.errors import ConflictError
 from core.messages import CLASSIFY, Message
 from core.settings import DatabaseSettings
-from tests.ledger import LEASE_S, Ledger, outcomes_of
+from tests.support.ledger import LEASE_S, Ledger, outcomes_of
 
 
 class LedgerMachine(RuleBasedStateMachine):

@@ -14,7 +14,7 @@ from core.db.models import LOCAL_TENANT_ID, Chunk, ChunkState, JobState
 from core.db.preparing import claim_prepare
 from core.errors import ItemErrorCode
 from core.messages import PREPARE
-from tests.ledger import LEASE_S, Ledger, broken
+from tests.support.ledger import LEASE_S, Ledger, broken
 
 
 @pytest.fixture

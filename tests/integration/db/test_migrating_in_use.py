@@ -18,7 +18,7 @@ from core.db.migrations import versions
 from core.db.schema.migrate import current_revision, head_revision, main, upgrade
 from core.db.schema.migrationlock import ADVISORY_LOCK, MigrationBlockedError, Patience
 from core.settings import DatabaseSettings
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 REVISIONS = sorted(path.name[:4] for path in Path(versions.__file__).parent.glob("0*.py"))
 BRIEF = Patience(lock_s=0.1, pause_s=0.1, blocked_s=0.5, other_migrator_s=0.5)

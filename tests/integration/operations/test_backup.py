@@ -17,8 +17,8 @@ from core.db.engine import reading
 from core.db.jobs import NewUpload
 from core.db.models import Chunk, JobState
 from core.storage.factory import open_storage
-from tests.servers import ROOT, postgres_programs, running_broker
-from tests.stack import WorkerStack, jpeg, worker_stack, write_zip
+from tests.support.servers import ROOT, postgres_programs, running_broker
+from tests.support.stack import WorkerStack, jpeg, worker_stack, write_zip
 
 SCRIPTS = ROOT / "deploy" / "operations"
 ITEMS = 1000

@@ -13,8 +13,8 @@ from redis import Redis
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from core.db.models import JobState
-from tests.servers import running_broker, running_serving, wait_until
-from tests.stack import WorkerStack, jpeg, worker_stack, write_zip
+from tests.support.servers import running_broker, running_serving, wait_until
+from tests.support.stack import WorkerStack, jpeg, worker_stack, write_zip
 
 ITEMS = 600
 

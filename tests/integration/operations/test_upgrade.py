@@ -19,8 +19,8 @@ from core.db.engine import reading
 from core.db.migrations import versions
 from core.db.models import Chunk, JobState
 from core.db.schema.migrate import current_revision, head_revision, upgrade
-from tests.servers import ROOT, running, running_broker, wait_until
-from tests.stack import WorkerStack, jpeg, worker_stack, write_zip
+from tests.support.servers import ROOT, running, running_broker, wait_until
+from tests.support.stack import WorkerStack, jpeg, worker_stack, write_zip
 
 NEWEST = max(Path(versions.__file__).parent.glob("0*.py"))
 ITEMS = 6000

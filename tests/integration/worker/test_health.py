@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import free_port, running, running_broker, wait_until
-from tests.stack import RHYTHM
+from tests.support.servers import free_port, running, running_broker, wait_until
+from tests.support.stack import RHYTHM
 
 
 def probe(environment: dict[str, str], *arguments: str) -> int:

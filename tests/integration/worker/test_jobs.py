@@ -11,9 +11,9 @@ import pytest
 from redis import Redis
 
 from core.db.models import JobState
-from tests.faulty_worker import DAWDLE, HANG, SEGFAULT
-from tests.servers import broker_binary, free_port, running_broker, running_serving, wait_until
-from tests.stack import WorkerStack, jpeg, kill_group, png, worker_stack, write_zip
+from tests.support.faulty_worker import DAWDLE, HANG, SEGFAULT
+from tests.support.servers import broker_binary, free_port, running_broker, running_serving, wait_until
+from tests.support.stack import WorkerStack, jpeg, kill_group, png, worker_stack, write_zip
 
 BOTH = pytest.mark.parametrize("backends", [("sqlite", "valkey"), ("postgresql", "redis")], ids="-".join, indirect=True)
 
@@ -139,8 +139,8 @@ def test_images_that_crash_or_hang_the_decoder_fail_alone(
         running_broker("valkey", tmp_path / "broker") as broker_url,
         worker_stack(tmp_path, database_url=backends[0], broker_url=broker_url, serving_address=serving_address) as stack,
     ):
-        stack.start_worker(module="tests.faulty_worker")
-        stack.start_worker(module="tests.faulty_worker")
+        stack.start_worker(module="tests.support.faulty_worker")
+        stack.start_worker(module="tests.support.faulty_worker")
         stack.start_beat()
         job = stack.wait(job_id := stack.submit(write_zip(tmp_path / "a.zip", members)), timeout_s=120)
         assert (job.state, job.succeeded, job.failed) == (JobState.SUCCEEDED, 40, 1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.db.models import JobState
-from tests.s3 import client, make_bucket, running_s3
-from tests.servers import running_broker
-from tests.stack import jpeg, worker_stack, write_zip
+from tests.support.s3 import client, make_bucket, running_s3
+from tests.support.servers import running_broker
+from tests.support.stack import jpeg, worker_stack, write_zip
 
 
 def test_jobs_over_object_storage(tmp_path: Path, serving_address: str) -> None:

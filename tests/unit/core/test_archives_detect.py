@@ -25,8 +25,8 @@ from core.archives.sniff import Content, sniff
 from core.errors import ArchiveError, ItemErrorCode
 from core.settings import ApiSettings, Settings, StorageSettings
 from core.storage.local import LocalStorage
-from tests.archive_bytes import BytesAccess, honest_zip, outcomes
-from tests.s3 import make_bucket, put_object, running_s3
+from tests.support.archive_bytes import BytesAccess, honest_zip, outcomes
+from tests.support.s3 import make_bucket, put_object, running_s3
 
 
 def allowing(folder: Path) -> Settings:

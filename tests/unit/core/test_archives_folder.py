@@ -15,7 +15,7 @@ from core.archives.beneath import RootFolder
 from core.archives.folder import FolderArchive
 from core.archives.manifest import ManifestArchive, find_column, looks_like_manifest, read_paths
 from core.errors import ArchiveError, ItemErrorCode, StorageUnavailableError
-from tests.archive_bytes import BytesAccess, outcome, outcomes
+from tests.support.archive_bytes import BytesAccess, outcome, outcomes
 
 LIMIT = 100_000
 

@@ -24,7 +24,7 @@ from core.archives.tar import TarArchive
 from core.archives.tar_header import Header, HeaderError, parse_header, parse_pax
 from core.errors import ArchiveError, ItemErrorCode
 from core.storage.local import LocalStorage
-from tests.archive_bytes import BytesAccess, outcome, outcomes
+from tests.support.archive_bytes import BytesAccess, outcome, outcomes
 
 LIMIT = 10_000_000
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]

@@ -22,7 +22,7 @@ from core.archives.inflate import ZSTD, unpack, zstd_module
 from core.archives.zip import ZipArchive
 from core.errors import ArchiveError, ItemError, ItemErrorCode
 from core.storage.local import LocalFile
-from tests.archive_bytes import BytesAccess, RawEntry, end_records, honest_zip, outcome, outcomes, raw_zip
+from tests.support.archive_bytes import BytesAccess, RawEntry, end_records, honest_zip, outcome, outcomes, raw_zip
 
 LIMIT = 10_000_000
 

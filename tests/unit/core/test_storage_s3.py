@@ -16,7 +16,7 @@ from core.errors import NotFoundError, StorageUnavailableError
 from core.settings import StorageSettings
 from core.storage.factory import open_storage, split_s3_uri
 from core.storage.local import LocalStorage
-from tests.s3 import client, make_bucket, put_object, running_s3, s3_settings, storage_in
+from tests.support.s3 import client, make_bucket, put_object, running_s3, s3_settings, storage_in
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_listing_and_deleting_go_beyond_one_page(s3: StorageSettings, monkeypatc
 def test_a_child_of_a_process_that_used_s3_is_told_so(s3: StorageSettings) -> None:
     code = f"""
         import os
-        from tests.s3 import s3_settings, storage_in
+        from tests.support.s3 import s3_settings, storage_in
         unused = storage_in(s3_settings({s3.s3_endpoint!r}), "dermq-test")
         def run_child(use):
             pid = os.fork()

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from core.settings import Settings, WorkerSettings
-from tests.composefiles import BASE, FILES, OVERRIDES, complete_services, load, services, variables
-from tests.servers import ROOT
+from tests.support.composefiles import BASE, FILES, OVERRIDES, complete_services, load, services, variables
+from tests.support.servers import ROOT
 
 SERVICES = complete_services()
 ONE_SHOT = {"migrate", "models", "dermq", "training"}

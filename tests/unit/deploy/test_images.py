@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.composefiles import FILES, services
-from tests.servers import ROOT
+from tests.support.composefiles import FILES, services
+from tests.support.servers import ROOT
 
 DOCKER = ROOT / "deploy" / "docker"
 IMAGES = ("api", "worker", "serving-embedded", "training", "flower")

@@ -17,9 +17,9 @@ import pytest
 from api.binding import check_binding
 from core.settings import Settings
 from serving.embedded.options import parse_options
-from tests.customresources import SCHEMAS
-from tests.manifests import KUBERNETES, OVERLAYS, Document, Pod, config, of_kind, pods, render, render_overlay
-from tests.servers import ROOT
+from tests.support.customresources import SCHEMAS
+from tests.support.manifests import KUBERNETES, OVERLAYS, Document, Pod, config, of_kind, pods, render, render_overlay
+from tests.support.servers import ROOT
 from worker import __main__ as worker_main
 
 KUBERNETES_VERSIONS = ("1.32", "1.37")  # the oldest in docs/how-to/kubernetes.md; the newest schemas

@@ -11,7 +11,18 @@ import pytest
 from api import __main__ as api_main
 from api.routes.health import router
 from core.settings import Settings
-from tests.manifests import COMPONENT, OVERLAYS, Document, Pod, config, of_kind, pods, policy_edges, render_overlay, selects
+from tests.support.manifests import (
+    COMPONENT,
+    OVERLAYS,
+    Document,
+    Pod,
+    config,
+    of_kind,
+    pods,
+    policy_edges,
+    render_overlay,
+    selects,
+)
 
 INSIDE = {(source, "serving", 8500) for source in ("api", "worker", "console")}
 TRIAL = (

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import promql
-from tests.servers import ROOT
+from tests.support import promql
+from tests.support.servers import ROOT
 
 PROMETHEUS = ROOT / "deploy/prometheus"
 

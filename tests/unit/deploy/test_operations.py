@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from cli.main import app
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 OPERATIONS = ROOT / "deploy" / "operations"
 RUNBOOKS = (ROOT / "docs/how-to/runbook.md").read_text()

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from serving.embedded.manager import ServableManager, State
 from serving.embedded.status import StatusError
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 
 class Plain:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 from training.results import FOLDER, table
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from core.errors import BatchRejectedError
 from core.modelspec import ModelSpec
 from serving.client import PredictClient
-from tests.tiny_model import tiny_spec
+from tests.support.tiny_model import tiny_spec
 from worker.batches import Batch, DecodedItem
 from worker.prediction import Predictor, make_outcomes
 

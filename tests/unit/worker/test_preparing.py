@@ -14,7 +14,7 @@ from core.archives.open import open_archive
 from core.errors import ModelContractError
 from core.settings import ApiSettings, Settings, WorkerSettings
 from core.storage.local import LocalStorage
-from tests.tiny_model import tiny_spec
+from tests.support.tiny_model import tiny_spec
 from worker.prepare import check_preprocessing, plan_chunks
 
 

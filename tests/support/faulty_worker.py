@@ -1,4 +1,4 @@
-"""`python -m tests.faulty_worker`: a real worker whose decoder dies, or hangs, on images that ask for it."""
+"""`python -m tests.support.faulty_worker`: a real worker whose decoder dies, or hangs, on images that ask for it."""
 
 from __future__ import annotations
 

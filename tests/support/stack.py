@@ -29,7 +29,7 @@ from core.db.models import LOCAL_TENANT_ID, TERMINAL_STATES, Job, Result
 from core.db.schema.migrate import upgrade
 from core.messages import prepare_message
 from core.settings import DatabaseSettings, Settings
-from tests.servers import running, wait_until
+from tests.support.servers import running, wait_until
 from worker.publish import make_publisher
 
 # Short rhythms, in the order that settings demand: soft < hard < lease, visibility > 2 x hard.

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 BASE = ROOT / "docker-compose.yml"
 OVERRIDES = sorted((ROOT / "deploy").glob("compose.*.yml"))

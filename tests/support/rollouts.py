@@ -22,7 +22,7 @@ from serving.lifecycle.fleet import Fleet
 from serving.lifecycle.golden import Golden, draw_images
 from serving.lifecycle.rollout import Rollout
 from serving.repository import ModelRepository
-from tests.tiny_model import export_tiny_model, tiny_probabilities
+from tests.support.tiny_model import export_tiny_model, tiny_probabilities
 
 BIASES = {1: 0.0, 2: 1.5, 3: 3.0}
 BROKEN = 4  # cannot be loaded

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from serving.repository import list_versions
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 STARTER = [*list_versions(ROOT / "serving" / "models" / "starter").values()][-1]  # what a fresh stack serves as stable
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 RULES = sorted((ROOT / "deploy/prometheus/rules").glob("*.yml"))
 DASHBOARD = ROOT / "deploy/grafana/dashboards/dermq.json"
