@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from cli.http.client import Client
-from cli.http.jobview import JobView
-from cli.output.exit_codes import CliError, ExitCode, exit_code
+from cli.http.jobview import JobView, exit_code
+from cli.output.exit_codes import CliError, ExitCode
 from cli.output.progress import LineView, describe_state, follow
 from cli.output.summary import print_summary
 from tests.unit.cli.laid_out import Answer, LaidOutServer
