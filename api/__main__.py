@@ -14,11 +14,11 @@ from api.resources import Resources
 from core.settings import Settings
 from core.telemetry.logs import configure_logs, get_logger
 
-_GRACE_S = 20  # for requests that run when the server is told to stop
+_GRACE_S = 20  # for requests that run when the server is asked to stop
 
 
 class Server(uvicorn.Server):
-    """Tells the application's streams to end when the process is told to: they would not by themselves."""
+    """Ends the application's streams when the process is asked to stop. They would not end by themselves."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
@@ -47,7 +47,7 @@ def make_server(settings: Settings) -> Server:
 
 
 def main() -> int:
-    """Run until told to stop."""
+    """Run until the process is asked to stop."""
     settings = Settings()
     configure_logs(settings.log.level)
     try:

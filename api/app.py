@@ -38,8 +38,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # api.routes.docs, with the headers it needs
         redoc_url=None,
     )
-    for room in (jobs, results, events, items, classify, models, health, docs):
-        app.include_router(room.router)
+    for routes in (jobs, results, events, items, classify, models, health, docs):
+        app.include_router(routes.router)
     install_error_handlers(app)
     app.add_middleware(OwnSiteOnly, settings=settings.api)
     app.add_middleware(Envelope)  # the outermost

@@ -115,11 +115,11 @@ async def _on_dermq_error(request: Request, error: Exception) -> Response:
 async def _on_invalid_parameters(request: Request, error: Exception) -> Response:
     found = error.errors() if isinstance(error, RequestValidationError) else []
     # The offending value is not sent back: it may be anything.
-    told = [{"field": ".".join(map(str, each["loc"])), "message": each["msg"]} for each in found]
-    detail = "; ".join(f"{each['field']}: {each['message']}" for each in told) or "invalid parameters"
+    fields = [{"field": ".".join(map(str, each["loc"])), "message": each["msg"]} for each in found]
+    detail = "; ".join(f"{each['field']}: {each['message']}" for each in fields) or "invalid parameters"
     if found and all(each["loc"][:1] == ("path",) for each in found):  # the address itself names nothing
         return problem_response(request, KINDS[errors.NotFoundError], f"no such address: {detail}")
-    return problem_response(request, INVALID_PARAMETERS, detail, errors=told)
+    return problem_response(request, INVALID_PARAMETERS, detail, errors=fields)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

@@ -62,7 +62,10 @@ class LedgerCollector(Collector):
         backlog = self._backlog
         yield _by_label("dermq_jobs", "Jobs by state.", "state", backlog.jobs)
         yield _by_label(
-            "dermq_jobs_waiting", "Unfinished jobs that wait for machinery, by what is away.", "awaited", backlog.jobs_waiting
+            "dermq_jobs_waiting",
+            "Unfinished jobs that wait for a dependency, by which one is unavailable.",
+            "awaited",
+            backlog.jobs_waiting,
         )
         yield _gauge("dermq_items_pending", "Items of started jobs that no worker holds.", backlog.items_pending)
         yield _gauge("dermq_items_in_flight", "Items that a worker holds.", backlog.items_in_flight)
@@ -103,7 +106,7 @@ class LedgerCollector(Collector):
 
 
 class StorageCollector(Collector):
-    """Room in the folder of the objects; nothing for S3."""
+    """Free space in the folder of the objects; nothing for S3."""
 
     def __init__(self, storage_url: str) -> None:
         self._url = urlsplit(storage_url)
@@ -117,22 +120,22 @@ class StorageCollector(Collector):
         except OSError:
             return
         yield _gauge("dermq_storage_size_bytes", "Size of the file system that holds the objects.", usage.total)
-        yield _gauge("dermq_storage_free_bytes", "Room in the file system that holds the objects.", usage.free)
+        yield _gauge("dermq_storage_free_bytes", "Free space in the file system that holds the objects.", usage.free)
 
 
-def _gauge(name: str, told: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, told, value=value)
+def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, help_text, value=value)
 
 
-def _instant(name: str, told: str, value: float | None) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, told)
+def _instant(name: str, help_text: str, value: float | None) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, help_text)
     if value is not None:
         family.add_metric([], value)
     return family
 
 
-def _by_label(name: str, told: str, label: str, values: dict[str, int] | dict[str, float]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, told, labels=[label])
+def _by_label(name: str, help_text: str, label: str, values: dict[str, int] | dict[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, help_text, labels=[label])
     for each, value in sorted(values.items()):
         family.add_metric([each], value)
     return family

@@ -54,8 +54,8 @@ class Compose:
 
 def _cpu_s(container: str) -> float:
     script = "grep usage_usec /sys/fs/cgroup/cpu.stat 2>/dev/null || cat /sys/fs/cgroup/cpuacct/cpuacct.usage"
-    told = subprocess.run([DOCKER, "exec", container, "sh", "-c", script], check=True, capture_output=True, text=True).stdout
-    return int(told.split()[1]) / 1e6 if "usage_usec" in told else int(told) / 1e9
+    output = subprocess.run([DOCKER, "exec", container, "sh", "-c", script], check=True, capture_output=True, text=True).stdout
+    return int(output.split()[1]) / 1e6 if "usage_usec" in output else int(output) / 1e9
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ def screen(stack: Compose, archive: Path, *, kill: bool) -> Run:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             if kill:
                 _kill_worker(stack)
-            told, _ = process.communicate()
+            output, _ = process.communicate()
         if process.returncode:
-            raise SystemExit(f"dermq screen ended with {process.returncode}: {told}")
-        job: dict[str, Any] = json.loads(told)
+            raise SystemExit(f"dermq screen ended with {process.returncode}: {output}")
+        job: dict[str, Any] = json.loads(output)
         cpu_s = {} if kill else {name: stack.cpu_s(name) - before[name] for name in SERVICES}
         rows = _check_rows(out, job)
     at = {name: datetime.fromisoformat(value) for name, value in job["timestamps"].items() if value}

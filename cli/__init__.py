@@ -1,1 +1,1 @@
-"""The front door: `dermq …`."""
+"""The command line: `dermq …`."""

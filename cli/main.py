@@ -1,4 +1,4 @@
-"""`dermq`: the front door. Each command lives in a file of its own under cli/commands and imports what it needs."""
+"""`dermq`: the entry point. Each command lives in a file of its own under cli/commands and imports what it needs."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ def main() -> None:
     except DermqError as error:
         from cli.output.terminal import print_error
 
-        told = as_cli_error(error)
-        print_error(told)
-        sys.exit(told.code)
+        failure = as_cli_error(error)
+        print_error(failure)
+        sys.exit(failure.code)
     except OSError as error:
         from cli.output.terminal import print_error
 

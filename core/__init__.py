@@ -1,1 +1,1 @@
-"""The ground every room stands on. It imports no sibling, no Celery, no FastAPI, no gRPC and no TensorFlow."""
+"""What every other package uses. It imports no sibling, no Celery, no FastAPI, no gRPC and no TensorFlow."""

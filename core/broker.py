@@ -1,7 +1,7 @@
 """What every Celery app on the broker must agree on, api and worker alike. Plain data: no Celery here.
 
-Reasons are in docs/adr/0001-ledger.md; the short form: SQL is the truth and Redis is the doorbell, so nothing here keeps
-results, delays messages or relies on redelivery for correctness.
+Reasons are in docs/adr/0001-ledger.md. In short: SQL is the truth and Redis carries wake-up messages only. So nothing here
+keeps results, delays messages or relies on redelivery for correctness.
 """
 
 from __future__ import annotations

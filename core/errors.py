@@ -38,7 +38,7 @@ class PermanentError(DermqError):
 
 
 class TransientError(DermqError):
-    """Machinery is away or overloaded: the same call may succeed later."""
+    """A dependency is unavailable or overloaded: the same call may succeed later."""
 
     retryable = True
     waits_for = "unknown"  # the part whose return is awaited, as shown to the user

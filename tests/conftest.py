@@ -1,4 +1,4 @@
-"""Fixtures that all rooms share: real servers, real data, and the rule that CI skips nothing."""
+"""Fixtures that all tests share: real servers, real data, and the rule that CI skips nothing."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def _seeds(found: dict[str, dict[str, Any]], experiment: str, kind: str) -> list
 def _accuracy(runs: list[dict[str, Any]]) -> str:
     if not runs:
         return "not run"
-    if len(runs) > 1:  # the spread of seeds is wider than that of the test images, so it is what is told
+    if len(runs) > 1:  # the spread of seeds is wider than that of the test images, so it is what is reported
         each = ", ".join(f"{100 * run['test']['headline']['accuracy']:.2f}" for run in runs)
         return f"{each} % ({len(runs)} seeds)"
     test = runs[0]["test"]

@@ -1,4 +1,4 @@
-"""When work that met absent machinery is due again."""
+"""When work that met an unavailable dependency is due again."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 What can go wrong on the way, and what it means:
 - an image: a coded outcome, nothing else;
-- machinery (Serving, storage, database): the chunk waits and is put back, no attempt counts, no item fails;
+- a dependency (Serving, storage, database) is unavailable: the chunk waits and is put back, no attempt counts, no item fails;
 - the job as a whole (its archive or its model version is gone): the job fails and says why;
 - this process: the lease runs out, or the sweeper sees that the process is dead, and the chunk runs elsewhere;
 - the soft time limit or a shutdown: what is finished is committed, the rest waits for another task.

@@ -37,7 +37,7 @@ class Predictor:
         """Send a batch; yields outcomes of earlier ones once two are in flight, so that decoding overlaps the model.
 
         Raises:
-            ServingUnavailableError: machinery, not images.
+            ServingUnavailableError: an outage; no image is at fault.
             JobError: the pinned version is gone or breaks its contract.
         """
         yield from batch.failures

@@ -43,7 +43,7 @@ async def follow(
     last_event_id: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=2**63 - 1)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """An event `job` with the job object on each change, its revision as id; the stream ends with the job. A client that comes
-    back with `Last-Event-ID` hears at once what it has missed; only the end of the job is told again.
+    back with `Last-Event-ID` hears at once what it has missed; only the end of the job is sent again.
     """
     base = base_url(request, here.settings.api)
     if last_event_id != job.revision or job.state in TERMINAL_STATES:

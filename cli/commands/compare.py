@@ -52,11 +52,11 @@ def compare(
         job_a, job_b = _screen_both(service, source, model, (a, b))
         comparison = compare_jobs(service.client, job_a.id, job_b.id)
         comparison.write(table)
-    told = {"a": _told(a, job_a), "b": _told(b, job_b), **comparison.summary(), "table": str(table)}
+    report = {"a": _report(a, job_a), "b": _report(b, job_b), **comparison.summary(), "table": str(table)}
     if json:
-        print_json(told)
+        print_json(report)
     else:
-        _show(open_out(), comparison, told)
+        _show(open_out(), comparison, report)
 
 
 def _screen_both(service: Service, source: Source, model: str | None, choices: tuple[str, str]) -> tuple[JobView, JobView]:
@@ -90,23 +90,25 @@ def _require_success(job: JobView) -> None:
         raise CliError(f"job {job.id} {job.state}: {job.error or 'it was stopped'}", ExitCode.JOB_FAILED)
 
 
-def _told(choice: str, job: JobView) -> dict[str, Any]:
+def _report(choice: str, job: JobView) -> dict[str, Any]:
     return {"choice": choice, "job": job.id, "model": job.raw["model"], "version": job.raw["version"]}
 
 
-def _show(console: Console, comparison: Comparison, told: dict[str, Any]) -> None:
+def _show(console: Console, comparison: Comparison, report: dict[str, Any]) -> None:
     from cli.http.jobview import DISCLAIMER
     from cli.output.formats import format_count, format_share
     from cli.output.summary import make_table
 
-    a, b = told["a"], told["b"]
+    a, b = report["a"], report["b"]
     console.print(f"a: {a['model']} version {a['version']} ({a['choice']}), b: version {b['version']} ({b['choice']})")
-    compared = told["compared"]
+    compared = report["compared"]
     for text, key in (("same class", "same_label"), ("same flag", "same_flag")):
-        console.print(f"{text}: {format_count(told[key])} of {format_count(compared)} ({format_share(told[key], compared)})")
-    console.print(f"flagged by a only: {told['flagged_by_a_only']}, by b only: {told['flagged_by_b_only']}")
+        console.print(
+            f"{text}: {format_count(report[key])} of {format_count(compared)} ({format_share(report[key], compared)})"
+        )
+    console.print(f"flagged by a only: {report['flagged_by_a_only']}, by b only: {report['flagged_by_b_only']}")
     if compared:
-        mean, largest = told["mean_risk_difference"], told["largest_risk_difference"]
+        mean, largest = report["mean_risk_difference"], report["largest_risk_difference"]
         console.print(f"risk differs by {mean:.4f} on average, by {largest:.4f} at most")
     found = comparison.disagreements
     if found:
@@ -117,5 +119,5 @@ def _show(console: Console, comparison: Comparison, told: dict[str, Any]) -> Non
             told_a, told_b = pair.label_a or pair.error_a or "", pair.label_b or pair.error_b or ""
             table.add_row(pair.name, told_a, risks[0], told_b, risks[1], difference)
         console.print(table)
-    console.print(f"{format_count(len(found))} disagreements; all items: {told['table']}", soft_wrap=True)
+    console.print(f"{format_count(len(found))} disagreements; all items: {report['table']}", soft_wrap=True)
     console.print(DISCLAIMER, style="bold")

@@ -60,11 +60,11 @@ def verify(
     from cli.models.verification import verify_version
     from cli.output.terminal import open_out, print_json
 
-    told = verify_version(name, version, record=record, by=by, serving=serving, data_dir=data_dir)
+    report = verify_version(name, version, record=record, by=by, serving=serving, data_dir=data_dir)
     if json:
-        print_json(told)
+        print_json(report)
         return
-    golden = told["golden"]
+    golden = report["golden"]
     answer = f"golden batch of {golden['images']} as recorded (largest difference {golden['largest_difference']:.2g})"
     without = f"no golden batch yet: record one with `dermq models verify {name} {version} --record`"
     open_out().print(f"{name} version {version} is sound; {answer if golden['images'] else without}.", soft_wrap=True)
@@ -123,8 +123,8 @@ def _model_table(found: list[dict[str, Any]]) -> Table:
                 f"{key.removeprefix('test_')} {value:.3g}" for key, value in (spec.get("metrics") or {}).items()
             )
             classes = ", ".join(spec.get("classes") or [])
-            told = (version["state"], ", ".join(version["labels"]), _promoted(version.get("promoted")), metrics, classes)
-            table.add_row(model["name"], str(version["version"]), *told)
+            cells = (version["state"], ", ".join(version["labels"]), _promoted(version.get("promoted")), metrics, classes)
+            table.add_row(model["name"], str(version["version"]), *cells)
     return table
 
 

@@ -1,4 +1,4 @@
-"""`dermq train`, `evaluate`, `calibrate`, `export`: the training room's commands, with the options they have there.
+"""`dermq train`, `evaluate`, `calibrate`, `export`: the training package's commands, with its options.
 
 Each hands its arguments on as they come, so that an option is declared once, in the module that reads it.
 """

@@ -49,9 +49,9 @@ def describe_capacity(found: dict[tuple[str, str | None], float]) -> Finding:
     limit = next((part for part in _LIMITS if found.get(("dermq_bottleneck", part))), None)
     if limit is None:
         return Finding("workers", Grade.OK, f"{said} recommended; {format_count(round(items))} images to do")
-    told, advice = _LIMITS[limit]
+    sentence, advice = _LIMITS[limit]
     shares = {part: found["dermq_worker_time_share", part] for part in ("serving", "core")}
     work = format_duration(found["dermq_work_seconds_pending", None])
     detail = f"{said} recommended, {busy} at work; {format_count(round(items))} images to do ({work} for one process); "
     grade = Grade.OK if limit == "workers" and wanted <= busy else Grade.WARN
-    return Finding("workers", grade, detail + told.format(**shares), advice if grade is Grade.WARN else "")
+    return Finding("workers", grade, detail + sentence.format(**shares), advice if grade is Grade.WARN else "")

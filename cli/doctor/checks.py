@@ -82,7 +82,7 @@ def check_data_folder(root: Path) -> Finding:
 
 
 def check_space(root: Path) -> Finding:
-    """Room for uploads and results."""
+    """Free space for uploads and results."""
     free = shutil.disk_usage(_nearest(root)).free
     grade = Grade.FAIL if free < _NO_SPACE_BYTES else Grade.WARN if free < _LOW_SPACE_BYTES else Grade.OK
     advice = "" if grade is Grade.OK else "Delete jobs with `dermq delete`, or move the data folder to a larger disk."
@@ -158,5 +158,5 @@ def check_models(models: list[dict[str, Any]]) -> Finding:
     faulty = [f"{model['name']}: {model['error'] or 'no description'}" for model in models if not model["spec"]]
     if faulty:
         return Finding("models", Grade.WARN, "; ".join(faulty), "Export it again, so that it has the signature `describe`.")
-    told = [f"{model['name']} {', '.join(str(version['version']) for version in model['versions'])}" for model in models]
-    return Finding("models", Grade.OK, "; ".join(told))
+    offered = [f"{model['name']} {', '.join(str(version['version']) for version in model['versions'])}" for model in models]
+    return Finding("models", Grade.OK, "; ".join(offered))

@@ -37,7 +37,7 @@ EXIT_CODES_HELP = (
 
 
 class CliError(Exception):
-    """A failure that is told to the user in one or two sentences, without a traceback.
+    """A failure that the user reads in one or two sentences, without a traceback.
 
     Args:
         message: names the thing, what was expected and what came.

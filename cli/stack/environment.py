@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read_settings() -> Settings:
-    """All settings from DERMQ_* variables: what is wrong with them is told before anything is started.
+    """All settings from DERMQ_* variables: wrong ones are reported before anything is started.
 
     Raises:
         CliError: a value that its setting does not take; the message names the variable.
@@ -31,8 +31,8 @@ def read_settings() -> Settings:
         return core.settings.Settings()
     except ValidationError as error:
         prefix = getattr(core.settings, error.title).model_config["env_prefix"]
-        told = [f"{_name_variable(prefix, each['loc'])}: {each['msg']}" for each in error.errors()]
-        raise CliError(f"invalid settings in the environment: {'; '.join(told)}", ExitCode.USAGE) from error
+        faults = [f"{_name_variable(prefix, each['loc'])}: {each['msg']}" for each in error.errors()]
+        raise CliError(f"invalid settings in the environment: {'; '.join(faults)}", ExitCode.USAGE) from error
 
 
 def _name_variable(prefix: str, place: tuple[int | str, ...]) -> str:

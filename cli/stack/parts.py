@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from cli.stack.folder import DataFolder
 
-# From the door inwards: nobody loses what it needs before it is stopped itself.
+# From the entry point inwards: nobody loses what it needs before it is stopped itself.
 STOP_ORDER = ("api", "beat", "worker", "serving", "valkey")
 
 

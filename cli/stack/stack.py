@@ -51,8 +51,8 @@ class Stack:
     Args:
         folder: the data folder.
         options: ports and the like.
-        note: told of what is worth a line of its own (an orphan reaped, a crash).
-        progress: told again and again what is being waited for.
+        note: called with what is worth a line of its own (an orphan reaped, a crash).
+        progress: called again and again with what is being waited for.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Stack:
             raise self._failure(f"{self._supervisor.failure} keeps dying")
 
     def stop(self) -> None:
-        """Stop all in order, from the door inwards; a second Ctrl-C meanwhile kills what is left."""
+        """Stop all in order, from the entry point inwards; a second Ctrl-C meanwhile kills what is left."""
         supervisor, self._supervisor = self._supervisor, None
         try:
             if supervisor:

@@ -123,7 +123,7 @@ def _prefix(uri: str, name: str, settings: StorageSettings) -> ArchiveRef:
 
 
 def _asked(uri: str, ask: Callable[[], bool]) -> bool:
-    """Ask a foreign bucket. That it refuses us is an answer, not a fault of machinery that a job should wait for."""
+    """Ask a foreign bucket. That it refuses us is an answer, not an outage that a job should wait for."""
     try:
         return ask()
     except StorageDeniedError as error:

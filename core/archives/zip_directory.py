@@ -2,7 +2,7 @@
 
 Layout: APPNOTE.TXT 6.3 (PKWARE), sections 4.3.12 (central directory header), 4.3.14 to 4.3.16 (end records), 4.5.3 (ZIP64
 field). Bytes before the archive (self-extracting files) shift all offsets. macOS's Archive Utility writes counts modulo 2^16
-and offsets modulo 2^32 where ZIP64 is due; both are told by what is there and read as meant.
+and offsets modulo 2^32 where ZIP64 is due; both are recognised by what is there and read as meant.
 """
 
 from __future__ import annotations

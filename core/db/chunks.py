@@ -165,7 +165,7 @@ def finish_chunk(
 
 
 def put_back_chunk(session: Session, claim: Claim, waiting_for: str, due_at: datetime, now: datetime) -> bool:
-    """Machinery is away: the chunk waits for `due_at`, no attempt counts against it, and the job says what it waits for."""
+    """A dependency is unavailable: the chunk waits for `due_at`, no attempt counts, and the job says what it waits for."""
     values = {"state": ChunkState.PENDING, "owner": None, "due_at": due_at, "waits": Chunk.waits + 1}
     if not _change_claimed(session, claim, values):
         return False

@@ -143,7 +143,7 @@ def read_tallies(session: Session, job_id: uuid.UUID) -> tuple[dict[str, int], d
 
 
 def note_waiting(session: Session, job_id: uuid.UUID, waiting_for: str) -> None:
-    """Say on the job what machinery is away; cleared when it moves again."""
+    """Say on the job which dependency is unavailable; cleared when it moves again."""
     job = session.get(Job, job_id)
     if job is not None and job.waiting_for != waiting_for:
         job.waiting_for = waiting_for

@@ -1,4 +1,4 @@
-"""The ledger's tables. SQL is the truth, Redis is the doorbell: the chunk table is the outbox.
+"""The ledger's tables. SQL is the truth, Redis carries wake-up messages: the chunk table is the outbox.
 
 The same schema serves SQLite (embedded) and PostgreSQL; migrations/ holds its history.
 """
@@ -161,7 +161,7 @@ class Job(Base):
 
     state: Mapped[str] = mapped_column(default=JobState.QUEUED)
     revision: Mapped[int] = mapped_column(BigInteger, default=1)  # grows with each visible change (server-sent events)
-    waiting_for: Mapped[str | None]  # what machinery is away, in words
+    waiting_for: Mapped[str | None]  # which dependency is unavailable, in words
     error_code: Mapped[str | None]
     error: Mapped[str | None]
 
@@ -174,7 +174,7 @@ class Job(Base):
 
     attempt: Mapped[int] = mapped_column(Integer, default=0)  # fencing token of prepare
     crashes: Mapped[int] = mapped_column(Integer, default=0)  # prepare attempts whose worker died
-    waits: Mapped[int] = mapped_column(Integer, default=0)  # times prepare was put back because machinery was away
+    waits: Mapped[int] = mapped_column(Integer, default=0)  # times prepare was put back because a dependency was unavailable
     owner: Mapped[str | None]  # process that prepares it
     due_at: Mapped[datetime | None]  # when the sweeper must look at a queued or preparing job again
 
@@ -212,7 +212,7 @@ class Chunk(Base):
     state: Mapped[str] = mapped_column(default=ChunkState.PENDING)
     attempt: Mapped[int] = mapped_column(Integer, default=0)  # fencing token, grows with each claim
     crashes: Mapped[int] = mapped_column(Integer, default=0)  # claims whose worker died
-    waits: Mapped[int] = mapped_column(Integer, default=0)  # times it was put back because machinery was away
+    waits: Mapped[int] = mapped_column(Integer, default=0)  # times it was put back because a dependency was unavailable
     publishes: Mapped[int] = mapped_column(Integer, default=0)
     owner: Mapped[str | None]
     due_at: Mapped[datetime | None]

@@ -94,7 +94,7 @@ def renew_prepare(session: Session, claim: PrepareClaim, now: datetime, lease_s:
 
 
 def put_back_prepare(session: Session, claim: PrepareClaim, waiting_for: str, due_at: datetime) -> bool:
-    """Machinery is away: the job is queued again, is due later, and says what it waits for."""
+    """A dependency is unavailable: the job is queued again, is due later, and says what it waits for."""
     values = {
         "state": JobState.QUEUED,
         "owner": None,

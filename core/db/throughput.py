@@ -32,7 +32,7 @@ class Backlog:
     chunks_running: int = 0  # chunks that a worker holds, one for each process at work
     unlisted_archives: int = 0  # jobs whose items nobody has counted yet
     unlisted_images: int = 0  # as above, of a single image each
-    jobs_waiting: dict[str, int] = field(default_factory=dict)  # unfinished jobs, by the machinery they wait for
+    jobs_waiting: dict[str, int] = field(default_factory=dict)  # unfinished jobs, by the dependency they wait for
     stalest_progress_at: float | None = None  # of the running job that has stood still for longest, seconds since 1970
 
 

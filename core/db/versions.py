@@ -136,7 +136,7 @@ def version_before(moves: Iterable[ModelEvent], current: int | None) -> int | No
 def find_pinned_jobs(session: Session, model: str, version: int, *, limit: int = 20) -> list[PinnedJob]:
     """Jobs that need the version: pinned to it, or waiting to be; oldest first.
 
-    A job that is being prepared may have been told a version that its row does not have yet: it counts until it has.
+    A job that is being prepared may use a version that its row does not name yet: it counts until its row does.
     """
     undecided = Job.version.is_(None)
     waiting = and_(undecided, Job.requested_version == version)

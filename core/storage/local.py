@@ -29,7 +29,7 @@ _GONE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EL
 
 @contextmanager
 def _read_errors(what: str) -> Iterator[None]:
-    """Translate OSError: what is missing is not found, all else is machinery."""
+    """Translate OSError: what is missing is not found, all else is an outage."""
     try:
         yield
     except OSError as error:
@@ -40,7 +40,7 @@ def _read_errors(what: str) -> Iterator[None]:
 
 @contextmanager
 def _write_errors(what: str) -> Iterator[None]:
-    """Translate OSError: full, read-only, not mounted: all is machinery."""
+    """Translate OSError: full, read-only, not mounted: all of it is an outage."""
     try:
         yield
     except OSError as error:

@@ -58,10 +58,10 @@ class OtelTracer:
             service: service.name, unless OTEL_SERVICE_NAME says something else.
             exporter: where spans go; None: OTLP over HTTP, to where OTEL_EXPORTER_OTLP_* say.
         """
-        told = {"service.namespace": "dermq", "service.version": importlib.metadata.version("dermq")}
+        attributes = {"service.namespace": "dermq", "service.version": importlib.metadata.version("dermq")}
         if not os.environ.get("OTEL_SERVICE_NAME"):
-            told["service.name"] = service
-        self._provider = TracerProvider(resource=Resource.create(told), shutdown_on_exit=False)
+            attributes["service.name"] = service
+        self._provider = TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("dermq")
 

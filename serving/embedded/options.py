@@ -12,7 +12,7 @@ _TRUE, _FALSE = frozenset({"true", "1", "t", "yes", "y"}), frozenset({"false", "
 
 @dataclass(frozen=True)
 class Options:
-    """What the server is told. Names are TensorFlow Serving's, except bind_address."""
+    """The server's options. Names are TensorFlow Serving's, except bind_address."""
 
     port: int = 8500
     rest_api_port: int = 0

@@ -39,7 +39,7 @@ class FileSystemSource:
         """Nothing runs before `start`.
 
         Args:
-            aspire: told the wanted versions of each model, again and again.
+            aspire: called with the wanted versions of each model, again and again.
             poll_wait_s: seconds between looks; 0: `start` does nothing.
         """
         self._aspire = aspire

@@ -73,8 +73,10 @@ def _await(client: PredictClient, process: subprocess.Popen[bytes], version: Mod
     deadline = time.monotonic() + START_LIMIT_S
     while not client.ready(version.model):
         if process.poll() is not None:
-            told = log.read_text(encoding="utf-8", errors="replace").strip()[-1500:]
-            raise ModelContractError(f"{version.model} version {version.number} cannot be loaded: {told or 'no reason given'}")
+            output = log.read_text(encoding="utf-8", errors="replace").strip()[-1500:]
+            raise ModelContractError(
+                f"{version.model} version {version.number} cannot be loaded: {output or 'no reason given'}"
+            )
         if time.monotonic() > deadline:
             raise ServingUnavailableError(
                 f"{version.model} version {version.number}: the private server did not load it within {START_LIMIT_S:g} s"

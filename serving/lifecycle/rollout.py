@@ -1,7 +1,7 @@
 """Promote, rollback, retire: small steps, each proved before the next one, each failure taken back, all of it in the ledger.
 
 A label moves last. Servers check labels before they load, so promote is: load, wait for AVAILABLE, ask the golden batch, label.
-The file is written before the servers are told, so that one which restarts in between does not fall behind the others.
+The file is written before the servers are asked to reload: a server that restarts in between does not fall behind the others.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(400)
 
 
 def write_tree(root: Path) -> None:
-    """Forty pictures of each of two classes, told apart by their colour."""
+    """Forty pictures of each of two classes, distinguished by their colour."""
     generator = np.random.default_rng(0)
     for label, colour in {"melanoma": (90, 60, 60), "nevus": (190, 140, 120)}.items():
         (root / label).mkdir(parents=True)

@@ -66,7 +66,7 @@ class Up:
     folder: DataFolder
 
     @property
-    def told(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
     @property
@@ -94,8 +94,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         process = subprocess.Popen(arguments, stdout=output, stderr=output, cwd=work, env=environment(), start_new_session=True)
     running = Up(process, log, work, folder)
     try:
-        wait_until(lambda: "DermQ is up" in running.told or process.poll() is not None, timeout_s=170, what="the stack")
-        assert process.poll() is None, running.told
+        wait_until(lambda: "DermQ is up" in running.output or process.poll() is not None, timeout_s=170, what="the stack")
+        assert process.poll() is None, running.output
         yield running
     finally:
         process.terminate()
@@ -161,9 +161,9 @@ def test_a_version_is_added_put_on_trial_and_compared(up: Up, sample: Path) -> N
     assert f"starter canary is version {new}" in promoted.stdout, promoted.stderr
     done = up.run("compare", str(sample), "--a", "stable", "--b", "canary", "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["a"]["version"], told["b"]["version"]) == (stable, new)
-    assert (told["items"], told["compared"], told["disagreements"], told["largest_risk_difference"]) == (17, 14, 0, 0.0)
+    output = json.loads(done.stdout)
+    assert (output["a"]["version"], output["b"]["version"]) == (stable, new)
+    assert (output["items"], output["compared"], output["disagreements"], output["largest_risk_difference"]) == (17, 14, 0, 0.0)
     assert len(read_csv(up.work / "comparison.csv")) == 17
     (model,) = json.loads(up.run("models", "--json").stdout)
     assert model["labels"] == {"stable": stable, "canary": new}
@@ -213,8 +213,8 @@ def test_a_job_survives_the_death_of_worker_and_model_server(up: Up, many: Path)
     done = up.run("watch", job_id, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["counts"]["succeeded"] == IMAGES
-    assert "worker died (SIGKILL); starting it again" in up.told
-    assert "serving died (SIGKILL); starting it again" in up.told
+    assert "worker died (SIGKILL); starting it again" in up.output
+    assert "serving died (SIGKILL); starting it again" in up.output
     assert not any(is_alive(before[name]) for name in ("worker", "serving"))
     assert up.run("results", job_id, "--out", "many.csv").returncode == 0
     assert Counter(row["name"] for row in read_csv(up.work / "many.csv")) == {
@@ -227,9 +227,9 @@ def test_ctrl_c_stops_all_in_order(up: Up) -> None:
     assert len(processes) == 5
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(60) == 0
-    stopped = [line.split()[0] for line in up.told.splitlines() if " stopped (" in line]
+    stopped = [line.split()[0] for line in up.output.splitlines() if " stopped (" in line]
     assert stopped == ["api", "beat", "worker", "serving", "valkey"]
-    assert up.told.rstrip().endswith("stopped; jobs and results are kept")
+    assert up.output.rstrip().endswith("stopped; jobs and results are kept")
     assert not any(is_alive(identity) for identity in processes.values())
     assert up.run("jobs").returncode == 3
 

@@ -86,7 +86,7 @@ def evaluation_of_the_starter() -> dict[str, Any]:
 
 
 def confusion_of_the_test_part(rows: list[dict[str, Any]], shared_data: Path) -> list[list[int]]:
-    """Counts [true][told] over the images of the split that travels with the model, from the service's rows alone."""
+    """Counts [true][predicted] over the images of the split that travels with the model, from the service's rows alone."""
     with (shared_data / "ham10000" / "HAM10000_metadata.csv").open(newline="") as stream:
         truth = {row["image_id"]: row["dx"] for row in csv.DictReader(stream)}
     test = set(json.loads((STARTER / "assets.extra" / "split.json").read_text(encoding="utf-8"))["test"])

@@ -123,8 +123,8 @@ def test_refusals_have_a_reason_and_a_code(run: Run, here: Served, arguments: tu
 def test_verify_asks_the_server_that_has_it_else_a_private_one(run: Run, here: Served) -> None:
     assert "tiny version 1 is sound; golden batch of 8 as recorded" in run("models", "verify", "tiny", "1").out
     golden_path(here.rollout.repository.version("tiny", 2)).unlink()
-    told = json.loads(run("models", "verify", "tiny", "2", "--record", "--json").out)
-    assert told["golden"] == {"images": 8, "largest_difference": 0.0}
+    report = json.loads(run("models", "verify", "tiny", "2", "--record", "--json").out)
+    assert report["golden"] == {"images": 8, "largest_difference": 0.0}
     assert here.states() == {1: "AVAILABLE"}  # it was looked at elsewhere
     assert run("promote", "tiny", "2").code == 0
 

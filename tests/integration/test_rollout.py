@@ -176,7 +176,7 @@ def test_a_spec_that_differs_from_the_exported_one_is_refused(here: Served) -> N
         {"state": JobState.RUNNING, "version": 2},
         {"state": JobState.CANCELLING, "version": 2},
         {"requested_version": 2},  # still queued
-        {"state": JobState.PREPARING},  # may have been told any version just now
+        {"state": JobState.PREPARING},  # may use any version just now
     ],
 )
 def test_a_version_that_a_job_needs_is_not_unloaded(here: Served, values: dict[str, Any]) -> None:

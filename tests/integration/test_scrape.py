@@ -125,11 +125,11 @@ def test_every_query_of_rules_and_dashboard_finds_its_metrics(watched: Watched) 
 
 
 def test_every_metric_is_documented(watched: Watched) -> None:
-    told = (ROOT / "docs/reference/metrics.md").read_text()
+    page = (ROOT / "docs/reference/metrics.md").read_text()
     pages = "".join(watched.page(name) for name in ("worker", "beat", "api"))
     names = set(re.findall(r"^# TYPE (dermq_\w+) ", pages, re.MULTILINE))
     assert len(names) > 40
-    assert {name for name in names if f"`{name}`" not in told} == set()
+    assert {name for name in names if f"`{name}`" not in page} == set()
 
 
 def test_a_query_of_a_metric_or_label_that_is_not_there_is_found(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

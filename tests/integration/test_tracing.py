@@ -150,9 +150,9 @@ def test_one_trace_from_the_upload_to_serving_though_every_message_was_lost(serv
     assert {parent_of(span) for span in by_name["Predict"]} == {span.context.span_id for span in by_name["classify"]}
     assert sum(span.attributes["dermq.images"] for span in by_name["Predict"]) == 40
     assert all(span.end_time > span.start_time for span in spans)
-    told = {metadata for method, metadata in serving.seen if method == "Predict"}
-    assert {f"00-{CALLER[3:35]}-{span.context.span_id:016x}-01" for span in by_name["Predict"]} <= told
-    assert "" not in told, "describe carries the context, too"
+    sent = {metadata for method, metadata in serving.seen if method == "Predict"}
+    assert {f"00-{CALLER[3:35]}-{span.context.span_id:016x}-01" for span in by_name["Predict"]} <= sent
+    assert "" not in sent, "describe carries the context, too"
     assert not any(".jpg" in str(span.attributes) for span in spans), "what a user's file is called is no business of a trace"
 
 
@@ -193,9 +193,9 @@ class Collector:
                 assert self.path == "/v1/traces"
                 request = ExportTraceServiceRequest.FromString(self._body())
                 for resource in request.resource_spans:
-                    told = {each.key: each.value.string_value for each in resource.resource.attributes}
+                    attributes = {each.key: each.value.string_value for each in resource.resource.attributes}
                     found = [span for scope in resource.scope_spans for span in scope.spans]
-                    collector.spans += [(told["service.name"], span) for span in found]
+                    collector.spans += [(attributes["service.name"], span) for span in found]
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()

@@ -53,8 +53,8 @@ def kubectl() -> str | None:
     program = shutil.which("kubectl")
     if program is None:
         return None
-    told = subprocess.run([program, "version", "--client"], capture_output=True, text=True, check=False).stdout
-    version = re.search(r"Kustomize Version: v(\d+)", told)
+    output = subprocess.run([program, "version", "--client"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"Kustomize Version: v(\d+)", output)
     return program if version and int(version[1]) >= 5 else None
 
 

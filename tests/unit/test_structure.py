@@ -1,4 +1,4 @@
-"""The shape of the project itself: light processes, small files, rooms without drawers."""
+"""The shape of the project itself: light processes, small files, no folders for leftovers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("api", "cli", "core", "serving", "training", "worker")
+PACKAGES = ("api", "cli", "core", "serving", "training", "worker")
 
 
 def sources() -> list[Path]:
-    files = [path for room in (*ROOMS, "tests", "benchmarks") for path in (ROOT / room).rglob("*.py")]
+    files = [path for package in (*PACKAGES, "tests", "benchmarks") for path in (ROOT / package).rglob("*.py")]
     return [path for path in files if not path.name.endswith("_pb2.py")]
 
 
@@ -32,9 +32,9 @@ def test_no_file_is_over_400_lines() -> None:
     assert {str(path): lines for path in found if (lines := len(path.read_text().splitlines())) > 400} == {}
 
 
-def test_no_drawers() -> None:
-    drawers = {"utils", "util", "helpers", "helper", "common", "misc"}
-    assert [path for path in sources() if path.stem in drawers or drawers & set(path.relative_to(ROOT).parts)] == []
+def test_no_module_is_named_as_a_leftover() -> None:
+    leftovers = {"utils", "util", "helpers", "helper", "common", "misc"}
+    assert [path for path in sources() if path.stem in leftovers or leftovers & set(path.relative_to(ROOT).parts)] == []
 
 
 def test_every_module_says_what_it_is_for() -> None:

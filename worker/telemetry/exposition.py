@@ -23,7 +23,7 @@ class WorkerCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         for each in metrics.EXPORTED:
-            family: Metric = _FAMILIES[each.kind](each.name, each.told)
+            family: Metric = _FAMILIES[each.kind](each.name, each.help_text)
             for sample in each.samples():
                 family.add_sample(each.name + sample.suffix, sample.labels, sample.value)
             yield family

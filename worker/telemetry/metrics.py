@@ -24,9 +24,9 @@ class ChunkEnd(StrEnum):
     """How the run of a chunk ended."""
 
     FINISHED = "finished"  # every item has its outcome
-    PARTIAL = "partial"  # some have; the rest waits for another run (time limit, cancelled job, machinery)
-    WAITING = "waiting"  # none has, as machinery is away: it backs off
-    GIVEN_BACK = "given_back"  # this process was told to stop
+    PARTIAL = "partial"  # some have; the rest waits for another run (time limit, cancelled job, unavailable dependency)
+    WAITING = "waiting"  # none has, as a dependency is unavailable: it backs off
+    GIVEN_BACK = "given_back"  # this process was asked to stop
     JOB_FAILED = "job_failed"  # it met what no image of the job can be read through
     LEASE_LOST = "lease_lost"  # it ran too long: what it found was not accepted
     NOT_CLAIMED = "not_claimed"  # there was nothing to do: a second message, or a cancelled job
@@ -95,14 +95,14 @@ JOBS_FAILED = Counter(
 BACKOFFS = Counter(
     values,
     "dermq_backoffs",
-    "Work put off because machinery was away, by task and by what is awaited.",
+    "Work put off because a dependency was unavailable, by task and by what is awaited.",
     ("task", "awaited"),
     [(task, awaited) for task in ("prepare", "classify") for awaited in (*DEPENDENCIES, "worker")] + [("other", "other")],
 )
 DEPENDENCY_ERRORS = Counter(
     values,
     "dermq_dependency_errors",
-    "Times that machinery did not answer a worker, after its own short retries.",
+    "Times that a dependency did not answer a worker, after its own short retries.",
     ("dependency",),
     _each(*DEPENDENCIES, "other"),
 )

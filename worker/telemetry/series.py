@@ -34,7 +34,7 @@ class Counter:
         self,
         values: SharedValues,
         name: str,
-        told: str,
+        help_text: str,
         labels: tuple[str, ...] = (),
         series: Sequence[tuple[str, ...]] = _NO_LABELS,
     ) -> None:
@@ -43,11 +43,11 @@ class Counter:
         Args:
             values: the shared memory.
             name: without `_total`.
-            told: what it counts, in a sentence.
+            help_text: what it counts, in a sentence.
             labels: names.
             series: every combination of their values. A value that is not listed is counted under ("other", …), if that is.
         """
-        self.name, self.told = name, told
+        self.name, self.help_text = name, help_text
         self._values, self._labels, self._series = values, labels, tuple(series)
         first = values.reserve(len(self._series), gauge=self.kind == "gauge")
         self._columns = {each: first + number for number, each in enumerate(self._series)}
@@ -79,16 +79,16 @@ class Gauge(Counter):
 
     kind: Kind = "gauge"
 
-    def __init__(self, values: SharedValues, name: str, told: str, *, greatest: bool = False) -> None:
+    def __init__(self, values: SharedValues, name: str, help_text: str, *, greatest: bool = False) -> None:
         """Reserve its column.
 
         Args:
             values: the shared memory.
             name: the whole name.
-            told: what it is, in a sentence.
+            help_text: what it is, in a sentence.
             greatest: export the greatest value instead of the sum: for instants.
         """
-        super().__init__(values, name, told)
+        super().__init__(values, name, help_text)
         self._greatest = greatest
 
     def put(self, value: float) -> None:
@@ -109,16 +109,16 @@ class Histogram:
 
     kind: Kind = "histogram"
 
-    def __init__(self, values: SharedValues, name: str, told: str, bounds: Sequence[float]) -> None:
+    def __init__(self, values: SharedValues, name: str, help_text: str, bounds: Sequence[float]) -> None:
         """Reserve a column for each bucket and one for the sum.
 
         Args:
             values: the shared memory.
             name: the whole name, with its unit.
-            told: what it observes, in a sentence.
+            help_text: what it observes, in a sentence.
             bounds: upper bounds of the buckets, rising, without infinity.
         """
-        self.name, self.told = name, told
+        self.name, self.help_text = name, help_text
         self._values, self._bounds = values, tuple(bounds)
         self._first = values.reserve(len(self._bounds) + 2)
         self._sum = self._first + len(self._bounds) + 1

@@ -136,5 +136,5 @@ def _try_until_unblocked(connection: Connection, work: Callable[[], None], patie
 def _longest_transactions(connection: Connection) -> str:
     rows = connection.execute(text(_LONGEST)).all()
     connection.commit()
-    told = [f"pid {row.pid} ({row.who}, {row.state}) since {row.age_s:.0f} s: {' '.join(row.query.split())}" for row in rows]
-    return "; ".join(told) or "none that is still there"
+    holders = [f"pid {row.pid} ({row.who}, {row.state}) since {row.age_s:.0f} s: {' '.join(row.query.split())}" for row in rows]
+    return "; ".join(holders) or "none that is still there"

@@ -138,7 +138,7 @@ def index_of(members: Sequence[Member]) -> bytes:
 
 
 def make_settings(folder: Path, **parts: Any) -> Settings:
-    """Settings of a server of its own: nobody listens where broker and serving should be, unless told otherwise."""
+    """Settings of a server of its own: nobody listens where broker and serving should be, unless a test says otherwise."""
     defaults: dict[str, Any] = {
         "data": DataSettings(data_dir=folder),
         "database": DatabaseSettings(),

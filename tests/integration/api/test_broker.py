@@ -1,4 +1,4 @@
-"""The broker is the doorbell: a job is taken whether it rings or not."""
+"""The broker carries wake-up messages only: a job is accepted whether it answers or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Idempotency-Key: the same request makes one job, also when it comes twice at the same time; another one is told apart."""
+"""Idempotency-Key: the same request makes one job, also when it comes twice at the same time; another one is recognised."""
 
 from __future__ import annotations
 

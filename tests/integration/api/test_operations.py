@@ -164,8 +164,8 @@ def test_faults_are_problems_too(api: Api, monkeypatch: pytest.MonkeyPatch) -> N
 def test_problem_types_can_be_looked_up(api: Api) -> None:
     for kind in KINDS.values():
         if kind.status != 500:
-            told = api.client.get(f"/v1/problems/{kind.code}").json()
-            assert (told["code"], told["status"]) == (kind.code, kind.status)
+            problem = api.client.get(f"/v1/problems/{kind.code}").json()
+            assert (problem["code"], problem["status"]) == (kind.code, kind.status)
     problem(api.client.get("/v1/problems/none"), 404, "not_found")
 
 

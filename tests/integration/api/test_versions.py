@@ -108,8 +108,8 @@ def test_a_version_that_is_not_served_is_not_found(api: Api) -> None:
 def test_a_job_that_never_started_asks_for_the_new_version(api: Api) -> None:
     job_id = api.submit(label="gone")
     api.client.post(f"/v1/jobs/{job_id}/cancel")
-    told = api.client.post(f"/v1/jobs/{job_id}/retry", json={"version": 2}).json()
-    assert (told["state"], told["requested"]) == ("queued", {"label": None, "version": 2})
+    retried = api.client.post(f"/v1/jobs/{job_id}/retry", json={"version": 2}).json()
+    assert (retried["state"], retried["requested"]) == ("queued", {"label": None, "version": 2})
 
 
 def test_a_late_failure_on_the_old_version_does_not_fail_the_retry(api: Api) -> None:

@@ -139,7 +139,7 @@ def test_the_soft_limit_commits_what_is_finished(ledger: Ledger) -> None:
     assert (ledger.job(job_id).state, ledger.rows(job_id)) == (JobState.SUCCEEDED, 4)
 
 
-def test_absent_machinery_burns_no_attempt_and_is_named(ledger: Ledger) -> None:
+def test_an_unavailable_dependency_costs_no_attempt_and_is_named(ledger: Ledger) -> None:
     job_id = ledger.start(items=4)
     claim = ledger.claim(job_id, 0)
     assert claim is not None
@@ -273,7 +273,7 @@ def test_a_vanished_version_fails_the_job(ledger: Ledger) -> None:
     assert {chunk.state for chunk in ledger.chunks(job_id)} == {ChunkState.CANCELLED}
 
 
-def test_prepare_waits_for_machinery(ledger: Ledger) -> None:
+def test_prepare_waits_for_a_dependency(ledger: Ledger) -> None:
     job_id = ledger.submit()
     with transaction(ledger.engine) as session:
         claim = claim_prepare(session, job_id, owner="w", now=ledger.clock.now(), lease_s=LEASE_S)

@@ -141,12 +141,12 @@ def test_ctrl_c_in_watch_leaves_the_job_and_says_how_to_come_back(server: LaidOu
         try:
             wait_until(lambda: len(server.seen) > 2, timeout_s=30, what="three polls")
             watching.send_signal(signal.SIGINT)
-            _, told = watching.communicate(timeout=30)
+            _, output = watching.communicate(timeout=30)
         finally:
             watching.kill()
     assert watching.returncode == 130
     assert (
-        told.splitlines()[-1]
+        output.splitlines()[-1]
         == f"Job {job['id']} goes on without you; to come back: dermq watch {job['id']} --server {server.url}"
     )
     assert {seen.method for seen in server.seen} == {"GET"}
@@ -187,9 +187,9 @@ def test_jobs_and_errors_are_tables_or_json(run: Run, server: LaidOutServer, job
     server.lay("GET", f"/v1/jobs/{job['id']}/errors", Answer({"data": [failure], "next": None}))
     assert job["id"] in run("jobs", "--server", server.url).stdout
     assert len(json.loads(run("jobs", "--limit", "3", "--json", "--server", server.url).stdout)) == 3
-    told = run("errors", job["id"], "--server", server.url)
-    assert "ends too early" in told.stdout
-    assert "1 of 3 shown" in told.stderr
+    output = run("errors", job["id"], "--server", server.url)
+    assert "ends too early" in output.stdout
+    assert "1 of 3 shown" in output.stderr
     assert json.loads(run("errors", job["id"], "--json", "--server", server.url).stdout) == [failure]
 
 
@@ -198,9 +198,9 @@ def test_status_and_models(run: Run, server: LaidOutServer, job: dict[str, Any])
     model = {"name": "starter", "default": True, "versions": [version], "labels": {"stable": 1}, "spec": {"classes": ["mel"]}}
     server.lay("GET", "/v1/jobs/1", Answer({**job, "state": "running", "eta_s": 3.0}))
     server.lay("GET", "/v1/models", Answer({"data": [{**model, "error": None}], "next": None}))
-    told = run("status", "1", "--server", server.url).stdout
-    assert "classifying" in told
-    assert "205 images/s, 3.0 s left" in told
+    output = run("status", "1", "--server", server.url).stdout
+    assert "classifying" in output
+    assert "205 images/s, 3.0 s left" in output
     assert "AVAILABLE" in run("models", "--server", server.url).stdout
 
 

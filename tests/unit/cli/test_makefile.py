@@ -88,10 +88,10 @@ def clone(tmp_path: Path) -> Path:
 
 
 def test_help_lists_what_there_is(clone: Path) -> None:
-    told = make(clone, "help").stdout
+    output = make(clone, "help").stdout
     for target in ("help", "setup", "demo", "test", "lint", "lock"):
-        assert f"  make {target} " in told
-    assert make(clone).stdout == told
+        assert f"  make {target} " in output
+    assert make(clone).stdout == output
 
 
 @UV

@@ -25,9 +25,9 @@ def test_train_lists_the_experiments_without_tensorflow() -> None:
 
 @pytest.mark.parametrize("verb", ["train", "evaluate", "calibrate", "export"])
 def test_help_is_the_training_modules_own_under_the_verbs_name(verb: str) -> None:
-    told = CliRunner().invoke(app, [verb, "--help"])
-    assert told.exit_code == 0
-    assert told.output.startswith(f"usage: dermq {verb}")
+    output = CliRunner().invoke(app, [verb, "--help"])
+    assert output.exit_code == 0
+    assert output.output.startswith(f"usage: dermq {verb}")
 
 
 def test_what_cannot_be_carried_out_ends_with_the_code_of_usage() -> None:

@@ -23,9 +23,9 @@ def throughput(serving: float = 0.0, core: float = 0.0, processes: float = 8, *,
 
 
 def test_pending_and_in_flight_count_and_so_does_what_nobody_has_listed() -> None:
-    told = recommend_workers(backlog(900, 100, unlisted_archives=2, unlisted_images=3), None, SETTINGS, 256)
-    assert told.work_s == pytest.approx((1000 + 2 * 256 + 3) * SETTINGS.item_s)
-    assert (told.is_measured, told.bottleneck) == (False, Bottleneck.IDLE)
+    recommended = recommend_workers(backlog(900, 100, unlisted_archives=2, unlisted_images=3), None, SETTINGS, 256)
+    assert recommended.work_s == pytest.approx((1000 + 2 * 256 + 3) * SETTINGS.item_s)
+    assert (recommended.is_measured, recommended.bottleneck) == (False, Bottleneck.IDLE)
     measured = recommend_workers(backlog(900, 100), throughput(), SETTINGS, 256)
     assert (measured.work_s, measured.is_measured) == (pytest.approx(20), True)
 
@@ -46,8 +46,8 @@ def test_pending_and_in_flight_count_and_so_does_what_nobody_has_listed() -> Non
     ],
 )
 def test_recommendation(pending: int, now: Throughput, limit: Bottleneck, workers: int) -> None:
-    told = recommend_workers(backlog(pending), now, SETTINGS, 256)
-    assert (told.bottleneck, told.workers) == (limit, workers)
+    recommended = recommend_workers(backlog(pending), now, SETTINGS, 256)
+    assert (recommended.bottleneck, recommended.workers) == (limit, workers)
 
 
 def run(begin_s: float, busy_s: float, items: int = 100, waited_s: float = 0.0, starved_s: float = 0.0) -> Run:

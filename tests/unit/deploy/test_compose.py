@@ -178,8 +178,8 @@ def test_secrets_are_made_once_and_readable_in_containers_only(tmp_path: Path) -
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700, "the folder is closed to others, its files are mounted one by one"
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o444 for path in folder.iterdir())
     assert all(len(text.rpartition(":")[2]) == 64 for text in made.values())
-    told = subprocess.run([ROOT / "deploy/make-secrets", folder], check=True, capture_output=True, text=True).stdout
-    assert told.count("kept") == 3
+    output = subprocess.run([ROOT / "deploy/make-secrets", folder], check=True, capture_output=True, text=True).stdout
+    assert output.count("kept") == 3
     assert {path.name: path.read_text() for path in folder.iterdir()} == made
 
 

@@ -1,4 +1,4 @@
-"""Every form a data set comes in, read in place and told apart by what lies there."""
+"""Every form a data set comes in, read in place and recognised by what lies there."""
 
 from __future__ import annotations
 

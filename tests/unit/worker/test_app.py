@@ -49,7 +49,7 @@ def test_only_json_is_accepted(app: Celery) -> None:
         loads(body, content_type, encoding, accept={"application/json"})
 
 
-def test_three_tasks_and_the_bell(app: Celery) -> None:
+def test_three_tasks_and_the_scheduler_tick(app: Celery) -> None:
     assert {name for name in app.tasks if name.startswith("dermq.")} == {PREPARE, CLASSIFY, SWEEP}
     (entry,) = create_beat(Settings()).conf.beat_schedule.values()
     assert (entry["task"], entry["options"]["queue"] in QUEUES) == (SWEEP, True)

@@ -16,7 +16,7 @@ from cli.stack.processes import Identity, identify, is_alive, list_session
 from cli.stack.reaping import reap
 from cli.stack.state import STACK_VARIABLE, StackState, load_state
 
-# A leader with one child in its session, which says its pid once it runs; ends on SIGTERM unless told to ignore it.
+# A leader with one child in its session, which says its pid once it runs; ends on SIGTERM unless asked to ignore it.
 FAMILY = """
 import signal, subprocess, sys, time
 if "stubborn" in sys.argv:
