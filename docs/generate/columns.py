@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from api.results.tables import make_schema
 from api.schemas import ResultObject
-from api.tables import make_schema
 from docs.generate.markdown import code, sentence, table
 
 _CLASS = "CLASS"

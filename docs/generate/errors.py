@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TypeVar
 
 from api.errors import INTERNAL, INVALID_PARAMETERS, KINDS
-from cli.exits import ExitCode
+from cli.output.exit_codes import ExitCode
 from core.errors import ItemErrorCode
 from docs.generate.markdown import code, sentence, table
 

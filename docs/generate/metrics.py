@@ -8,12 +8,12 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
 import api.metrics
-import worker.bell
-import worker.exposition
-import worker.metrics
+import worker.telemetry.exposition
+import worker.telemetry.metrics
+import worker.telemetry.ticks
 from core.capacity import recommend_workers
 from core.db.models import JobState
-from core.db.statistics import DEPENDENCIES, Backlog
+from core.db.throughput import DEPENDENCIES, Backlog
 from core.settings import MetricsSettings
 from docs.generate.markdown import code, codes, sentence, table
 
@@ -38,12 +38,14 @@ def api_section() -> str:
 
 def worker_section() -> str:
     """Of a worker's page: the metrics of its children in shared memory."""
-    return table(_HEAD, _collected(worker.exposition.WorkerCollector(1).collect()))
+    return table(_HEAD, _collected(worker.telemetry.exposition.WorkerCollector(1).collect()))
 
 
 def beat_section() -> str:
     """Of beat's page."""
-    return table(_HEAD, [_declared(each) for each in vars(worker.bell).values() if isinstance(each, MetricWrapperBase)])
+    return table(
+        _HEAD, [_declared(each) for each in vars(worker.telemetry.ticks).values() if isinstance(each, MetricWrapperBase)]
+    )
 
 
 def _declared(metric: MetricWrapperBase) -> tuple[str, str, str, str]:

@@ -18,7 +18,7 @@ from core.archives.open import open_archive
 from core.errors import ArchiveError, ForbiddenSourceError
 from core.settings import ApiSettings, Settings
 from core.storage.local import LocalStorage
-from tests.archive_bytes import honest_zip, outcomes
+from tests.support.archive_bytes import honest_zip, outcomes
 
 LIMIT = 100_000
 

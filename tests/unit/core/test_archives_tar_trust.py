@@ -19,7 +19,7 @@ from core.archives.sniff import Content, sniff
 from core.archives.tar import TarArchive
 from core.errors import ArchiveError, ItemErrorCode
 from core.storage.local import LocalStorage
-from tests.archive_bytes import BytesAccess, outcomes
+from tests.support.archive_bytes import BytesAccess, outcomes
 
 ZERO = bytes(512)
 

@@ -9,12 +9,12 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from tests.archive_bytes import BytesAccess, RawEntry, end_records, honest_zip, outcome, outcomes, raw_zip
 
 from core.archives.base import Member
 from core.archives.notes import ArchiveNote
 from core.archives.zip import ZipArchive
 from core.errors import ArchiveError, ItemError, ItemErrorCode
+from tests.support.archive_bytes import BytesAccess, RawEntry, end_records, honest_zip, outcome, outcomes, raw_zip
 
 LIMIT = 100_000_000
 PHOTO = random.Random(5).randbytes(3000)
