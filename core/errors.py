@@ -22,6 +22,7 @@ class ItemErrorCode(StrEnum):
     UNSAFE_PATH = "unsafe_path"  # an absolute name, a name with '..', a link or a device
     EMPTY = "empty"  # no bytes at all
     NOT_FOUND = "not_found"  # a manifest or listing names bytes that are not there
+    BAD_ROW = "bad_row"  # a row of a table has more cells than its header, so that no cell can be told apart
     DECODER_CRASH = "decoder_crash"  # the process died on it, again and again
     DECODE_TIMEOUT = "decode_timeout"  # it took longer than the limit
     REJECTED_BY_MODEL = "rejected_by_model"  # the model refuses this very image

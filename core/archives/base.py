@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol, Self
 
@@ -44,6 +44,8 @@ class Member:
     error: ItemErrorCode | None = None
     error_text: str = ""
     stored_name: str | None = None  # ZIP: the directory's bytes as Latin-1, where they are not the name's UTF-8
+    place: str = ""  # MANIFEST: the file, relative to the root, that the table's `name` means
+    metadata: dict[str, str] = field(default_factory=dict, hash=False)  # MANIFEST: the row's other cells, by column
 
     @property
     def raw_name(self) -> bytes:
@@ -53,10 +55,15 @@ class Member:
         return self.name.encode("utf-8", "surrogateescape")
 
     def to_line(self) -> bytes:
-        """One JSON array and a newline; non-UTF-8 names survive as surrogate escapes (ASCII-only JSON)."""
-        fields = [self.name, self.offset, self.packed_size, self.size, self.method, self.crc32, self.error, self.error_text]
-        if self.stored_name is not None:
-            fields.append(self.stored_name)
+        """One JSON array and a newline; non-UTF-8 names survive as surrogate escapes (ASCII-only JSON).
+
+        What few members have stands behind the rest and is left out elsewhere, so that the previous release reads it.
+        """
+        fields: list[object] = [self.name, self.offset, self.packed_size, self.size, self.method, self.crc32]
+        fields += [self.error, self.error_text]
+        of_table = [self.place, self.metadata] if self.place or self.metadata else []
+        if of_table or self.stored_name is not None:
+            fields += [self.stored_name, *of_table]
         return json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
@@ -75,13 +82,16 @@ class ArchiveRef:
     location: str  # storage key, absolute path, or s3://bucket/prefix
     name: str = ""  # file name as the user gave it (the only member's name for SINGLE)
     root: str = ""  # MANIFEST: folder or s3:// prefix that its paths are relative to
+    path_column: str = ""  # MANIFEST: the column that names the images; empty to find it
 
     def to_json(self) -> dict[str, str]:
-        return {"kind": self.kind, "where": self.where, "location": self.location, "name": self.name, "root": self.root}
+        value = {"kind": self.kind, "where": self.where, "location": self.location, "name": self.name, "root": self.root}
+        return value | {"path_column": self.path_column} if self.path_column else value
 
     @classmethod
     def from_json(cls, value: dict[str, str]) -> Self:
-        return cls(ArchiveKind(value["kind"]), value["where"], value["location"], value["name"], value["root"])  # type: ignore[arg-type]
+        kind, column = ArchiveKind(value["kind"]), value.get("path_column", "")
+        return cls(kind, value["where"], value["location"], value["name"], value["root"], column)  # type: ignore[arg-type]
 
 
 class Archive(Protocol):

@@ -40,8 +40,8 @@ def prepare_archive(
 
     Args:
         source: {"kind": "upload", "key", "filename"}, {"kind": "path", "path"} or {"kind": "s3", "uri"}; optionally "root", the
-            folder or s3:// prefix that a manifest's paths count from. All but uploads are checked against the operator's
-            allow-list (again: submission has done so, too).
+            folder or s3:// prefix that a table's paths count from, and "path_column", its column that names the images. All but
+            uploads are checked against the operator's allow-list (again: submission has done so, too).
         storage: DermQ's own object storage.
         seekable_key: where the plain TAR goes, if one is made.
         settings: the allow-lists, S3's endpoint and credentials.
@@ -56,16 +56,20 @@ def prepare_archive(
     """
     where, location, name, root = _locate(source)
     check_place(where, location, settings.api)
+    path_column = str(source.get("path_column") or "")
     if where == "path" and Path(location).is_dir():
+        _require_table(ArchiveKind.FOLDER, name, path_column)
         return ArchiveRef(ArchiveKind.FOLDER, where, location, name)
     if where == "s3" and not _is_object(location, settings.storage):
+        _require_table(ArchiveKind.S3_PREFIX, name, path_column)
         return _prefix(location, name, settings.storage)
     try:
         access = open_source(where, location, storage, settings)
     except NotFoundError as error:
         raise ArchiveError(f"{name}: there is no such file: {error}", code="archive_gone") from error
     try:
-        content = sniff(access, name)
+        content = sniff(access, name, path_column)
+        _require_table(_KINDS.get(content, ArchiveKind.TAR), name, path_column)
         if content is Content.COMPRESSED:
             _make_plain(access, storage, seekable_key, limits or ExpandLimits(), on_progress, notes=notes)
             return ArchiveRef(ArchiveKind.TAR, "storage", seekable_key, name)
@@ -73,7 +77,16 @@ def prepare_archive(
         access.close()
     if content is not Content.MANIFEST:
         return ArchiveRef(_KINDS[content], where, location, name)
-    return ArchiveRef(ArchiveKind.MANIFEST, where, location, name, root or _manifest_root(where, location, name))
+    return ArchiveRef(ArchiveKind.MANIFEST, where, location, name, root or _manifest_root(where, location, name), path_column)
+
+
+def _require_table(kind: ArchiveKind, name: str, path_column: str) -> None:
+    if path_column and kind is not ArchiveKind.MANIFEST:
+        what = {ArchiveKind.SINGLE: "an image", ArchiveKind.S3_PREFIX: "an S3 prefix"}.get(kind, f"a {kind}")
+        raise ArchiveError(
+            f"{name}: expected a table with a column {path_column!r}, got {what}: name the table itself as the "
+            "source, or leave out --path-column (in the API: path_column)"
+        )
 
 
 def _locate(source: Mapping[str, Any]) -> tuple[Where, str, str, str]:

@@ -1,81 +1,48 @@
-"""A CSV of paths: one row per image, read from below a root folder or s3:// prefix."""
+"""A table of images: one row per image, read from below a root folder or s3:// prefix; its other columns travel along."""
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
-import posixpath
-import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Iterator
+from pathlib import Path
 
 from core.archives.base import Member
 from core.archives.beneath import RootFolder
-from core.archives.notes import Notes
-from core.archives.s3_prefix import S3Objects
+from core.archives.notes import ArchiveNote, Notes
 from core.archives.screening import size_problem
-from core.errors import ArchiveError, ItemError, ItemErrorCode
+from core.archives.tables.columns import IMAGE_NAME, IMAGE_SUFFIXES, find_columns, is_known, list_columns
+from core.archives.tables.encoding import decode_cell, decode_head, has_odd_bytes
+from core.archives.tables.layout import FILE_LIKE, Layout, find_layout
+from core.archives.tables.lookup import Lookup, Searched
+from core.archives.tables.reading import Row, Table
+from core.archives.tables.roots import Files, FolderRoot, S3Root
+from core.errors import ItemError, ItemErrorCode
 from core.storage.base import RandomAccess
 
-# In order of preference; compared without case.
-COLUMNS = ("path", "image", "filename", "image_id", "file", "image_path", "file_path", "filepath", "file_name", "image_name")
-_DELIMITERS = ",;\t"
-_MAX_LINE = 1024 * 1024  # characters
-_READ_BYTES = 1024 * 1024
-_FILE_LIKE = re.compile(r"\.[A-Za-z0-9]{2,5}\Z")
-# For columns of identifiers, as in HAM10000's `image_id`.
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".tif", ".tiff", ".bmp", ".webp")
+__all__ = ["ManifestArchive", "S3Root", "decode_head", "describe_table", "looks_like_manifest", "read_paths"]
 
-
-_DRIVE_OR_SCHEME = re.compile(r"[A-Za-z]:[/\\]|[A-Za-z][A-Za-z0-9+.-]*://")
-_T = TypeVar("_T")
-
-
-class _Root(Protocol):
-    """Where a manifest's files lie."""
-
-    def size(self, relative: str) -> int: ...
-
-    def read(self, relative: str, max_bytes: int) -> bytes: ...
-
-    def close(self) -> None: ...
-
-
-class S3Root:
-    """Files below an s3:// prefix. Sizes are not asked for: that would cost a request per row."""
-
-    def __init__(self, objects: S3Objects) -> None:
-        self._objects = objects
-
-    def size(self, relative: str) -> int:  # noqa: ARG002 - as its sibling
-        """-1: unknown until it is read."""
-        return -1
-
-    def read(self, relative: str, max_bytes: int) -> bytes:
-        """The object's bytes; errors as in S3Objects.read."""
-        return self._objects.read(relative, max_bytes)
-
-    def close(self) -> None:
-        """Nothing is held."""
+HEAD_BYTES = 256 * 1024  # of a file that are looked at to see whether it is a table: a header may be long
 
 
 class ManifestArchive:
-    """The files that a CSV names, in its order; names exactly as they stand there."""
+    """The files that a table names, in its order; names exactly as they stand there."""
 
-    def __init__(self, access: RandomAccess, root: str, files: RootFolder | S3Root, max_bytes: int) -> None:
+    def __init__(
+        self, access: RandomAccess, root: str, files: RootFolder | S3Root, max_bytes: int, path_column: str = ""
+    ) -> None:
         """Reads nothing yet.
 
         Args:
-            access: the CSV; closed with the archive.
+            access: the table; closed with the archive.
             root: absolute folder or s3:// prefix that relative paths count from and that no path may leave.
             files: reads below that root; closed with the archive.
             max_bytes: limit for one file.
+            path_column: the column that names the images; empty to find it.
         """
         self._access = access
         self._root = root.rstrip("/")
-        self._files: _Root = files
+        self._files: Files = FolderRoot(Path(root), files) if isinstance(files, RootFolder) else files
         self._max_bytes = max_bytes
+        self._path_column = path_column
         self._skipped = 0
         self._notes = Notes()
 
@@ -93,57 +60,54 @@ class ManifestArchive:
         """One member per row, in constant memory.
 
         Raises:
-            ArchiveError: no CSV, or no column that names files.
+            ArchiveError: no table, no column that names images, or a row over the limits.
             StorageUnavailableError: the file system does not answer.
         """
         self._skipped = 0
         self._notes.clear()
-        for name in read_paths(self._access):
-            if name.strip():
-                yield self._member(name)
-            else:
-                self._skipped += 1
-
-    def _member(self, name: str) -> Member:
+        table = Table(self._access, self._path_column)
+        searched = Searched(self._files, table.fallback)
         try:
-            size = self._first(name, self._files.size)
+            column, lookup = self._choose(table, searched)
+            for row in table.rows():
+                if row.cell(column).strip():
+                    yield self._member(table, row, column, lookup)
+                else:
+                    self._skipped += 1
+                    self._notes.add(ArchiveNote.ROWS_WITHOUT_PATH, example=f"line {row.line:,}")
+        finally:
+            searched.close()
+
+    def _choose(self, table: Table, searched: Searched) -> tuple[int, Lookup]:
+        """Of the columns that may name the images, the one of which most values are found; of equal ones the first."""
+
+        def look_up(column: int) -> Lookup:
+            return Lookup(self._root, searched, column, lambda: (row.cell(column) for row in table.rows()))
+
+        found = [(column, look_up(column)) for column in table.columns]
+        if len(found) == 1:
+            return found[0]
+        return max(found, key=lambda each: sum(_is_found(each[1], row.cell(each[0])) for row in table.sample))
+
+    def _member(self, table: Table, row: Row, column: int, lookup: Lookup) -> Member:
+        cell = row.cell(column)
+        metadata = table.metadata(row, column)
+        if has_odd_bytes(row.cells):
+            self._notes.add(ArchiveNote.CELLS_GUESSED, example=f"line {row.line:,}, {table.fallback}")
+        if problem := table.problem(row):
+            return Member(decode_cell(cell, table.fallback), error=ItemErrorCode.BAD_ROW, error_text=problem)
+        try:
+            found = lookup.find(cell)
         except ItemError as error:
-            return Member(name, error=error.code, error_text=str(error))
-        code, text = size_problem(size, self._max_bytes) or (None, "")
-        return Member(name, packed_size=max(size, 0), size=max(size, 0), error=code, error_text=text)
-
-    def _first(self, name: str, ask: Callable[[str], _T]) -> _T:
-        """The first answer among the places that the name may mean; the first failure if there is none."""
-        failure: ItemError | None = None
-        for place in self._places(name):
-            try:
-                return ask(place)
-            except ItemError as error:
-                if error.code is not ItemErrorCode.NOT_FOUND:
-                    raise
-                failure = failure or error
-        raise failure or ItemError(ItemErrorCode.UNSAFE_PATH, f"expected a path below {self._root}, got one that leads outside")
-
-    def _places(self, name: str) -> Iterator[str]:
-        place = self._below_root(name.strip())
-        if place is None and "\\" in name:
-            place = self._below_root(name.strip().replace("\\", "/"))
-        if place is None:
-            return
-        yield place
-        if "\\" in place:  # written on Windows
-            yield place.replace("\\", "/")
-        if not _FILE_LIKE.search(place):
-            yield from (place + suffix for suffix in _SUFFIXES)
-
-    def _below_root(self, path: str) -> str | None:
-        """The path relative to the root, None if it leads outside. Links are no matter here: they are never followed."""
-        if path.startswith(self._root + "/"):
-            path = path[len(self._root) + 1 :]
-        if _DRIVE_OR_SCHEME.match(path) or path.startswith("/") or "\0" in path:
-            return None
-        place = posixpath.normpath(path)
-        return None if place in (".", "..") or place.startswith("../") else place
+            name = decode_cell(cell, table.fallback)
+            return Member(name, error=error.code, error_text=str(error), metadata=metadata)
+        if found.differs:
+            self._notes.add(ArchiveNote.FILES_MATCHED, example=f"{found.name} as {found.place}")
+        code, text = size_problem(found.size, self._max_bytes) or (None, "")
+        size = max(found.size, 0)
+        return Member(
+            found.name, packed_size=size, size=size, error=code, error_text=text, place=found.place, metadata=metadata
+        )
 
     def read(self, member: Member) -> bytes:
         """The file's bytes as they are now.
@@ -154,99 +118,83 @@ class ManifestArchive:
         """
         if member.error is not None:
             raise ItemError(member.error, member.error_text)
-        return self._first(member.name, lambda place: self._files.read(place, self._max_bytes))
+        place = member.place or self._find(member.name)
+        try:
+            return self._files.read(place, self._max_bytes)
+        except ItemError as error:
+            if error.code is not ItemErrorCode.NOT_FOUND or member.size or IMAGE_NAME.search(place):
+                raise
+            return self._read_with_suffix(place, error)
+
+    def _find(self, name: str) -> str:
+        """The place of a member that an earlier release listed."""
+        searched = Searched(self._files, "cp1252")
+        try:
+            return Lookup(self._root, searched, 0, lambda: iter(())).find(name).place
+        finally:
+            searched.close()
+
+    def _read_with_suffix(self, place: str, first: ItemError) -> bytes:
+        """An image whose suffix the table leaves out, below a prefix that may not be listed."""
+        for suffix in (*IMAGE_SUFFIXES, "JPG", "PNG"):
+            try:
+                return self._files.read(f"{place}.{suffix}", self._max_bytes)
+            except ItemError as error:
+                if error.code is not ItemErrorCode.NOT_FOUND:
+                    raise
+        raise first
 
     def close(self) -> None:
-        """Release the CSV and the root."""
+        """Release the table and the root."""
         self._files.close()
         self._access.close()
 
 
-def read_paths(access: RandomAccess) -> Iterator[str]:
-    """The cells of the column that names files, one per row, in constant memory.
+def _is_found(lookup: Lookup, cell: str) -> bool:
+    try:
+        return bool(cell.strip() and lookup.find(cell))
+    except ItemError:
+        return False
+
+
+def read_paths(access: RandomAccess, path_column: str = "") -> Iterator[str]:
+    """The cells of the likeliest column that names images, one per row, in constant memory.
 
     Raises:
         ArchiveError: no text, no such column, a line without end, or quotes that never close.
+        StorageUnavailableError: its place does not answer.
     """
-    lines = _lines(access)
-    first = next(lines, "")
-    delimiter = max(_DELIMITERS, key=first.count)
-    rows = csv.reader(_chain(first, lines), delimiter=delimiter)
-    try:
-        header = next(rows, [])
-        column = find_column(header)
-        if column is None:
-            raise ArchiveError(
-                f"expected a CSV with a column {', '.join(COLUMNS[:4])}, got columns {', '.join(header)[:300]!r}"
-            )
-        if len(header) == 1 and _FILE_LIKE.search(header[0]):
-            yield header[0]  # a plain list, without a header
-        for row in rows:
-            if row:
-                yield row[column] if column < len(row) else ""
-    except csv.Error as error:
-        raise ArchiveError(f"damaged CSV near line {rows.line_num}: {error}") from error
+    table = Table(access, path_column)
+    return (row.cell(table.columns[0]) for row in table.rows())
 
 
-def find_column(header: Sequence[str]) -> int | None:
-    """The column that names files: a known name, or the only one."""
-    names = [cell.strip().lower() for cell in header]
-    for known in COLUMNS:
-        if known in names:
-            return names.index(known)
-    return 0 if len(header) == 1 else None
+def looks_like_manifest(head: bytes, *, path_column: str = "") -> bool:
+    """Whether a file that begins with these bytes is a text with a column that names images, or a list of file names.
 
-
-def looks_like_manifest(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is text with a known column, or a plain list of file names."""
-    text = decode_text(head)
-    if text is None:
+    Args:
+        head: the first bytes, best up to HEAD_BYTES.
+        path_column: the user says that there is a table: any text is one.
+    """
+    text = decode_head(head)
+    layout = find_layout(text, complete=len(head) < HEAD_BYTES, path_column=path_column) if text else None
+    if layout is None:
         return False
-    rows = list(csv.reader(text.splitlines()[:2], delimiter=max(_DELIMITERS, key=text.partition("\n")[0].count)))
-    header = rows[0] if rows else []
-    column = find_column(header)
-    if column is None:
-        return False
-    known = header[column].strip().lower() in COLUMNS
-    return known or any(_FILE_LIKE.search(row[0].strip()) for row in rows if row)
+    return bool(path_column) or _names_images(layout)
 
 
-def decode_text(head: bytes) -> str | None:
-    """The bytes as text; None if they hold control characters that no text has."""
-    if any(byte < 32 and byte not in b"\t\n\r\f" for byte in head):
-        return None
-    return head.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+def describe_table(head: bytes) -> str:
+    """The columns of a text that looks like a table of which none names images; empty for any other text."""
+    text = decode_head(head)
+    layout = find_layout(text, complete=len(head) < HEAD_BYTES) if text else None
+    if layout is None or len(layout.header) < 2 or not layout.first_rows:
+        return ""
+    if any(len(row) != len(layout.header) for row in layout.first_rows):
+        return ""
+    return list_columns(layout.header)
 
 
-def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
-
-
-def _lines(access: RandomAccess) -> Iterator[str]:
-    text = io.TextIOWrapper(
-        io.BufferedReader(_RawReader(access), _READ_BYTES), encoding="utf-8-sig", errors="surrogateescape", newline=""
-    )
-    while line := text.readline(_MAX_LINE):
-        if len(line) >= _MAX_LINE:
-            raise ArchiveError(f"expected a CSV with lines of fewer than {_MAX_LINE:,} characters, got a longer one")
-        if "\0" in line:
-            raise ArchiveError("expected a CSV, got a file with NUL bytes: save it as UTF-8")
-        yield line
-
-
-class _RawReader(io.RawIOBase):
-    """A RandomAccess as a file for the standard library; does not close it."""
-
-    def __init__(self, access: RandomAccess) -> None:
-        self._access = access
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        data = self._access.read_at(self._position, len(buffer))
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
+def _names_images(layout: Layout) -> bool:
+    if len(layout.header) > 1 or not layout.has_header or is_known(layout.header[0]):
+        return bool(find_columns(layout.header, layout.first_rows))
+    cells = [*layout.header, *(row[0] for row in layout.first_rows[:1])]
+    return any(FILE_LIKE.search(cell.strip()) for cell in cells)

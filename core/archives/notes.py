@@ -25,6 +25,9 @@ class ArchiveNote(StrEnum):
     LINKS_SKIPPED = "links_skipped"  # links to folders, not followed
     NAMES_NORMALISED = "names_normalised"  # names whose backslashes became slashes
     NAMES_GUESSED = "names_guessed"  # names in no declared encoding, read as code page 437
+    ROWS_WITHOUT_PATH = "rows_without_path"  # table: rows whose cell of the path column is empty
+    FILES_MATCHED = "files_matched"  # table: rows whose file is written otherwise: another case, suffix or folder
+    CELLS_GUESSED = "cells_guessed"  # table: rows with cells that are no UTF-8
 
 
 _TEXTS = {
@@ -38,6 +41,9 @@ _TEXTS = {
     ArchiveNote.LINKS_SKIPPED: "{count:,} links to folders were skipped; links are not followed.",
     ArchiveNote.NAMES_NORMALISED: "{count:,} names were written with backslashes; they are shown with slashes.",
     ArchiveNote.NAMES_GUESSED: "{count:,} names are in no declared encoding; they were read as code page 437.",
+    ArchiveNote.ROWS_WITHOUT_PATH: "{count:,} rows of the table name no image; they were skipped.",
+    ArchiveNote.FILES_MATCHED: "{count:,} rows name files that differ in case, suffix or folder; each was the only one alike.",
+    ArchiveNote.CELLS_GUESSED: "{count:,} rows hold text that is no UTF-8; it was read as that of Windows or Macintosh.",
 }
 
 

@@ -56,7 +56,7 @@ def _open_file(ref: ArchiveRef, access: RandomAccess, settings: Settings) -> Arc
     is_s3 = ref.root.startswith("s3://")
     check_place("s3" if is_s3 else "path", ref.root, settings.api)
     files = S3Root(S3Objects(ref.root, settings.storage)) if is_s3 else _root_folder(ref.root, settings)
-    return ManifestArchive(access, ref.root, files, max_bytes)
+    return ManifestArchive(access, ref.root, files, max_bytes, ref.path_column)
 
 
 def _root_folder(location: str, settings: Settings) -> RootFolder:

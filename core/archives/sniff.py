@@ -8,7 +8,8 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from core.archives.compressed import sniff_codec
-from core.archives.manifest import decode_text, looks_like_manifest
+from core.archives.manifest import HEAD_BYTES as TABLE_BYTES
+from core.archives.manifest import decode_head, describe_table, looks_like_manifest
 from core.archives.tar_header import BLOCK, ZEROS, is_header
 from core.archives.zip_directory import find_directory
 from core.errors import ArchiveError
@@ -51,12 +52,13 @@ class Content(StrEnum):
     MANIFEST = "manifest"
 
 
-def sniff(access: RandomAccess, name: str) -> Content:
+def sniff(access: RandomAccess, name: str, path_column: str = "") -> Content:
     """Decide by the first bytes, by a TAR's checksum and by a ZIP's end record.
 
     Args:
         access: the file.
         name: its name: for messages, and to take unrecognisable bytes for a damaged image where it ends like one.
+        path_column: a column of the table that the user says it is; empty if they do not.
 
     Raises:
         ArchiveError: none of the supported kinds; the message says what it looks like instead.
@@ -68,12 +70,17 @@ def sniff(access: RandomAccess, name: str) -> Content:
         (Content.IMAGE, lambda: is_image(head)),
         (Content.TAR, lambda: _begins_like_tar(head)),
         (Content.ZIP, lambda: _ends_like_zip(access)),
-        (Content.MANIFEST, lambda: looks_like_manifest(head)),
+        (Content.MANIFEST, lambda: looks_like_manifest(access.read_at(0, TABLE_BYTES), path_column=path_column)),
         (Content.IMAGE, lambda: _IMAGE_NAME.search(name) is not None),  # its one row will say what is wrong with it
     )
     for content, holds in signs:
         if holds():
             return content
+    if columns := describe_table(access.read_at(0, TABLE_BYTES)):
+        raise ArchiveError(
+            f"{name}: no column of this table names images; its columns are {columns}; if one of them does, name it with "
+            "--path-column (in the API: path_column)"
+        )
     raise ArchiveError(
         f"{name}: expected a ZIP, a TAR (plain, gzip, bzip2, xz, zstd), a CSV of paths or an image, got {_describe(head)}"
     )
@@ -110,7 +117,7 @@ def _describe(head: bytes) -> str:
     for magic, what in _FOREIGN.items():
         if head.startswith(magic):
             return what
-    text = decode_text(head[:200])
+    text = decode_head(head[:200])
     if text is not None:
         return f"text that begins with {' '.join(text.split())[:60]!r}"
     return f"bytes that begin with {head[:8].hex(' ')}"

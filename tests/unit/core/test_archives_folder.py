@@ -13,7 +13,7 @@ import pytest
 from core.archives.base import Archive, Member
 from core.archives.beneath import RootFolder
 from core.archives.folder import FolderArchive
-from core.archives.manifest import ManifestArchive, find_column, looks_like_manifest, read_paths
+from core.archives.manifest import ManifestArchive, looks_like_manifest, read_paths
 from core.errors import ArchiveError, ItemErrorCode, StorageUnavailableError
 from tests.support.archive_bytes import BytesAccess, outcome, outcomes
 
@@ -229,8 +229,6 @@ def test_what_is_no_manifest_fails_the_archive(data: bytes, reason: str) -> None
 def test_texts_that_are_no_manifest() -> None:
     for data in (b"hello world\n", b"{}", b"<html>\n<body>", b"id,label\n1,nv\n", b"path\0", b"", b"PK..", b'"' * 5):
         assert not looks_like_manifest(data)
-    assert find_column([]) is None
-    assert find_column(["a", " Image_ID "]) == 1
 
 
 def test_manifests_are_read_in_constant_memory(root: Path) -> None:
