@@ -1,12 +1,18 @@
 """Keeps other web sites' pages away. Without keys, what a browser on this machine can reach, a hostile page could try to use.
 
-DNS rebinding: a loopback server answers only under loopback names and the operator's public one. Cross-site requests: a browser
-says where a request comes from (Fetch Metadata's `Sec-Fetch-Site`; `Origin`), and changes are taken from the own site only.
-Programs such as curl send neither header and are not concerned.
+DNS rebinding: a page of evil.example lets that name point to this server, and the browser takes both for one site. So the
+server answers only under names that the operator knows: loopback names, the public address, DERMQ_API_ALLOWED_HOSTS. An IP
+address as Host is no name that somebody could let point elsewhere: the probes and scrapers of Docker, Kubernetes and Prometheus
+come that way. /healthz and /readyz answer under every name, and without one: they show nothing of jobs, and load balancers send
+what they like.
+
+Cross-site requests: a browser says where a request comes from (Fetch Metadata's `Sec-Fetch-Site`; `Origin`), and changes are
+taken from the own site only. Programs such as curl send neither header and are not concerned.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -20,6 +26,7 @@ UNKNOWN_HOST = Kind(421, "unknown_host", "Unknown host", "The server does not an
 CROSS_SITE = Kind(403, "cross_site", "Cross-site request", "A page of another site may not change anything here.")
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_PROBED = frozenset({"/healthz", "/readyz"})
 
 
 class OwnSiteOnly:
@@ -27,8 +34,8 @@ class OwnSiteOnly:
 
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self._app = app
-        self._public_host = urlsplit(settings.public_url).hostname
-        self._checks_host = is_loopback(settings.host) and not settings.allow_unauthenticated
+        public = _hostname(urlsplit(settings.public_url).netloc)
+        self._names = frozenset({public, *settings.allowed_hosts} - {""})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = None
@@ -42,12 +49,18 @@ class OwnSiteOnly:
 
     def _host_refusal(self, request: Request) -> tuple[Kind, str] | None:
         name = _hostname(request.headers.get("host", ""))
-        if not self._checks_host or is_loopback(name) or (self._public_host is not None and name == self._public_host):
+        if self._is_known(name) or request.scope["path"] in _PROBED:
             return None
         return UNKNOWN_HOST, (
-            f"this server answers under loopback names only, got Host {name!r}: an operator with a proxy in front of it sets "
-            "DERMQ_API_PUBLIC_URL"
+            f"this server does not answer under the name {name!r} in the Host header: the operator may add it to "
+            "DERMQ_API_ALLOWED_HOSTS, or set DERMQ_API_PUBLIC_URL where a proxy stands in front"
         )
+
+    def _is_known(self, name: str) -> bool:
+        if name in self._names or is_loopback(name) or _is_address(name):
+            return True
+        parents = name.split(".")[1:]
+        return any(f"*.{'.'.join(parents[at:])}" in self._names for at in range(len(parents)))
 
     def _site_refusal(self, request: Request) -> tuple[Kind, str] | None:
         if request.method in _READING:
@@ -61,8 +74,17 @@ class OwnSiteOnly:
         return CROSS_SITE, f"a page of {origin or 'another site'} may not send {request.method} requests to this server"
 
 
-def _hostname(host: str) -> str:
+def _is_address(name: str) -> bool:
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _hostname(host: str) -> str:
+    """The name or address in a Host header, in lower case, without port, brackets and a dot at its end; "" if there is none."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
     except ValueError:  # an IPv6 address that is none
         return ""

@@ -6,8 +6,10 @@ All raise ValueError, from which pydantic makes an error that names the setting.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+_HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _ON, _OFF = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
@@ -45,3 +47,15 @@ def check_s3_prefix(value: str) -> str:
         raise ValueError(f"expected s3://bucket/prefix, got {value!r}")
     bare = value[len("s3://") :].strip("/")
     return f"s3://{bare}/" if bare else "s3://"
+
+
+def check_host(value: str) -> str:
+    """A host name in lower case, without a dot at its end; `*.` before it stands for all names below it.
+
+    Raises:
+        ValueError: it is none: an address with scheme, port or path, or `*` alone.
+    """
+    name = value.lower().rstrip(".")
+    if not _HOST.fullmatch(name):
+        raise ValueError(f"expected a host name such as dermq.example or *.dermq.svc, without scheme and port, got {value!r}")
+    return name

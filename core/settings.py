@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from core.errors import ConfigurationError
-from core.plainlists import check_s3_prefix, read_switch, split_list
+from core.plainlists import check_host, check_s3_prefix, read_switch, split_list
 from core.secretfiles import Concern, with_password
 
 # Lists as people write them: /data,/mnt or, for what has commas in it, JSON: ["/data"]
@@ -151,7 +151,8 @@ class ApiSettings(Concern):
     model_config = _env("DERMQ_API_")
 
     host: str = Field(
-        default="127.0.0.1", description="Address that the server listens on. Beyond loopback only with allow_unauthenticated."
+        default="127.0.0.1",
+        description="Address that the server listens on. Beyond loopback only with DERMQ_API_ALLOW_UNAUTHENTICATED.",
     )
     port: int = Field(default=8080, description="Port that the server listens on.")
     max_upload_bytes: int = Field(default=100 * 1024**3, description="Largest upload that is taken, in bytes.")
@@ -165,6 +166,11 @@ class ApiSettings(Concern):
         description="s3:// addresses that a job may name as its source, with all below them (s3://clinic/2026,s3://other). "
         "DermQ reads them with its own credentials. `true` or s3:// is all that these credentials reach. The workers check it "
         "again: they need the same list. Empty: none.",
+    )
+    allowed_hosts: Words = Field(
+        default=(),
+        description="Names in the Host header under which the API answers (dermq.example,*.dermq.svc), besides loopback names, "
+        "IP addresses and the name in DERMQ_API_PUBLIC_URL. /healthz and /readyz answer under every name.",
     )
     classify_wait_s: float = Field(default=30.0, description="How long POST /v1/classify waits before it answers with 202.")
     public_url: str = Field(
@@ -192,6 +198,11 @@ class ApiSettings(Concern):
     @classmethod
     def _prefixes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(check_s3_prefix, value))
+
+    @field_validator("allowed_hosts", mode="after")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(check_host, value))
 
 
 class WorkerSettings(Concern):
