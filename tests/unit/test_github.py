@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -76,6 +78,19 @@ def test_hooks_run_the_locked_tools_and_fetch_none() -> None:
     hooks = repositories[0]["hooks"]
     assert {hook["language"] for hook in hooks} == {"system"}
     assert [hook["id"] for hook in hooks if not hook["entry"].startswith(".venv/bin/")] == []
+
+
+def test_the_devcontainer_runs_what_is_there() -> None:
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert os.access(ROOT / container["onCreateCommand"], os.X_OK)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    target = re.match(r"make ([a-z-]+) ", container["postCreateCommand"])
+    assert target is not None
+    assert target[1] in targets
+    assert (
+        container["image"].split(":")[1].split("-")[0]
+        in load(GITHUB / "workflows" / "ci.yml")["jobs"]["run"]["strategy"]["matrix"]["python"]
+    )
 
 
 def test_the_citation_names_the_version_and_the_licence() -> None:
