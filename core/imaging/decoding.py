@@ -20,6 +20,7 @@ from PIL import Image
 from core.imaging.faults import decoding
 from core.imaging.opening import open_image
 from core.imaging.picture import Box, Picture
+from core.imaging.quality import is_blurred, notes_on_light
 from core.notes import ItemNote
 from core.settings import ImageLimits
 
@@ -84,9 +85,12 @@ def decode_image(
     picture = open_image(data, limits)
     with decoding(picture.format, picture.size):
         small, size = _render(picture, (width, height), resize)
-        pixels[...] = np.asarray(small)
-    notes = (ItemNote.LOW_RESOLUTION,) if size[0] < width or size[1] < height else ()
-    return DecodedImage(pixels, *size, notes)
+        filled = _middle_of(pixels, small.size)
+        filled[...] = np.asarray(small)
+        picture.notes.update(notes_on_light(filled))
+    if size[0] < width or size[1] < height:
+        picture.notes.add(ItemNote.LOW_RESOLUTION)
+    return DecodedImage(pixels, *size, tuple(note for note in ItemNote if note in picture.notes))
 
 
 def preprocessing_hash(height: int, width: int, resize: str) -> str:
@@ -112,7 +116,7 @@ def upright(image: Image.Image, turn: int) -> Image.Image:
 
 
 def _render(picture: Picture, target: tuple[int, int], resize: Resize) -> tuple[Image.Image, tuple[int, int]]:
-    """The upright RGB image of exactly `target` (width, height) pixels, and the upright (width, height) of the original."""
+    """The upright RGB image of `target` (width, height) pixels or, for "pad", within that; and the original's upright size."""
     turned = picture.orientation in _QUARTER_TURNS
     stored_target = target[::-1] if turned else target
     whole = _whole(picture.size, stored_target, resize)
@@ -120,7 +124,9 @@ def _render(picture: Picture, target: tuple[int, int], resize: Resize) -> tuple[
     if resize == "crop":
         box = _middle(box, stored_target)
     small = upright(scaled(flat, whole if resize == "pad" else stored_target, box), picture.orientation)
-    return _padded(small, target), picture.size[::-1] if turned else picture.size
+    if is_blurred(flat):
+        picture.notes.add(ItemNote.BLURRED)
+    return small, picture.size[::-1] if turned else picture.size
 
 
 def _target(out: NDArray[np.uint8] | None, height: int, width: int) -> NDArray[np.uint8]:
@@ -149,9 +155,9 @@ def _middle(box: Box, target: tuple[int, int]) -> Box:
     return left + dx, top + dy, right - dx, bottom - dy
 
 
-def _padded(image: Image.Image, target: tuple[int, int]) -> Image.Image:
-    if image.size == target:
-        return image
-    padded = Image.new("RGB", target)
-    padded.paste(image, ((target[0] - image.width) // 2, (target[1] - image.height) // 2))
-    return padded
+def _middle_of(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The part of the target that a picture of `size` (width, height) fills; what is around it becomes black."""
+    (height, width), top, left = pixels.shape[:2], (pixels.shape[0] - size[1]) // 2, (pixels.shape[1] - size[0]) // 2
+    if (width, height) != size:
+        pixels[...] = 0
+    return pixels[top : top + size[1], left : left + size[0]]

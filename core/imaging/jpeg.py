@@ -16,10 +16,10 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from core.imaging.colour import to_opaque
 from core.imaging.exif import ExifFacts, read_exif
 from core.imaging.faults import damaged, truncated, unsupported
 from core.imaging.picture import Box, Picture
+from core.imaging.profiles import adobe_rgb
 
 _MARKER: Final = re.compile(rb"\xff+([\x01-\xfe])")
 _END_OF_SCAN: Final = re.compile(rb"\xff+([\x02-\xcf\xd8-\xfe])")  # anything but stuffed zeros, TEM and RST0 to RST7
@@ -66,20 +66,24 @@ class Header:
 class JpegPicture(Picture):
     """A JPEG; of several pictures in one file (MPO), the first."""
 
-    __slots__ = ("_data", "_facts", "_header")
+    __slots__ = ("_data", "_header")
 
     def __init__(self, data: bytes) -> None:
         header = read_header(data)
         self._data, self._header = data, header
-        self._facts: ExifFacts = read_exif(header.exif, header.xmp) if header.exif or header.xmp else ExifFacts()
-        super().__init__("JPEG", header.size, self._facts.orientation)
+        facts = read_exif(header.exif, header.xmp) if header.exif or header.xmp else ExifFacts()
+        super().__init__("JPEG", header.size, facts.orientation)
+        if header.profile:
+            self.profile = _joined(header.profile)
+        elif facts.adobe_rgb and len(header.components) == 3:
+            self.profile = adobe_rgb()
 
     def decode(self, enough: tuple[int, int]) -> tuple[Image.Image, Box]:
         """See Picture.decode. The scale is 1, 1/2, 1/4 or 1/8, as Pillow's `draft()` chooses it."""
         scale = _scale(self.size, enough)
         size = (self.size[0] + scale - 1) // scale, (self.size[1] + scale - 1) // scale
         image = decode_strictly(self._data, self._header, size)
-        return to_opaque(image), (0, 0, self.size[0] / scale, self.size[1] / scale)
+        return self.shown(image), (0, 0, self.size[0] / scale, self.size[1] / scale)
 
 
 def read_header(data: bytes) -> Header:
@@ -239,6 +243,14 @@ def _is_text_copy(data: bytes, header: Header) -> bool:
     scan = data[header.scan_at : _end_of_picture(data, header)]
     feeds = scan.count(b"\n")
     return feeds >= 6 and feeds == scan.count(b"\r\n")
+
+
+def _joined(chunks: list[bytes]) -> bytes:
+    """The ICC profile from its APP2 segments: number, count, data (ICC.1:2022, B.4). Empty, so broken, if one is missing."""
+    ordered = sorted(chunks, key=lambda chunk: chunk[:1])
+    if [chunk[:2] for chunk in ordered] != [bytes([number, len(chunks) & 255]) for number in range(1, len(chunks) + 1)][:255]:
+        return b""
+    return b"".join(chunk[2:] for chunk in ordered)
 
 
 def _first_symbols(segment: bytes) -> list[int]:

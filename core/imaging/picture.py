@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from core.errors import ItemError, ItemErrorCode
+from core.imaging.colour import to_opaque
 from core.notes import ItemNote
 from core.settings import ImageLimits
 
@@ -21,7 +22,15 @@ class Picture(ABC):
     format: str  # Pillow's name
     size: tuple[int, int]  # width and height in pixels, as stored
     orientation: int = 1  # EXIF orientation, 1 to 8, that is still to be applied to the decoded pixels
+    profile: bytes | None = None  # ICC; empty where the file has a broken one
     notes: set[ItemNote] = field(default_factory=set)
+
+    def shown(self, image: Image.Image) -> Image.Image:
+        """The decoded image, opaque, as sRGB; a profile that is of no use is noted."""
+        opaque, lost = to_opaque(image, self.profile)
+        if lost:
+            self.notes.add(ItemNote.LOST_PROFILE)
+        return opaque
 
     @abstractmethod
     def decode(self, enough: tuple[int, int]) -> tuple[Image.Image, Box]:

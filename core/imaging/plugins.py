@@ -9,7 +9,6 @@ from typing import Final
 from PIL import Image, ImageFile
 
 from core.errors import ItemError, ItemErrorCode
-from core.imaging.colour import to_opaque
 from core.imaging.faults import DECODER_ERRORS, decoding, item_error
 from core.imaging.picture import Box, Picture, check_pixels
 from core.settings import ImageLimits
@@ -39,10 +38,11 @@ class PluginPicture(Picture):
         with decoding(name, self._image.size):
             self._image.load()  # a PNG may bring its EXIF after the pixels; TIFF and HEIF turn themselves as they load
         super().__init__(name, self._image.size, _orientation(self._image))
+        self.profile = self._image.info.get("icc_profile") or None
 
     def decode(self, enough: tuple[int, int]) -> tuple[Image.Image, Box]:  # noqa: ARG002 - one signature for all formats
         """See Picture.decode; always at full size."""
-        return to_opaque(self._image), (0, 0, *self._image.size)
+        return self.shown(self._image), (0, 0, *self._image.size)
 
 
 def _opened(name: str, data: bytes) -> ImageFile.ImageFile:
