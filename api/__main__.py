@@ -11,8 +11,9 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.binding import UnsafeBindingError
 from api.resources import Resources
+from core.environment import start_process
 from core.settings import Settings
-from core.telemetry.logs import configure_logs, get_logger
+from core.telemetry.logs import get_logger
 
 _GRACE_S = 20  # for requests that run when the server is asked to stop
 
@@ -48,8 +49,7 @@ def make_server(settings: Settings) -> Server:
 
 def main() -> int:
     """Run until the process is asked to stop."""
-    settings = Settings()
-    configure_logs(settings.log.level)
+    settings = start_process()
     try:
         server = make_server(settings)
     except UnsafeBindingError as error:

@@ -59,3 +59,15 @@ def check_host(value: str) -> str:
     if not _HOST.fullmatch(name):
         raise ValueError(f"expected a host name such as dermq.example or *.dermq.svc, without scheme and port, got {value!r}")
     return name
+
+
+def check_start(value: str, *starts: str) -> str:
+    """An address of one of these kinds, or "". The address is not shown: it may hold a password.
+
+    Raises:
+        ValueError: it is of another kind.
+    """
+    if value and not value.startswith(starts):
+        scheme = value.partition("://")[0] + "://" if "://" in value else "no scheme"
+        raise ValueError(f"expected an address that begins with {' or '.join(starts)}, got one with {scheme}")
+    return value

@@ -7,6 +7,7 @@ Embedded defaults run everything on one machine; the same code with other addres
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from core.errors import ConfigurationError
-from core.plainlists import check_host, check_s3_prefix, read_switch, split_list
+from core.plainlists import check_host, check_s3_prefix, check_start, read_switch, split_list
 from core.secretfiles import Concern, with_password
 
 # Lists as people write them: /data,/mnt or, for what has commas in it, JSON: ["/data"]
@@ -76,6 +77,11 @@ class DatabaseSettings(Concern):
     connect_timeout_s: int = Field(default=5, description="How long to wait for a new connection.")
     statement_timeout_s: int = Field(default=30, description="How long one SQL statement may take before it is cancelled.")
 
+    @field_validator("url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        return check_start(value, "postgresql+psycopg://", "sqlite://")
+
 
 class BrokerSettings(Concern):
     """DERMQ_BROKER_*: Redis or Valkey. It carries wake-up messages only."""
@@ -108,6 +114,11 @@ class StorageSettings(Concern):
     )
     s3_secret_access_key: SecretStr = Field(default=SecretStr(""), description="Secret that belongs to the key.")
     timeout_s: float = Field(default=30.0, description="How long one request to S3 may take.")
+
+    @field_validator("url")
+    @classmethod
+    def _known_place(cls, value: str) -> str:
+        return check_start(value, "file:///", "file://localhost/", "s3://")
 
 
 class ServingSettings(Concern):
@@ -260,6 +271,13 @@ class LogSettings(Concern):
     model_config = _env("DERMQ_LOG_")
 
     level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @field_validator("level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in logging.getLevelNamesMapping():
+            raise ValueError(f"expected DEBUG, INFO, WARNING or ERROR, got {value!r}")
+        return value
 
 
 class MetricsSettings(Concern):

@@ -15,11 +15,9 @@ def main(arguments: list[str]) -> int:
     """Start a Celery worker or beat with DermQ's settings; further arguments go to Celery."""
     if arguments[:1] == ["health"]:  # before anything heavy is imported: probes run often
         return health.main(arguments[1:])
-    from core.settings import Settings  # noqa: PLC0415
-    from core.telemetry.logs import configure_logs  # noqa: PLC0415
+    from core.environment import start_process  # noqa: PLC0415
 
-    settings = Settings()
-    configure_logs(settings.log.level)
+    settings = start_process()
     verb, rest = (arguments[0], arguments[1:]) if arguments and not arguments[0].startswith("-") else ("worker", arguments)
     if verb == "worker":
         run_worker(settings, rest)

@@ -48,7 +48,7 @@ def compare(
 
     table = choose_out(out, None).path
     source = read_source(path)
-    with open_service(Target(server, api_key, data_dir), StackOptions(source_roots=source.source_roots)) as service:
+    with open_service(Target(server, api_key, data_dir), StackOptions(sources=source.needed)) as service:
         job_a, job_b = _screen_both(service, source, model, (a, b))
         comparison = compare_jobs(service.client, job_a.id, job_b.id)
         comparison.write(table)

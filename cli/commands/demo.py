@@ -37,7 +37,7 @@ def demo(
     with folder.faults_named("written"):
         archive = _draw(folder.root / "demo" / "sample.zip")
     source = read_source(str(archive))
-    with open_service(Target(None, None, data_dir), StackOptions(source_roots=source.source_roots)) as service:
+    with open_service(Target(None, None, data_dir), StackOptions(sources=source.needed)) as service:
         job = run_job(service, source, JobRequest())
         service.client.save_results(job.id, target_file.format.value, target_file.path)
         show_end(service, job, console=open_out(), wrote=str(target_file.path))

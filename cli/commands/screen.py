@@ -58,7 +58,7 @@ def screen(
     check_choice(label, version)
     target_file = choose_out(out, format)
     source = read_source(path)
-    options = StackOptions(source_roots=source.source_roots)
+    options = StackOptions(sources=source.needed)
     with open_service(Target(server, api_key, data_dir), options) as service:
         job = run_job(service, source, JobRequest(model=model, label=label, version=version))
         service.client.save_results(job.id, target_file.format.value, target_file.path)

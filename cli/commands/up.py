@@ -35,12 +35,13 @@ def up(
     from cli.output.spinner import StackStatus
     from cli.output.terminal import open_out
     from cli.service import terminating_gently
+    from cli.stack.environment import Sources
     from cli.stack.folder import DataFolder
     from cli.stack.stack import Stack, StackOptions
 
     folder = DataFolder.at(data_dir)
     options = StackOptions(
-        source_roots=tuple(root or ()), port=port, canary_percent=canary_percent, watched=verbose, tells_stop=True
+        sources=Sources(tuple(root or ())), port=port, canary_percent=canary_percent, watched=verbose, tells_stop=True
     )
     with StackStatus() as status, terminating_gently():
         try:

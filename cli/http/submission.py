@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cli.http.client import JobRequest
     from cli.output.progress import ProgressView
     from cli.service import Service
+    from cli.stack.environment import Sources
 
 _S3 = "s3://"
 
@@ -30,11 +31,17 @@ class Source:
         return None if self.text.startswith(_S3) else Path(self.text)
 
     @property
-    def source_roots(self) -> tuple[Path, ...]:
+    def needed(self) -> Sources:
         """What a stack of one's own must be allowed to read for this."""
-        if self.path is None:
-            return ()
-        return (self.path.resolve() if self.path.is_dir() else self.path.resolve().parent,)
+        from cli.stack.environment import Sources
+        from core.plainlists import check_s3_prefix
+
+        if self.path is not None:
+            return Sources(roots=(self.path.resolve() if self.path.is_dir() else self.path.resolve().parent,))
+        try:
+            return Sources(s3=(check_s3_prefix(self.text),))
+        except ValueError:  # the server says what is wrong with it
+            return Sources()
 
 
 def read_source(text: str) -> Source:

@@ -107,9 +107,9 @@ def find_operator(data_dir: Path | None, by: str | None = None) -> Operator:
     """Read the settings and find the places."""
     from dataclasses import replace
 
-    from cli.stack.environment import read_settings
     from cli.stack.folder import DataFolder
     from cli.stack.models_config import find_repository
+    from core.environment import read_settings
     from core.settings import DataSettings
     from serving.repository import ModelRepository
 

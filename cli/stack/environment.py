@@ -1,47 +1,34 @@
-"""The environment: read for the stack itself, made for its parts."""
+"""The environment that the parts of a stack get."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from cli.output.exit_codes import CliError, ExitCode
 from cli.stack.folder import DataFolder
 from cli.stack.parts import Addresses
 from cli.stack.state import STACK_VARIABLE
-
-if TYPE_CHECKING:
-    from core.settings import Settings
+from core.settings import ApiSettings
 
 
-def read_settings() -> Settings:
-    """All settings from DERMQ_* variables: wrong ones are reported before anything is started.
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What jobs may name as their source."""
 
-    Raises:
-        CliError: a value that its setting does not take; the message names the variable.
-    """
-    from pydantic import ValidationError
+    roots: tuple[Path, ...] = ()  # folders of this machine
+    s3: tuple[str, ...] = ()  # s3://bucket/prefix
 
-    import core.settings
-
-    try:
-        return core.settings.Settings()
-    except ValidationError as error:
-        prefix = getattr(core.settings, error.title).model_config["env_prefix"]
-        faults = [f"{_name_variable(prefix, each['loc'])}: {each['msg']}" for each in error.errors()]
-        raise CliError(f"invalid settings in the environment: {'; '.join(faults)}", ExitCode.USAGE) from error
-
-
-def _name_variable(prefix: str, place: tuple[int | str, ...]) -> str:
-    """DERMQ_API_ and ("port",) → DERMQ_API_PORT; DERMQ_WORKER where settings contradict one another."""
-    return f"{prefix}{'_'.join(map(str, place)).upper()}".rstrip("_")
+    def with_settings(self, settings: ApiSettings) -> Sources:
+        """Together with what the settings allow."""
+        roots = {path.resolve() for path in (*self.roots, *settings.source_roots)}
+        return Sources(tuple(sorted(roots)), tuple(sorted({*self.s3, *settings.allow_s3_sources})))
 
 
 def make_environment(
-    folder: DataFolder, addresses: Addresses, *, stack_id: str, source_roots: Sequence[Path], models: Sequence[str]
+    folder: DataFolder, addresses: Addresses, *, stack_id: str, sources: Sources, models: Sequence[str]
 ) -> dict[str, str]:
     """The environment of every part: this one's, with the stack's own DERMQ_ settings on top."""
     package_root = str(Path(__file__).resolve().parents[2])
@@ -53,7 +40,8 @@ def make_environment(
         "DERMQ_SERVING_ADDRESS": f"127.0.0.1:{addresses.serving_port}",
         "DERMQ_API_HOST": "127.0.0.1",
         "DERMQ_API_PORT": str(addresses.api_port),
-        "DERMQ_API_SOURCE_ROOTS": json.dumps([str(path) for path in source_roots]),
+        "DERMQ_API_SOURCE_ROOTS": json.dumps([str(path) for path in sources.roots]),
+        "DERMQ_API_ALLOW_S3_SOURCES": json.dumps(list(sources.s3)),
         "DERMQ_API_MODELS": json.dumps(list(models)),
         STACK_VARIABLE: stack_id,
         # The parts run in the data folder; nothing that lies there must be imported by accident.

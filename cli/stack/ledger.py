@@ -8,14 +8,13 @@ from core.clock import SystemClock
 from core.db.engine import open_engine, transaction
 from core.db.maintenance.rescue import expire_all_leases
 from core.db.schema.migrate import current_revision, upgrade
-from core.settings import Settings
-from core.telemetry.logs import configure_logs, get_logger
+from core.environment import start_process
+from core.telemetry.logs import get_logger
 
 
 def ready_ledger() -> None:
     """Migrate to the newest schema, and end the leases of the last run: its workers are dead, nobody will keep them."""
-    settings = Settings()
-    configure_logs(settings.log.level)
+    settings = start_process()
     engine = open_engine(settings.database_url, settings.database)
     try:
         upgrade(engine)

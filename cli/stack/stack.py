@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +18,7 @@ from typing import Self
 from cli.output.exit_codes import CliError, ExitCode
 from cli.stack import logfiles as logs
 from cli.stack import valkey
-from cli.stack.environment import make_environment, read_settings
+from cli.stack.environment import Sources, make_environment
 from cli.stack.folder import DataFolder
 from cli.stack.lock import FolderLock
 from cli.stack.models_config import find_repository, write_models_config
@@ -29,6 +29,7 @@ from cli.stack.readiness import ask_ready
 from cli.stack.reaping import reap
 from cli.stack.state import StackState, load_state
 from cli.stack.supervisor import Supervisor
+from core.environment import read_settings, unknown_variables
 
 START_LIMIT_S = 180.0
 _LOG_OF = {"broker": "valkey", "serving": "serving"}  # of what /readyz names, the log that tells why
@@ -38,7 +39,7 @@ _LOG_OF = {"broker": "valkey", "serving": "serving"}  # of what /readyz names, t
 class StackOptions:
     """What a stack is asked for."""
 
-    source_roots: tuple[Path, ...] = ()  # folders whose files may be named as a job's source
+    sources: Sources = field(default_factory=Sources)  # that jobs may name, besides those of the settings
     port: int | None = None  # of the API; None takes the settings' one, or a free one if that is taken
     canary_percent: float | None = None  # share of new jobs for the label canary; None leaves it to the settings
     watched: bool = False  # print the parts' output
@@ -120,14 +121,16 @@ class Stack:
     def _start(self) -> None:
         began = time.monotonic()
         settings = read_settings().api
+        for warning in unknown_variables(os.environ):
+            self._note(warning)
         self.folder.create()
         self._lock.acquire()
         self._reap()
         addresses = Addresses(free_port(), free_port(), self._pick_api_port(settings.port), secrets.token_urlsafe(24))
         stack_id = str(uuid.uuid4())
-        roots = sorted({path.resolve() for path in (*self.options.source_roots, *settings.source_roots)})
+        sources = self.options.sources.with_settings(settings)
         models = self._write_models_config()
-        environment = make_environment(self.folder, addresses, stack_id=stack_id, source_roots=roots, models=models)
+        environment = make_environment(self.folder, addresses, stack_id=stack_id, sources=sources, models=models)
         if self.options.canary_percent is not None:
             environment["DERMQ_API_CANARY_PERCENT"] = str(self.options.canary_percent)
         command = (
@@ -137,7 +140,7 @@ class Stack:
         parts = list_parts(self.folder, addresses, command)
         for name in (*parts, "ledger"):
             logs.open_run(self.folder.log(name))
-        self._state = _new_state(stack_id, addresses, roots)
+        self._state = _new_state(stack_id, addresses, sources.roots)
         self._supervisor = self._make_supervisor(environment)
         self._supervisor.begin()
         self._supervisor.launch(parts["valkey"])

@@ -17,8 +17,8 @@ from sqlalchemy.exc import DBAPIError
 
 from core.db.engine import open_engine
 from core.db.schema.migrate import current_revision, head_revision
-from core.settings import Settings
-from core.telemetry.logs import configure_logs, get_logger
+from core.environment import start_process
+from core.telemetry.logs import get_logger
 
 PATIENCE_S = 300.0
 POLL_S = 2.0
@@ -68,8 +68,7 @@ def is_sufficient(revision: str) -> bool:
 
 def main() -> int:
     """Wait for the ledger that the settings name."""
-    settings = Settings()
-    configure_logs(settings.log.level)
+    settings = start_process()
     engine = open_engine(settings.database_url, settings.database)
     try:
         get_logger(__name__).info("schema_there", revision=await_schema(engine))

@@ -17,8 +17,8 @@ from sqlalchemy import Engine
 
 from core.db.engine import open_engine
 from core.db.schema.migrationlock import MigrationBlockedError, Patience, run_patiently
-from core.settings import Settings
-from core.telemetry.logs import configure_logs, get_logger
+from core.environment import start_process
+from core.telemetry.logs import get_logger
 
 
 def upgrade(engine: Engine, revision: str = "head", patience: Patience | None = None) -> None:
@@ -83,8 +83,7 @@ def main(arguments: list[str]) -> int:
         given = " ".join(arguments)
         sys.stderr.write(f"python -m core.db.schema.migrate: expected nothing, `up` or `down REVISION`, got {given!r}\n")
         return 2
-    settings = Settings()
-    configure_logs(settings.log.level)
+    settings = start_process()
     engine = open_engine(settings.database_url, settings.database)
     try:
         before = current_revision(engine)

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from cli.stack.environment import make_environment
+from cli.stack.environment import Sources, make_environment
 from cli.stack.folder import DataFolder
 from cli.stack.parts import Addresses
 from core.settings import ApiSettings, Settings
@@ -46,7 +46,7 @@ def compose(given: dict[str, str]) -> dict[str, str]:
 
 def one_machine(folder: Path) -> dict[str, str]:
     addresses = Addresses(1, 2, 3, password="p")
-    return make_environment(DataFolder.at(folder), addresses, stack_id="s", source_roots=(), models=())
+    return make_environment(DataFolder.at(folder), addresses, stack_id="s", sources=Sources(), models=())
 
 
 def configurations(folder: Path) -> dict[str, dict[str, str]]:
