@@ -12,6 +12,7 @@ exclude_patterns = ["generate"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3  # headings can be linked to, as on GitHub
 
+smartquotes = False  # an option's two hyphens stay two hyphens
 html_theme = "furo"
 html_title = f"DermQ {release}"
 html_static_path = ["_static"]

@@ -11,6 +11,8 @@ from api.openapi import TAGS
 from core.settings import ApiSettings, Settings
 from docs.generate.markdown import code, codes, sentence, table
 
+_PROBLEM = "application/problem+json"
+_LARGE = 2**31 - 1  # a greater bound is that of a type
 _METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -50,7 +52,7 @@ def _operations(described: dict[str, Any]) -> Iterator[tuple[str, str, dict[str,
 def _route(method: str, path: str, operation: dict[str, Any]) -> str:
     parts = [f"### {method} {path}", sentence(operation.get("summary", "")), sentence(operation.get("description", ""))]
     parameters = [
-        (code(each["name"]), each["in"], _kind(each["schema"]), sentence(each.get("description", "")))
+        (code(each["name"]), each["in"], _value(each["schema"]), sentence(each.get("description", "")))
         for each in operation.get("parameters", ())
     ]
     if parameters:
@@ -58,13 +60,24 @@ def _route(method: str, path: str, operation: dict[str, Any]) -> str:
     body = operation.get("requestBody", {}).get("content", {})
     if body:
         parts.append(f"Body: {codes(body)}.")
-    answers = [(code(status), _content(answer), sentence(answer["description"])) for status, answer in _answers(operation)]
-    parts.append(table(("answer", "body", "meaning"), answers))
+    answers = {
+        status: answer for status, answer in sorted(operation["responses"].items()) if _PROBLEM not in answer.get("content", {})
+    }
+    parts.append(table(("answer", "body", "meaning"), [(code(s), _content(a), _said(a)) for s, a in answers.items()]))
+    problems = [status for status in sorted(operation["responses"]) if status not in answers]
+    if problems:
+        parts.append(f"Problems: {codes(problems)}.")
     return "\n\n".join(filter(None, parts))
 
 
-def _answers(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield from sorted(operation["responses"].items())
+def _said(answer: dict[str, Any]) -> str:
+    text = answer["description"]
+    return "" if text == "Successful Response" else sentence(text)
+
+
+def _value(schema: dict[str, Any]) -> str:
+    """Of a parameter: that it may be left out is not said."""
+    return _kind(schema).removesuffix(" or null")
 
 
 def _content(answer: dict[str, Any]) -> str:
@@ -100,7 +113,9 @@ def _kind(schema: dict[str, Any]) -> str:
         return f"list of {_kind(schema.get('items', {}))}"
     words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "null": "null"}
     kind = words.get(schema.get("type", ""), "object")
-    bounds = [f"{sign} {schema[key]}" for key, sign in (("minimum", "≥"), ("maximum", "≤")) if key in schema]
+    bounds = [
+        f"{sign} {schema[key]}" for key, sign in (("minimum", "≥"), ("maximum", "≤")) if abs(schema.get(key, _LARGE)) < _LARGE
+    ]
     default = [f"default {code(json.dumps(schema['default']))}"] if schema.get("default") is not None else []
     return ", ".join([kind, *bounds, *default])
 
