@@ -14,7 +14,7 @@ from core.archives.sniff import HEAD_BYTES, Content, sniff
 from core.archives.source import open_source
 from core.errors import ArchiveError, InvalidRequestError, NotFoundError
 from core.settings import Settings, StorageSettings
-from core.storage.base import ObjectStorage, RandomAccess
+from core.storage.base import ObjectStorage, ObjectWriter, RandomAccess
 from core.storage.denied import StorageDeniedError
 from core.storage.factory import open_s3, split_s3_uri
 
@@ -36,7 +36,9 @@ def prepare_archive(
     limits: ExpandLimits | None = None,
     notes: Notes | None = None,
 ) -> ArchiveRef:
-    """Find out what a source is. A compressed TAR is written plain to `seekable_key`; nothing else is copied. Repeatable.
+    """Find out what a source is. Safe to run again.
+
+    A compressed TAR is written plain to `seekable_key`, a .7z as a ZIP of stored members; nothing else is copied.
 
     Args:
         source: {"kind": "upload", "key", "filename"}, {"kind": "path", "path"} or {"kind": "s3", "uri"}; optionally "root", the
@@ -70,6 +72,11 @@ def prepare_archive(
     try:
         content = sniff(access, name, path_column)
         _require_table(_KINDS.get(content, ArchiveKind.TAR), name, path_column)
+        if content is Content.SEVEN_ZIP:
+            with storage.writer(seekable_key) as writer:
+                _expand_7z(access, writer, settings, limits or ExpandLimits(), on_progress, notes=notes)
+                writer.commit()
+            return ArchiveRef(ArchiveKind.ZIP, "storage", seekable_key, name)
         if content is Content.COMPRESSED:
             _make_plain(access, storage, seekable_key, limits or ExpandLimits(), on_progress, notes=notes)
             return ArchiveRef(ArchiveKind.TAR, "storage", seekable_key, name)
@@ -145,6 +152,21 @@ def _asked(uri: str, ask: Callable[[], bool]) -> bool:
         raise ArchiveError(f"{uri}: {error}", code="archive_gone") from error
     except InvalidRequestError as error:
         raise ArchiveError(f"{uri}: {error}") from error
+
+
+def _expand_7z(
+    access: RandomAccess,
+    writer: ObjectWriter,
+    settings: Settings,
+    limits: ExpandLimits,
+    on_progress: Callable[[int], None] | None,
+    *,
+    notes: Notes | None,
+) -> None:
+    from core.archives.sevenzip import expand_7z  # noqa: PLC0415 - py7zr takes its time, and few archives are of that kind
+
+    max_bytes = settings.image.max_bytes
+    expand_7z(access, writer, limits, max_bytes, on_progress, notes=notes if notes is not None else Notes())
 
 
 def _make_plain(

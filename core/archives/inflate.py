@@ -23,6 +23,7 @@ ZSTD_OLD = 20
 ZSTD = 93
 XZ = 95
 AES = 99  # marks WinZip's encryption; the true method is in an extra field
+OF_7Z = 0xFF07  # DermQ's own mark in the ZIP that a .7z becomes
 _NAMES = {
     1: "Shrink",
     6: "Implode",
@@ -37,6 +38,7 @@ _NAMES = {
     96: "JPEG recompression",
     97: "WavPack",
     98: "PPMd",
+    OF_7Z: "of 7z other than Copy, LZMA, LZMA2, bzip2 and Deflate, or with a dictionary that is too large",
 }
 
 _LZMA_MIN_DICTIONARY = 4096

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from core.archives.compressed import sniff_codec
+from core.archives.foreign import describe_foreign
 from core.archives.manifest import HEAD_BYTES as TABLE_BYTES
 from core.archives.manifest import decode_head, describe_table, looks_like_manifest
 from core.archives.tar_header import BLOCK, ZEROS, is_header
@@ -34,12 +35,7 @@ _IMAGES = (
 _ISO_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # sizes of the known information headers, byte 14
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
-_FOREIGN = {
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"Rar!\x1a\x07": "a RAR archive",
-    b"%PDF-": "a PDF",
-    b"MSCF": "a CAB archive",
-}
+SEVEN_ZIP_MAGIC = b"7z\xbc\xaf\x27\x1c"
 
 
 class Content(StrEnum):
@@ -48,6 +44,7 @@ class Content(StrEnum):
     ZIP = "zip"
     TAR = "tar"
     COMPRESSED = "compressed"  # a TAR, one hopes
+    SEVEN_ZIP = "7z"
     IMAGE = "image"
     MANIFEST = "manifest"
 
@@ -65,25 +62,33 @@ def sniff(access: RandomAccess, name: str, path_column: str = "") -> Content:
     """
     head = access.read_at(0, HEAD_BYTES)
     signs: tuple[tuple[Content, Callable[[], bool]], ...] = (
-        (Content.ZIP, lambda: head.startswith(_ZIP)),
+        (Content.ZIP, lambda: head.startswith(_ZIP) and describe_foreign(access, head) is None),
+        (Content.SEVEN_ZIP, lambda: head.startswith(SEVEN_ZIP_MAGIC)),
         (Content.COMPRESSED, lambda: sniff_codec(head) is not None),
         (Content.IMAGE, lambda: is_image(head)),
         (Content.TAR, lambda: _begins_like_tar(head)),
-        (Content.ZIP, lambda: _ends_like_zip(access)),
-        (Content.MANIFEST, lambda: looks_like_manifest(access.read_at(0, TABLE_BYTES), path_column=path_column)),
+        (Content.ZIP, lambda: _ends_like_zip(access) and describe_foreign(access, head) is None),
+        (
+            Content.MANIFEST,
+            lambda: (
+                looks_like_manifest(access.read_at(0, TABLE_BYTES), path_column=path_column)
+                and describe_foreign(access, head) is None
+            ),
+        ),
         (Content.IMAGE, lambda: _IMAGE_NAME.search(name) is not None),  # its one row will say what is wrong with it
     )
     for content, holds in signs:
         if holds():
             return content
+    if foreign := describe_foreign(access, head):
+        raise ArchiveError(f"{name}: {foreign}")
     if columns := describe_table(access.read_at(0, TABLE_BYTES)):
         raise ArchiveError(
             f"{name}: no column of this table names images; its columns are {columns}; if one of them does, name it with "
             "--path-column (in the API: path_column)"
         )
-    raise ArchiveError(
-        f"{name}: expected a ZIP, a TAR (plain, gzip, bzip2, xz, zstd), a CSV of paths or an image, got {_describe(head)}"
-    )
+    wanted = "a ZIP, a TAR (plain, gzip, bzip2, xz, zstd, lzma), a 7z, a CSV of paths or an image"
+    raise ArchiveError(f"{name}: expected {wanted}, got {_describe(head)}")
 
 
 def is_image(head: bytes) -> bool:
@@ -114,9 +119,6 @@ def _ends_like_zip(access: RandomAccess) -> bool:
 def _describe(head: bytes) -> str:
     if not head:
         return "an empty file"
-    for magic, what in _FOREIGN.items():
-        if head.startswith(magic):
-            return what
     text = decode_head(head[:200])
     if text is not None:
         return f"text that begins with {' '.join(text.split())[:60]!r}"

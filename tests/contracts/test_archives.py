@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import py7zr
 import pytest
 
 from core.archives.base import Archive, ArchiveKind, ArchiveRef, Member
@@ -98,6 +99,17 @@ def zstd_tar(files: dict[str, bytes]) -> bytes:
     return bytes(module.compress(tar_of(files)))
 
 
+def seven_zip(place: Place, files: dict[str, bytes]) -> bytes:
+    (place.folder / "empty").mkdir(exist_ok=True)
+    buffer = io.BytesIO()
+    with py7zr.SevenZipFile(buffer, "w") as archive:
+        for name in FOLDERS:
+            archive.write(place.folder / "empty", name)
+        for name, data in files.items():
+            archive.writestr(data, name)
+    return buffer.getvalue()
+
+
 def in_folder(place: Place, files: dict[str, bytes]) -> dict[str, Any]:
     root = place.folder / "images"
     for name, data in files.items():
@@ -139,6 +151,8 @@ FORMATS: dict[str, Callable[[Place, dict[str, bytes]], dict[str, Any]]] = {
     "tar-gz": lambda place, files: place.upload(tar_of(files, mode="w:gz"), "a.tgz"),
     "tar-bz2": lambda place, files: place.upload(tar_of(files, mode="w:bz2"), "a.tar.bz2"),
     "tar-xz": lambda place, files: place.upload(tar_of(files, mode="w:xz"), "a.tar.xz"),
+    "7z": lambda place, files: place.upload(seven_zip(place, files), "a.7z"),
+    "7z-on-s3": lambda place, files: as_s3_object(place, seven_zip(place, files)),
     "tar-on-s3": lambda place, files: as_s3_object(place, tar_of(files)),
     "tar-gz-on-s3": lambda place, files: as_s3_object(place, tar_of(files, mode="w:gz")),
     "folder": in_folder,

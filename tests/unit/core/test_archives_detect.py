@@ -65,7 +65,10 @@ def test_images_are_told_by_their_first_bytes(format: str) -> None:
         (b"BZh91AY", Content.COMPRESSED),
         (b"\xfd7zXZ\0", Content.COMPRESSED),
         (b"\x28\xb5\x2f\xfd", Content.COMPRESSED),
+        (b"7z\xbc\xaf\x27\x1c", Content.SEVEN_ZIP),
         (b"path,dx\n", Content.MANIFEST),
+        (b"070701.jpg\n070702.jpg\n", Content.MANIFEST),
+        (b"im-lh5.jpg\nim-lh6.jpg\n", Content.MANIFEST),
         (b"BMI,path\n22,a.jpg\n" * 3, Content.MANIFEST),
     ],
 )
@@ -78,7 +81,6 @@ def test_archives_are_told_by_content(data: bytes, content: Content) -> None:
     [
         (b"", "an empty file"),
         (b"hello world, this is text", r"text that begins with 'hello world"),
-        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
         (b"Rar!\x1a\x07\x00", "a RAR archive"),
         (b"%PDF-1.7", "a PDF"),
         (b"\x00\x01\x02" + bytes(2000), "bytes that begin with 00 01 02"),
@@ -89,6 +91,29 @@ def test_what_is_neither_is_named(data: bytes, what: str) -> None:
     with pytest.raises(ArchiveError, match=what):
         sniff(BytesAccess(data), "upload")
     assert sniff(BytesAccess(data), "lesion.JPG") is Content.IMAGE  # a row that says what is wrong with it
+
+
+@pytest.mark.parametrize(
+    ("data", "what", "advice"),
+    [
+        (b"Rar!\x1a\x07\x01\0", "a RAR archive", "send the images as ZIP, TAR or 7z"),
+        (b"070701" + b"0" * 104, "a CPIO archive", "send the images"),
+        (b"\xc7\x71" + bytes(100), "a CPIO archive", "send the images"),
+        (b"!<arch>\n" + bytes(60), "an AR archive", "send the images"),
+        (b"MSCF\0\0\0\0" + bytes(60), "a CAB archive", "send the images"),
+        (bytes(32768) + b"\1CD001\1" + bytes(5000), "an ISO 9660 or UDF disc image", "send the images"),
+        (b"\x04\x22\x4d\x18" + bytes(60), "LZ4 data", "pack it as .tar.gz"),
+        (b"LZIP\1" + bytes(60), "lzip data", "pack it as .tar.gz"),
+        (b"\x1f\x9d\x90" + bytes(60), "data of compress", "pack it as .tar.gz"),
+        (b"PK\7\x08PK\3\4" + bytes(60), "one part of a split ZIP", "join the parts"),
+        (bytes(128) + b"DICM" + bytes(600), "a DICOM file", "export its pictures as JPEG or PNG"),
+        (b"%PDF-1.7\n" + honest_zip({"a": b"a"}), "a PDF document", "export its pictures"),
+        (b"x" * 1000 + b"koly" + bytes(508), "an Apple disk image", "send the images"),
+    ],
+)
+def test_what_is_known_but_not_read_is_named_with_what_to_do(data: bytes, what: str, advice: str) -> None:
+    with pytest.raises(ArchiveError, match=rf"upload: {what}.*{advice}"):
+        sniff(BytesAccess(data), "upload")
 
 
 @given(st.binary(max_size=2000) | st.text(max_size=300).map(str.encode))
