@@ -52,7 +52,7 @@ coverage: $(VENV)/.dev ## Run the tests and show which share of the code they ru
 	@$(BIN)/coverage report --format=total $(addprefix --fail-under=,$(FAIL_UNDER))
 
 # Every shell script, by its first line.
-SCRIPTS = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!.*[ /](ba)?sh$$' .ci deploy requirements)
+SCRIPTS = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!.*[ /](ba)?sh$$' .ci deploy examples requirements)
 
 lint: $(VENV)/.dev ## Check style, types, who imports whom, shell scripts and workflows
 	$(BIN)/ruff check .
