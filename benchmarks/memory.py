@@ -1,7 +1,9 @@
-"""Memory of the stack's processes while something runs."""
+"""Memory of the stack's processes while something runs. `python -m benchmarks.memory`: what importing the light client adds."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -45,3 +47,25 @@ class MemorySampler:
                 for number, pid in enumerate(pids):
                     key = name if number == 0 else f"{name} child {number}"
                     self.peak_mb[key] = max(self.peak_mb.get(key, 0.0), proportional_mb(pid))
+
+
+_CLIENT = """
+import numpy, os
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+before = resident()
+import serving.client
+print((resident() - before) / 1e6)
+"""
+
+
+def client_mb() -> float:
+    """Resident megabytes (10^6 bytes) that `import serving.client` adds to a process that has NumPy. Linux only."""
+    done = subprocess.run([sys.executable, "-c", _CLIENT], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+if __name__ == "__main__":
+    print(f"import serving.client: {client_mb():.1f} MB")

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
@@ -124,25 +123,49 @@ def test_a_client_can_be_used_again_after_close(client: PredictClient) -> None:
 
 
 def test_nobody_listening_is_transient_and_answered_at_once() -> None:
-    with PredictClient(f"127.0.0.1:{free_port()}", timeout_s=30) as client:
-        began = time.monotonic()
-        with pytest.raises(ServingUnavailableError, match="UNAVAILABLE"):
+    """A call that waited for its deadline would be DEADLINE_EXCEEDED, and would outlast this test."""
+    with PredictClient(f"127.0.0.1:{free_port()}", timeout_s=3600) as client:
+        with pytest.raises(ServingUnavailableError, match=r"\bUNAVAILABLE"):
             client.describe("tiny")
-        assert time.monotonic() - began < 10
         assert not client.ready()
 
 
 def test_a_server_that_never_answers_costs_the_deadline_and_no_more() -> None:
     import socket
 
+    again: list[int] = []
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
-        PredictClient(f"127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.5) as client,
+        PredictClient(f"127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.5, on_retry=lambda: again.append(1)) as client,
+        pytest.raises(ServingUnavailableError, match="DEADLINE_EXCEEDED"),
     ):
-        began = time.monotonic()
-        with pytest.raises(ServingUnavailableError):
-            client.predict("tiny", 1, random_images(1))
-        assert time.monotonic() - began < 5
+        client.predict("tiny", 1, random_images(1))
+    assert not again
+
+
+def test_the_server_is_told_the_deadline_and_a_late_answer_is_not_asked_for_again() -> None:
+    release, left = threading.Event(), []
+
+    class Hanging(Scripted):
+        def _answer(self, _request: Any, context: grpc.ServicerContext) -> Any:
+            left.append(context.time_remaining())
+            release.wait(60)
+            return answer_of([[1.0]])
+
+    server = grpc.server(futures.ThreadPoolExecutor(2), handlers=[Hanging()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with (
+            PredictClient(f"127.0.0.1:{port}", timeout_s=2) as client,
+            pytest.raises(ServingUnavailableError, match="DEADLINE_EXCEEDED"),
+        ):
+            client.predict("m", 1, random_images(1))
+    finally:
+        release.set()
+        server.stop(None).wait()
+    assert len(left) == 1
+    assert left[0] <= 2
 
 
 class Scripted(grpc.GenericRpcHandler):
@@ -358,24 +381,3 @@ def test_a_forked_child_uses_a_channel_of_its_own(serving_address: str) -> None:
     command = [sys.executable, "-c", textwrap.dedent(FORKING), serving_address]
     done = subprocess.run(command, cwd=ROOT, timeout=60, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-IMPORTED = """
-    import numpy, os, sys
-
-    def resident():
-        return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    before = resident()
-    import serving.client
-
-    assert "tensorflow" not in sys.modules and "google.protobuf" in sys.modules
-    print((resident() - before) / 1e6)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc: Linux only")
-def test_the_client_is_light() -> None:
-    command = [sys.executable, "-c", textwrap.dedent(IMPORTED)]
-    done = subprocess.run(command, cwd=ROOT, timeout=60, capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 40  # MB; TensorFlow's stubs would be 630

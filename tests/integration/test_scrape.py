@@ -111,7 +111,8 @@ def test_a_job_is_seen_on_every_page(watched: Watched, tmp_path: Path) -> None:
     after = watched.samples("api")
     assert (after["dermq_jobs", "succeeded"], after["dermq_items_pending",], after["dermq_work_seconds_pending",]) == (1, 0, 0)
     assert after["dermq_item_seconds_measured",] == 1
-    assert 0 < after["dermq_item_seconds",] < 10
+    # What the ledger measured lies within what the workers spent: the task's time holds the chunks' time.
+    assert 0 < after["dermq_item_seconds",] * (job.succeeded + job.failed) <= worker["dermq_task_seconds_total", "classify"]
     assert watched.samples("beat")["dermq_beat_ticks_total",] >= 1
     assert str(job_id) not in watched.page("worker")
     assert ".jpg" not in watched.page("worker")

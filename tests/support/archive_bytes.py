@@ -24,6 +24,11 @@ class BytesAccess:
     def size(self) -> int:
         return len(self.data)
 
+    @property
+    def bytes_read(self) -> int:
+        """Sum over all requests; what was read twice counts twice."""
+        return sum(max(0, min(length, self.size - offset)) for offset, length in self.requests if offset >= 0)
+
     def read_at(self, offset: int, length: int) -> bytes:
         assert offset >= 0
         assert length >= 0

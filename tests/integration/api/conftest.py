@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -233,7 +232,3 @@ def problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]
 
 def soon(condition: Callable[[], bool], what: str, timeout_s: float = 10) -> None:
     wait_until(condition, timeout_s=timeout_s, what=what)
-
-
-def elapsed(since: float) -> float:
-    return time.perf_counter() - since

@@ -25,7 +25,6 @@ from core.settings import ApiSettings, BrokerSettings
 from tests.integration.api.conftest import (
     CLASSES,
     Api,
-    elapsed,
     failed,
     make_settings,
     problem,
@@ -230,7 +229,8 @@ def test_events_of_a_job_that_is_deleted_end(api: Api) -> None:
         assert not list(stream)
 
 
-def test_a_stop_ends_the_streams(tmp_path: Path) -> None:
+def test_a_stop_ends_the_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.__main__._GRACE_S", 3600)  # streams that did not end by themselves would last as long
     settings = make_settings(tmp_path)
     with running_api(settings) as api:
         job_id = api.submit()
@@ -242,7 +242,5 @@ def test_a_stop_ends_the_streams(tmp_path: Path) -> None:
         with client.stream("GET", f"/v1/jobs/{job_id}/events") as response:
             stream = events(response)
             assert json.loads(next(stream)["data"])["state"] == JobState.QUEUED
-            begun = time.perf_counter()
             server.handle_exit(signal.SIGTERM, None)
             assert not list(stream)
-        assert elapsed(begun) < 5

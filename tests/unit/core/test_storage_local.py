@@ -124,6 +124,6 @@ def test_writing_holds_no_more_than_a_block(tmp_path: Path) -> None:
             for _ in range(64):
                 writer.write(block)
             writer.commit()
-        assert tracemalloc.get_traced_memory()[1] < 2 << 20
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(block)
     finally:
         tracemalloc.stop()

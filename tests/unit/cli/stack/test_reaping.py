@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.stack import reaping
 from cli.stack.processes import Identity, identify, is_alive, list_session
-from cli.stack.reaping import reap
+from cli.stack.reaping import _await_end, reap
 from cli.stack.state import STACK_VARIABLE, StackState, load_state
 
 # A leader with one child in its session, which says its pid once it runs; ends on SIGTERM unless asked to ignore it.
@@ -77,12 +78,18 @@ def test_leader_and_child_are_ended(families: list[Family]) -> None:
     assert not is_alive(family.child)
 
 
-def test_one_that_ignores_sigterm_is_killed(families: list[Family]) -> None:
+def test_one_that_ignores_sigterm_is_killed_after_the_grace(families: list[Family], monkeypatch: pytest.MonkeyPatch) -> None:
     family = start_family(families, "run-1", "stubborn")
-    began = time.monotonic()
+    waits: list[tuple[float, bool]] = []  # how long was waited at most, and whether the leader lived on
+
+    def await_end(identities: list[Identity], limit_s: float) -> None:
+        _await_end(identities, limit_s)
+        waits.append((limit_s, is_alive(family.leader)))
+
+    monkeypatch.setattr(reaping, "_await_end", await_end)
     reap(make_state("run-1", worker=family.leader), grace_s=0.5)
-    assert not is_alive(family.leader)
-    assert 0.4 < time.monotonic() - began < 5
+    assert waits == [(0.5, True), (0.5, False)]
+    assert family.process.wait() == -signal.SIGKILL
 
 
 def test_the_children_of_a_dead_leader_are_found_by_the_runs_id(families: list[Family]) -> None:
