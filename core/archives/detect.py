@@ -10,6 +10,7 @@ from core.archives.allowlist import Where, check_place
 from core.archives.base import ArchiveKind, ArchiveRef
 from core.archives.compressed import ExpandLimits, expand_tar, sniff_codec
 from core.archives.notes import Notes
+from core.archives.s3_prefix import S3Objects
 from core.archives.sniff import HEAD_BYTES, Content, sniff
 from core.archives.source import open_source
 from core.errors import ArchiveError, InvalidRequestError, NotFoundError
@@ -136,8 +137,7 @@ def _is_object(uri: str, settings: StorageSettings) -> bool:
 
 
 def _prefix(uri: str, name: str, settings: StorageSettings) -> ArchiveRef:
-    bucket, prefix = split_s3_uri(uri)
-    if not _asked(uri, lambda: next(open_s3(bucket, prefix, settings).list(""), None) is not None):
+    if not _asked(uri, lambda: next(S3Objects(uri, settings).list(), None) is not None):
         raise ArchiveError(f"{uri}: there is no such object, and none below it", code="archive_gone")
     return ArchiveRef(ArchiveKind.S3_PREFIX, "s3", uri, name)
 

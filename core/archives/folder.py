@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -9,12 +10,13 @@ from pathlib import Path
 
 from core.archives.base import Member
 from core.archives.beneath import RootFolder
-from core.archives.notes import Notes
+from core.archives.notes import ArchiveNote, Notes
 from core.archives.screening import Problem, size_problem
 from core.archives.skipping import is_skipped
 from core.errors import ArchiveError, ItemError, ItemErrorCode
 from core.storage.scan import EntryKind, scan_sorted
 
+_CLOSED = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)
 _MAX_DEPTH = 100  # folders within folders; far above what people make, far below the recursion limit
 
 
@@ -52,8 +54,10 @@ class FolderArchive:
     def members(self) -> Iterator[Member]:
         """All files, sorted, in constant memory. Names that are no UTF-8 carry surrogate escapes.
 
+        A folder that is closed to the reader is one failed row, its name with a slash behind it.
+
         Raises:
-            ArchiveError: a folder cannot be read.
+            ArchiveError: the folder itself cannot be read, or one below it goes away meanwhile.
         """
         self._skipped = 0
         self._notes.clear()
@@ -69,14 +73,27 @@ class FolderArchive:
                     if kind is EntryKind.FOLDER:
                         self._skipped += 1
                         yield from self._walk(path, depth + 1)
-                    elif is_skipped(path) or (kind is EntryKind.LINK and _leads_to_folder(fd, name)):
+                    elif self._passes_over(fd, path, kind):
                         self._skipped += 1
                     else:
                         yield self._member(fd, path, kind)
         except OSError as error:
             if is_skipped(f"{folder}/…"):
                 return  # litter may be closed to us
+            if folder and error.errno in _CLOSED:
+                text = f"the folder cannot be read, nor any file in it: {error.strerror}; let the workers read it"
+                yield Member(folder + "/", error=ItemErrorCode.NOT_FOUND, error_text=text)
+                return
             raise ArchiveError(f"{self._root / folder}: the folder cannot be read: {error.strerror}") from error
+
+    def _passes_over(self, folder: int, path: str, kind: EntryKind) -> bool:
+        if is_skipped(path):
+            self._notes.add(ArchiveNote.ENTRIES_SKIPPED, example=path)
+            return True
+        if kind is EntryKind.LINK and _leads_to_folder(folder, path.rpartition("/")[2]):
+            self._notes.add(ArchiveNote.LINKS_SKIPPED, example=path)
+            return True
+        return False
 
     def _member(self, folder: int, path: str, kind: EntryKind) -> Member:
         size, problem = 0, None
@@ -86,6 +103,8 @@ class FolderArchive:
                 problem = size_problem(size, self._max_bytes)
             except FileNotFoundError:
                 problem = ItemErrorCode.NOT_FOUND, "deleted while the folder was listed"
+            except PermissionError as error:
+                problem = ItemErrorCode.NOT_FOUND, f"cannot be read: {error.strerror}; let the workers read its folder"
         else:
             problem = _kind_problem(kind)
         code, text = problem or (None, "")

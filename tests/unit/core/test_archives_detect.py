@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import struct
 import tarfile
@@ -25,6 +26,7 @@ from core.archives.sniff import Content, sniff
 from core.errors import ArchiveError, ItemErrorCode
 from core.settings import ApiSettings, Settings, StorageSettings
 from core.storage.local import LocalStorage
+from core.storage.s3_listing import Credentials, signed_headers
 from tests.support.archive_bytes import BytesAccess, honest_zip, outcomes
 from tests.support.s3 import make_bucket, put_object, running_s3
 
@@ -283,11 +285,29 @@ def test_folder_markers_are_no_images_but_empty_objects_are_rows(s3: StorageSett
     assert archive.skipped == 3
 
 
-def test_keys_that_cannot_be_named_fail_the_archive(s3: StorageSettings, bucket: str, tmp_path: Path) -> None:
-    put_object(s3, bucket, "odd//a.jpg", b"a")
-    settings = Settings(storage=s3, api=ApiSettings(allow_s3_sources=(f"s3://{bucket}/odd",)))
-    with pytest.raises(ArchiveError, match="odd"):
-        prepare_archive({"kind": "s3", "uri": f"s3://{bucket}/odd"}, LocalStorage(tmp_path), "s", settings)
+@pytest.mark.parametrize(
+    ("odd", "neighbours"),
+    [("p//b.jpg", 1), ("p/../b.jpg", 1), ("p/./b.jpg", 1), ("p/sub//b.jpg", 1), ("p/b//c.jpg", 1010)],  # more than a page
+)
+def test_one_odd_key_is_one_failed_row(s3: StorageSettings, bucket: str, tmp_path: Path, odd: str, neighbours: int) -> None:
+    names = [f"a ü+%{number:04d}.jpg" for number in range(neighbours)]
+    for name in (*names, "z.jpg"):
+        put_object(s3, bucket, f"p/{name}", b"a")
+    put_object(s3, bucket, odd, b"b")
+    storage, all_settings = LocalStorage(tmp_path), Settings(storage=s3, api=ApiSettings(allow_s3_sources=(f"s3://{bucket}",)))
+    ref = prepare_archive({"kind": "s3", "uri": f"s3://{bucket}/p"}, storage, "s", all_settings)
+    archive = open_archive(ref, storage, all_settings)
+    found = outcomes(archive)
+    assert found == dict.fromkeys([*names, "z.jpg"], b"a") | {odd[2:]: ItemErrorCode.UNSAFE_PATH}
+    archive.close()
+
+
+def test_requests_are_signed_as_amazon_signs_them() -> None:
+    """The example "GET Bucket (List Objects)" of Amazon S3's documentation of Signature Version 4."""
+    key = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+    moment = datetime.datetime(2013, 5, 24, tzinfo=datetime.UTC)
+    headers = signed_headers("https://examplebucket.s3.amazonaws.com", "max-keys=2&prefix=J", "us-east-1", key, moment)
+    assert headers["authorization"].endswith("Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7")
 
 
 def test_a_bmp_needs_more_than_two_letters() -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from core.archives.base import Archive, Member
 from core.archives.beneath import RootFolder
 from core.archives.folder import FolderArchive
 from core.archives.manifest import ManifestArchive, looks_like_manifest, read_paths
+from core.archives.notes import ArchiveNote
 from core.errors import ArchiveError, ItemErrorCode, StorageUnavailableError
 from tests.support.archive_bytes import BytesAccess, outcome, outcomes
 
@@ -118,6 +120,43 @@ def test_a_folder_that_goes_away_while_listed_fails_the_archive(root: Path, fold
     (root / "sub").rename(root.parent / "moved")
     with pytest.raises(ArchiveError, match="cannot be read"):
         list(members)
+
+
+@contextmanager
+def without_privileges() -> Iterator[None]:
+    """Root may read everything: be somebody else meanwhile."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_what_is_closed_to_the_reader_is_a_failed_row(tmp_path: Path) -> None:
+    for name in ("open", "closed", "listed", "__MACOSX"):
+        (tmp_path / name).mkdir(mode=0o755)
+        (tmp_path / name / "a.jpg").write_bytes(b"a")
+    (tmp_path / "secret.jpg").write_bytes(b"s")
+    for name, mode in {"": 0o755, "closed": 0o333, "listed": 0o444, "__MACOSX": 0o333, "secret.jpg": 0o222}.items():
+        (tmp_path / name).chmod(mode)
+    archive = FolderArchive(tmp_path, LIMIT)
+    with without_privileges():
+        found = outcomes(archive)
+    failed = dict.fromkeys(["closed/", "listed/a.jpg", "secret.jpg"], ItemErrorCode.NOT_FOUND)
+    for name in ("closed", "listed", "__MACOSX"):
+        (tmp_path / name).chmod(0o755)
+    assert found == {"open/a.jpg": b"a"} | failed
+    archive.close()
+
+
+def test_links_to_folders_are_noted(root: Path, folder: FolderArchive) -> None:
+    (root / "again").symlink_to("sub")
+    (root / "Thumbs.db").write_bytes(b"x")
+    list(folder.members())
+    assert (folder.notes[ArchiveNote.LINKS_SKIPPED], folder.notes[ArchiveNote.ENTRIES_SKIPPED]) == (1, 1)
 
 
 def test_bottomless_folders_are_refused(tmp_path: Path) -> None:
