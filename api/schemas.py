@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from core.db.models import JobState
+from core.notes import ItemNote
 
 DISCLAIMER = "Research use only, not a diagnosis."
 
@@ -36,6 +37,8 @@ _JOB_EXAMPLE: dict[str, Any] = {
     "counts": {"total": 10015, "succeeded": 5120, "failed": 3, "skipped": 1, "remaining": 4892},
     "labels": {"nv": 3420, "mel": 611},
     "errors": {"truncated": 2, "not_an_image": 1},
+    "item_notes": {"low_resolution": 12, "greyscale": 3},
+    "notes": [{"code": "trailing_bytes", "count": 512, "text": "512 bytes follow the end of the archive; they were not read."}],
     "images_per_s": 412.5,
     "eta_s": 11.9,
     "model": "starter",
@@ -158,6 +161,14 @@ class JobFailure(BaseModel):
     message: str
 
 
+class JobNote(BaseModel):
+    """What a user should know of the archive as a whole: nothing of it failed, but something was passed over or guessed."""
+
+    code: str = Field(examples=["trailing_bytes"])
+    count: int = Field(description="How many bytes, names or entries it is about.")
+    text: str = Field(description="One sentence for people.")
+
+
 class JobObject(BaseModel):
     """A job as its owner sees it."""
 
@@ -172,6 +183,8 @@ class JobObject(BaseModel):
     counts: Counts
     labels: dict[str, int]
     errors: dict[str, int]
+    item_notes: dict[str, int] = Field(description="Classified items by the notes they have. An item may have several.")
+    notes: list[JobNote] = Field(description="What is to know of the archive as a whole.")
     images_per_s: float | None
     eta_s: float | None
     model: str
@@ -218,6 +231,7 @@ class ResultObject(BaseModel):
                     "height": 450,
                     "model": "starter",
                     "version": 1,
+                    "notes": ["low_resolution"],
                 }
             ]
         },
@@ -236,6 +250,7 @@ class ResultObject(BaseModel):
     height: int | None = Field(description="Height of the image in pixels, where it could be read.")
     model: str = Field(description="Name of the model.")
     version: int | None = Field(description="Version of the model that saw the item.")
+    notes: list[ItemNote] = Field(description="Doubts about a classified image. Its probabilities are there all the same.")
 
 
 class ResultList(BaseModel):

@@ -14,6 +14,7 @@ from core.db.outcomes import ItemOutcome
 from core.errors import ItemError, ItemErrorCode
 from core.imaging import decode_image
 from core.modelspec import ModelSpec
+from core.notes import ItemNote
 from core.settings import ImageLimits
 from worker.telemetry.stopwatch import Stopwatch
 
@@ -26,6 +27,7 @@ class DecodedItem:
     name: str
     width: int  # pixels of the original, upright
     height: int
+    notes: tuple[ItemNote, ...] = ()
 
 
 @dataclass(slots=True)
@@ -104,7 +106,7 @@ class BatchDecoder:
         except ItemError as error:
             batch.failures.append(ItemOutcome.from_error(number, member.name, error))
         else:
-            batch.items.append(DecodedItem(number, member.name, decoded.width, decoded.height))
+            batch.items.append(DecodedItem(number, member.name, decoded.width, decoded.height, decoded.notes))
         self._current = None
         ended = time.monotonic()
         self.stopwatch.read_s += (read or ended) - began

@@ -135,4 +135,5 @@ def make_outcomes(
             flag=risk >= spec.threshold,
             width=item.width,
             height=item.height,
+            notes=item.notes,
         )

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from core.archives.base import Archive, ArchiveRef
 from core.archives.detect import prepare_archive
+from core.archives.notes import Notes
 from core.archives.open import open_archive
 from core.db.engine import retrying_transaction, transaction
 from core.db.preparing import (
@@ -97,18 +98,19 @@ def _run(context: WorkerContext, claim: PrepareClaim, began: float) -> list[Mess
 def _prepare(context: WorkerContext, claim: PrepareClaim) -> PreparedJob:
     described = _describe(context, claim)
     check_preprocessing(described.spec)
-    ref = prepare_archive(claim.source, context.storage, seekable_key(claim.job_id), context.settings)
+    notes = Notes()
+    ref = prepare_archive(claim.source, context.storage, seekable_key(claim.job_id), context.settings, notes=notes)
     archive = open_archive(ref, context.storage, context.settings)
     try:
         with context.storage.writer(index_key(claim.job_id)) as writer:
             chunks = list(plan_chunks(archive, writer, context.settings.worker))
             writer.commit()
-        return _prepared(ref, described, archive.skipped, chunks)
+        return _prepared(ref, described, archive.skipped, notes.extend(archive.notes), chunks)
     finally:
         archive.close()
 
 
-def _prepared(ref: ArchiveRef, described: Described, skipped: int, chunks: list[ChunkPlan]) -> PreparedJob:
+def _prepared(ref: ArchiveRef, described: Described, skipped: int, notes: Notes, chunks: list[ChunkPlan]) -> PreparedJob:
     return PreparedJob(
         archive=ref.to_json(),
         version=described.version,
@@ -116,6 +118,7 @@ def _prepared(ref: ArchiveRef, described: Described, skipped: int, chunks: list[
         skipped=skipped,
         chunks=chunks,
         traceparent=current_traceparent(),
+        notes=notes.to_json(),
     )
 
 

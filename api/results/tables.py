@@ -44,13 +44,14 @@ def make_schema(classes: Sequence[str]) -> pa.Schema:
             ("height", pa.int32()),
             ("model", pa.string()),
             ("version", pa.int64()),
+            ("notes", pa.list_(pa.string())),
         ]
     )
 
 
 def make_batch(rows: Sequence[ResultRow], model: str, classes: Sequence[str], schema: pa.Schema) -> pa.RecordBatch:
     """One batch of columns."""
-    item, name, state, label, score, risk, probabilities, flag, error_code, error, width, height, version = zip(
+    item, name, state, label, score, risk, probabilities, flag, error_code, error, width, height, version, notes = zip(
         *rows, strict=True
     )
     columns = [
@@ -68,6 +69,7 @@ def make_batch(rows: Sequence[ResultRow], model: str, classes: Sequence[str], sc
         pa.array(height, pa.int32()),
         pa.repeat(pa.scalar(model, pa.string()), len(rows)),
         pa.array(version, pa.int64()),
+        pa.array([text.split(",") if text else () for text in notes], pa.list_(pa.string())),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -95,10 +97,19 @@ def csv_header(schema: pa.Schema) -> bytes:
 
 
 def csv_lines(batch: pa.RecordBatch) -> bytes:
-    """Lines of RFC 4180, but ended by LF: quotes only where needed, nulls empty, flags true and false, floats shortest."""
-    cells = [_quoted(_neutralised(column)) if pa.types.is_string(column.type) else column.cast(pa.string()) for column in batch]
+    """Lines of RFC 4180, but ended by LF: quotes only where needed, nulls empty, flags true and false, floats shortest.
+
+    A list is one cell, with `;` between its items.
+    """
+    cells = [_cells(column) for column in batch]
     cells[-1] = pc.binary_join_element_wise(cells[-1], "\n", "", null_handling="replace", null_replacement="")
     return _joined(*cells, ",")
+
+
+def _cells(column: pa.Array) -> pa.Array:
+    if pa.types.is_list(column.type):
+        return _quoted(pc.binary_join(column, ";"))
+    return _quoted(_neutralised(column)) if pa.types.is_string(column.type) else column.cast(pa.string())
 
 
 def json_lines(batch: pa.RecordBatch) -> bytes:
@@ -110,6 +121,9 @@ def json_lines(batch: pa.RecordBatch) -> bytes:
 
 
 def _json_text(key: str, column: pa.Array) -> pa.Array:
+    if pa.types.is_list(column.type):  # of codes, which need no escapes
+        texts = pc.binary_join_element_wise('["', pc.binary_join(column, '","'), '"]', "")
+        return pc.if_else(pc.equal(pc.list_value_length(column), 0), "[]", texts)
     if not pa.types.is_string(column.type):
         return column.cast(pa.string())
     if key in _ALL_DIFFERENT:

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from fastapi import Request
 
-from api.schemas import Counts, ItemFailure, JobFailure, JobObject, Requested, Timestamps
+from api.schemas import Counts, ItemFailure, JobFailure, JobNote, JobObject, Requested, Timestamps
+from core.db.jobs import Tallies
 from core.db.models import Job, JobState
 from core.db.results import ResultRow
 from core.settings import ApiSettings
@@ -38,7 +39,7 @@ def job_url(base: str, job_id: UUID) -> str:
     return f"{base}/v1/jobs/{job_id}"
 
 
-def job_object(job: Job, labels: dict[str, int], errors: dict[str, int], base: str) -> JobObject:
+def job_object(job: Job, tallies: Tallies, base: str) -> JobObject:
     """A job with its tallies."""
     spec = job.modelspec or {}
     rate = _rate(job)
@@ -64,8 +65,10 @@ def job_object(job: Job, labels: dict[str, int], errors: dict[str, int], base: s
             skipped=job.skipped,
             remaining=job.remaining if known else None,
         ),
-        labels=labels,
-        errors=errors,
+        labels=tallies.labels,
+        errors=tallies.errors,
+        item_notes=tallies.notes,
+        notes=[JobNote(**note) for note in job.notes or ()],
         images_per_s=round(rate, 3) if rate else None,
         eta_s=round(job.remaining / rate, 3) if rate and job.state == JobState.RUNNING else None,
         model=job.model,
@@ -119,6 +122,7 @@ def result_objects(rows: Sequence[ResultRow], model: str, classes: Sequence[str]
             "height": row.height,
             "model": model,
             "version": row.version,
+            "notes": row.notes.split(",") if row.notes else [],
         }
 
 

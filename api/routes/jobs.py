@@ -18,7 +18,7 @@ from api.results.cursors import decode_job, encode_job, next_url
 from api.results.views import base_url, job_object, job_url
 from api.schemas import JobList, JobObject, JobParameters, RetryRequest
 from core.db.engine import reading, transaction
-from core.db.jobs import get_job, list_jobs, read_tallies
+from core.db.jobs import Tallies, get_job, list_jobs, read_tallies
 from core.db.lifecycle import delete_job, request_cancel, retry_job
 from core.db.models import TERMINAL_STATES, Job, JobState
 from core.db.window import WindowPolicy, open_window
@@ -121,7 +121,7 @@ async def _accept(
     if not is_new:
         response.headers["Idempotency-Replayed"] = "true"
         return await run_in_threadpool(load_job_object, here, tenant_id, job.id, base)
-    return job_object(job, {}, {}, base)
+    return job_object(job, Tallies({}, {}, {}), base)
 
 
 @router.get("/v1/jobs", summary="List jobs, newest first", responses=problems(400, 422, 503))
@@ -208,7 +208,7 @@ def delete(here: Here, tenant_id: TenantId, job_id: UUID) -> None:
 
 def view_job(session: Session, job: Job, base: str) -> JobObject:
     """A loaded job as it is shown."""
-    return job_object(job, *read_tallies(session, job.id), base)
+    return job_object(job, read_tallies(session, job.id), base)
 
 
 def load_job_object(here: Resources, tenant_id: UUID, job_id: UUID, base: str) -> JobObject:

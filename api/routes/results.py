@@ -20,6 +20,7 @@ from core.db.engine import reading
 from core.db.jobs import get_job
 from core.db.models import ItemState
 from core.db.results import ResultFilter, ResultSort, count_results, position_of, read_results
+from core.notes import ItemNote
 
 router = APIRouter(tags=["results"])
 
@@ -35,14 +36,16 @@ _OBJECT: dict[int | str, dict[str, Any]] = {
 
 
 def chosen_results(
+    *,
     label: Annotated[Word | None, Query(description="Only this label.")] = None,
     min_risk: Risk = None,
     max_risk: Risk = None,
     status: Annotated[ItemState | None, Query(description="Only succeeded, or only failed items.")] = None,
     flagged: Annotated[bool | None, Query(description="Whether the risk reaches the model's operating threshold.")] = None,
+    note: Annotated[ItemNote | None, Query(description="Only items with this note.")] = None,
 ) -> ResultFilter:
     """The filter that pages and files share."""
-    return ResultFilter(label, min_risk, max_risk, status, flagged)
+    return ResultFilter(label, min_risk, max_risk, status, flagged, note=note)
 
 
 Chosen = Annotated[ResultFilter, Depends(chosen_results)]

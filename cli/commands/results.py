@@ -29,6 +29,9 @@ def results(
     min_risk: Annotated[
         float | None, typer.Option("--min-risk", min=0, max=1, help="Only items of at least this risk.")
     ] = None,
+    note: Annotated[
+        str | None, typer.Option("--note", metavar="N", help="Only items with this note, for example low_resolution.")
+    ] = None,
     sort: Annotated[Sort | None, typer.Option("--sort", help="Order. Default: as in the archive.")] = None,
     json: JsonOption = False,
     server: ServerOption = None,
@@ -41,7 +44,8 @@ def results(
     from cli.service import Target, connect
 
     filters: dict[str, str | int | float] = {}
-    for key, value in (("label", label), ("min_risk", min_risk), ("sort", sort.value if sort else None)):
+    asked = {"label": label, "min_risk": min_risk, "note": note, "sort": sort.value if sort else None}
+    for key, value in asked.items():
         if value is not None:
             filters[key] = value
     target = choose_out(out, format) if out else None

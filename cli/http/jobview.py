@@ -65,6 +65,16 @@ class JobView:
         return dict(self.raw.get("errors") or {})
 
     @property
+    def item_notes(self) -> dict[str, int]:
+        """Classified items by the notes they have."""
+        return dict(self.raw.get("item_notes") or {})
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to know of the archive as a whole, a sentence each."""
+        return [str(note["text"]) for note in self.raw.get("notes") or ()]
+
+    @property
     def images_per_s(self) -> float | None:
         rate = self.raw.get("images_per_s")
         return None if rate is None else float(rate)

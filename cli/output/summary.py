@@ -51,7 +51,7 @@ def find_examples(client: Client, job: JobView) -> dict[str, dict[str, Any]]:
 
 
 def print_heading(console: Console, job: JobView) -> None:
-    """Name, state and figures of a job."""
+    """Name, state, figures and notes of a job."""
     styles = {"succeeded": "bold green", "failed": "bold red", "cancelled": "bold yellow"}
     console.print(job.name, style="bold", end=" ", soft_wrap=True)
     console.print(job.state, style=styles.get(job.state, "bold"))
@@ -64,6 +64,11 @@ def print_heading(console: Console, job: JobView) -> None:
     if job.images_per_s:
         parts.append(format_rate(job.images_per_s))
     console.print(" · ".join(parts), soft_wrap=True)
+    if job.item_notes:
+        counts = sorted(job.item_notes.items(), key=lambda entry: -entry[1])
+        console.print("notes: " + ", ".join(f"{format_count(count)} {code}" for code, count in counts), soft_wrap=True)
+    for note in job.notes:
+        console.print(f"archive: {note}", style="yellow", soft_wrap=True)
     if job.error:
         console.print(job.error, style="red", soft_wrap=True)
 

@@ -164,6 +164,7 @@ class Job(Base):
     waiting_for: Mapped[str | None]  # which dependency is unavailable, in words
     error_code: Mapped[str | None]
     error: Mapped[str | None]
+    notes: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)  # core.archives.notes: [{"code", "count", "text"}, …]
 
     total: Mapped[int | None] = mapped_column(Integer)  # items; None until the archive is listed
     remaining: Mapped[int] = mapped_column(Integer, default=0)  # items without a final outcome
@@ -250,15 +251,16 @@ class Result(Base):
     width: Mapped[int | None] = mapped_column(Integer)  # pixels, upright
     height: Mapped[int | None] = mapped_column(Integer)
     version: Mapped[int | None] = mapped_column(BigInteger)  # the model version that saw it
+    notes: Mapped[str | None]  # codes of core.notes.ItemNote between commas; NULL: none
 
 
 class Tally(Base):
-    """Counts per label and per error code, kept in the transactions that add and remove rows, so that a poll costs no scan."""
+    """Counts per label, error code and note, kept in the transactions that add and remove rows: a poll costs no scan."""
 
     __tablename__ = "tallies"
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    kind: Mapped[str] = mapped_column(primary_key=True)  # "label" or "error"
+    kind: Mapped[str] = mapped_column(primary_key=True)  # "label", "error" or "note"
     name: Mapped[str] = mapped_column(primary_key=True)
     items: Mapped[int] = mapped_column(Integer)
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.db.models import ItemState, Result, Tally
 from core.errors import ItemError, ItemErrorCode
+from core.notes import ItemNote
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class ItemOutcome:
     height: int | None = None
     error_code: ItemErrorCode | None = None
     error: str | None = None
+    notes: tuple[ItemNote, ...] = ()  # only of an item that was classified
 
     @classmethod
     def from_error(cls, item_no: int, name: str, error: ItemError) -> ItemOutcome:
@@ -49,6 +51,11 @@ def name_to_bytes(name: str) -> bytes:
 def name_from_bytes(value: bytes) -> str:
     """The inverse of `name_to_bytes`."""
     return value.decode("utf-8", "surrogateescape")
+
+
+def join_notes(notes: Sequence[ItemNote]) -> str | None:
+    """Notes as the ledger holds them: codes between commas, None where there are none."""
+    return ",".join(notes) or None
 
 
 def insert_ignoring_conflicts(session: Session, table: type) -> Insert:
@@ -78,6 +85,7 @@ def insert_outcomes(session: Session, job_id: uuid.UUID, version: int | None, ou
             "width": outcome.width,
             "height": outcome.height,
             "version": version,
+            "notes": join_notes(outcome.notes),
         }
         for outcome in outcomes
     ]
@@ -102,7 +110,9 @@ def add_tallies(session: Session, job_id: uuid.UUID, counts: Counter[tuple[str, 
 
 
 def count_outcomes(outcomes: Sequence[ItemOutcome]) -> Counter[tuple[str, str]]:
-    """Tallies of some outcomes: ("label", name) and ("error", code) → items."""
-    return Counter(
+    """Tallies of some outcomes: ("label", name), ("error", code) and ("note", code) → items."""
+    counts = Counter(
         ("error", str(outcome.error_code)) if outcome.failed else ("label", str(outcome.label)) for outcome in outcomes
     )
+    counts.update(("note", str(note)) for outcome in outcomes for note in outcome.notes)
+    return counts

@@ -51,6 +51,7 @@ class PreparedJob:
     skipped: int
     chunks: Sequence[ChunkPlan]
     traceparent: str | None = None  # of this prepare: its chunks continue from it
+    notes: Sequence[dict[str, Any]] = ()  # core.archives.notes.Notes.to_json()
 
     @property
     def total(self) -> int:
@@ -147,6 +148,7 @@ def start_job(
     job.modelspec = prepared.modelspec
     job.total = job.remaining = prepared.total
     job.skipped = prepared.skipped
+    job.notes = list(prepared.notes)
     job.chunk_count = len(rows)
     enter_state(job, JobState.RUNNING, now)
     settle_job(session, job, now)  # an archive without items is done at once

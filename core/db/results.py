@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from core.db.engine import reading
 from core.db.models import Chunk, ItemState, Job, Result
 from core.errors import NotFoundError
+from core.notes import ItemNote
 
 # Rows per reading transaction of an export: some 50 ms, for which a SQLite writer may have to wait.
 EXPORT_BATCH = 16_384
@@ -50,6 +51,7 @@ class ResultRow(NamedTuple):
     width: int | None  # pixels
     height: int | None
     version: int | None
+    notes: str | None  # codes between commas
 
 
 _COLUMNS = (
@@ -66,6 +68,7 @@ _COLUMNS = (
     Result.width,
     Result.height,
     Result.version,
+    Result.notes,
 )
 
 
@@ -82,6 +85,7 @@ class ResultFilter:
     state: ItemState | None = None
     flagged: bool | None = None
     error_code: str | None = None
+    note: ItemNote | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """As SQL, for any part of the table."""
@@ -98,6 +102,9 @@ class ResultFilter:
             wanted.append(Result.flag.is_(self.flagged))
         if self.error_code is not None:
             wanted.append(Result.error_code == self.error_code)
+        if self.note is not None:
+            # No code contains another one between commas. A job's rows are read for it: notes are in no index.
+            wanted.append(("," + Result.notes + ",").contains(f",{self.note},", autoescape=True))
         if self.only_failed:
             wanted.append(Result.risk.is_(None))  # true of every failed row, and the way to find them by an index
         return wanted
@@ -110,7 +117,8 @@ class ResultFilter:
     @property
     def only_scored(self) -> bool:
         """Whether only rows with probabilities can match."""
-        return self.min_risk is not None or self.max_risk is not None or self.label is not None or self.flagged is not None
+        wanted = (self.min_risk, self.max_risk, self.label, self.flagged, self.note)
+        return any(value is not None for value in wanted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ _KINDS = {
     pa.float32(): "number",
     pa.string(): "text",
     pa.bool_(): "true or false",
+    pa.list_(pa.string()): "list of codes",
 }
 
 

@@ -79,15 +79,22 @@ class Api:
             return create_job(session, NewJob(**{**fields, **changes}), self.clock.now()).id  # type: ignore[arg-type]
 
     def start(
-        self, job_id: uuid.UUID, *, items: int, chunk_items: int = 5000, archive: ArchiveRef | None = None, index: bytes = b""
+        self,
+        job_id: uuid.UUID,
+        *,
+        items: int,
+        chunk_items: int = 5000,
+        archive: ArchiveRef | None = None,
+        index: bytes = b"",
+        **more: Any,
     ) -> None:
-        """What prepare commits."""
+        """What prepare commits; `more` are fields of PreparedJob."""
         ref = archive or ArchiveRef(ArchiveKind.ZIP, "storage", "k", "a.zip")
         plans = [ChunkPlan(at, min(chunk_items, items - at), 0, len(index)) for at in range(0, items, chunk_items)]
         with transaction(self.engine) as session:
             claim = claim_prepare(session, job_id, owner="w", now=self.clock.now(), lease_s=60)
             assert claim is not None
-            prepared = PreparedJob(archive=ref.to_json(), version=3, modelspec=SPEC, skipped=2, chunks=plans)
+            prepared = PreparedJob(archive=ref.to_json(), version=3, modelspec=SPEC, skipped=2, chunks=plans, **more)
             start_job(session, claim, prepared, POLICY, self.clock.now())
 
     def finish(self, job_id: uuid.UUID, chunk_no: int, outcome: Callable[[int], ItemOutcome]) -> None:

@@ -18,6 +18,7 @@ import redis
 from sqlalchemy import insert
 
 from api.__main__ import Server
+from core.archives.notes import ArchiveNote, Notes
 from core.db.engine import transaction
 from core.db.jobs import note_waiting
 from core.db.models import Job, JobState, Tenant
@@ -67,6 +68,19 @@ def test_job_object(api: Api) -> None:
     done = response.json()
     assert (done["state"], done["eta_s"], done["counts"]["remaining"]) == ("succeeded", None, 0)
     assert done["revision"] > job["revision"]
+
+
+def test_a_job_shows_its_notes(any_api: Api) -> None:
+    notes = Notes()
+    notes.add(ArchiveNote.TRAILING_BYTES, 512)
+    notes.add(ArchiveNote.NAMES_GUESSED, 3, example="l\udcffsion.jpg")
+    job_id = any_api.submit()
+    assert any_api.client.get(f"/v1/jobs/{job_id}").json()["notes"] == []
+    any_api.start(job_id, items=1, notes=notes.to_json())
+    shown = any_api.client.get(f"/v1/jobs/{job_id}").json()["notes"]
+    assert [(note["code"], note["count"]) for note in shown] == [("trailing_bytes", 512), ("names_guessed", 3)]
+    assert shown[0]["text"] == "512 bytes follow the end of the archive; they were not read."
+    assert any_api.client.get("/v1/jobs").json()["data"][0]["notes"] == shown
 
 
 def test_every_link_leads_somewhere(api: Api) -> None:

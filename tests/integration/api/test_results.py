@@ -8,7 +8,9 @@ import io
 import itertools
 import json
 import uuid
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,15 +24,17 @@ from core.db.models import Job
 from core.db.outcomes import ItemOutcome
 from core.db.results import export_results
 from core.errors import ItemErrorCode
+from core.notes import ItemNote
 from tests.integration.api.conftest import CLASSES, Api, failed, problem, scored
 
 ITEMS = 7013
 COLUMNS = [
     *("item", "name", "status", "label", "score", "risk"),
     *(f"p_{name}" for name in CLASSES),
-    *("flag", "error_code", "error", "width", "height", "model", "version"),
+    *("flag", "error_code", "error", "width", "height", "model", "version", "notes"),
 ]
 CODES = (ItemErrorCode.TRUNCATED, ItemErrorCode.NOT_AN_IMAGE)
+NOTES = ((), (), (ItemNote.OVER_EXPOSED,), (ItemNote.LOW_RESOLUTION, ItemNote.GREYSCALE), (ItemNote.UNDER_EXPOSED,))
 
 
 def outcome(number: int) -> ItemOutcome:
@@ -38,9 +42,10 @@ def outcome(number: int) -> ItemOutcome:
     if number % 11 == 0:
         return failed(number, CODES[number % 2])
     values = np.random.default_rng(number).dirichlet(np.ones(len(CLASSES))).astype(np.float32)
+    notes = NOTES[number % len(NOTES)]
     if number % 5 == 0:
         values = np.array([0.25, 0.125, 0.125, 0.5], np.float32)
-    return scored(number, values)
+    return replace(scored(number, values), notes=notes)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +79,7 @@ def expected(item: ItemOutcome) -> dict[str, Any]:
         "height": item.height,
         "model": "tiny",
         "version": 3,
+        "notes": list(map(str, item.notes)),
     }
 
 
@@ -97,6 +103,7 @@ def matches(row: dict[str, Any], query: dict[str, str]) -> bool:
         and (risk is None or float(query.get("min_risk", 0)) <= risk <= float(query.get("max_risk", 1)))
         and query.get("status", row["status"]) == row["status"]
         and ("flagged" not in query or row["flag"] is (query["flagged"] == "true"))
+        and ("note" not in query or query["note"] in row["notes"])
     )
 
 
@@ -123,6 +130,10 @@ FILTERS: tuple[dict[str, str], ...] = (
     {"flagged": "true"},
     {"flagged": "false", "label": "nv"},
     {"label": "nothing"},
+    {"note": "low_resolution"},
+    {"note": "over_exposed", "min_risk": "0.3"},
+    {"note": "blurred"},
+    {"note": "greyscale", "status": "failed"},
     {"status": "failed", "min_risk": "0.1"},
 )
 
@@ -181,6 +192,7 @@ def from_csv(row: dict[str, str]) -> dict[str, Any]:
         typed[key] = None if typed[key] is None else int(typed[key])
     for key in ("score", "risk", *(f"p_{name}" for name in CLASSES)):
         typed[key] = None if typed[key] is None else float(typed[key])
+    typed["notes"] = row["notes"].split(";") if row["notes"] else []
     typed["flag"] = {None: None, "true": True, "false": False}[typed["flag"]]
     return typed
 
@@ -197,6 +209,16 @@ def test_file_headers(api: Api, job: uuid.UUID) -> None:
     assert api.client.get(f"/v1/jobs/{job}/results.jsonl", params={"label": "nothing"}).content == b""
     empty = pq.read_table(io.BytesIO(api.client.get(f"/v1/jobs/{job}/results.parquet", params={"label": "nothing"}).content))
     assert (empty.num_rows, empty.column_names) == (0, COLUMNS)
+
+
+def test_the_job_counts_its_notes(any_api: Api) -> None:
+    job = any_api.run(110, outcome)
+    notes = Counter(str(note) for number in range(110) for note in outcome(number).notes)
+    shown = any_api.client.get(f"/v1/jobs/{job}").json()
+    assert shown["item_notes"] == notes == {"over_exposed": 20, "low_resolution": 20, "greyscale": 20, "under_exposed": 20}
+    assert sum(shown["labels"].values()) == shown["counts"]["succeeded"] == 100
+    answer = problem(any_api.client.get(f"/v1/jobs/{job}/results?note=over-exposed"), 422, "invalid_parameters")
+    assert "'over_exposed'" in answer["detail"]
 
 
 def test_errors(api: Api, job: uuid.UUID, reference: list[dict[str, Any]]) -> None:
@@ -260,7 +282,9 @@ def test_pages_on_each_database(any_api: Api) -> None:
     """NULLs sort differently in the two: the pages do not."""
     job = any_api.run(300, outcome)
     rows = [expected(outcome(number)) for number in range(300)]
-    for sort, query in itertools.product(SORTS, ({}, {"label": "mel"}, {"status": "failed"}, {"flagged": "true"})):
+    for sort, query in itertools.product(
+        SORTS, ({}, {"label": "mel"}, {"status": "failed"}, {"flagged": "true"}, {"note": "greyscale"})
+    ):
         found = [row for page in pages(any_api, job, sort=sort, limit="50", **query) for row in page]
         assert found == chosen(rows, sort, query)
         file = any_api.client.get(f"/v1/jobs/{job}/results.jsonl", params={"sort": sort, **query}).text

@@ -123,7 +123,7 @@ def test_failed_items_do_not_fail_the_job_and_are_tallied(ledger: Ledger) -> Non
     job = ledger.job(job_id)
     assert (job.state, job.succeeded, job.failed) == (JobState.SUCCEEDED, 2, 2)
     with reading(ledger.engine) as session:
-        assert read_tallies(session, job_id) == ({"a": 2}, {"truncated": 2})
+        assert read_tallies(session, job_id) == ({"a": 2}, {"truncated": 2}, {})
 
 
 def test_the_soft_limit_commits_what_is_finished(ledger: Ledger) -> None:
@@ -214,7 +214,7 @@ def test_retry_runs_failed_items_again(ledger: Ledger) -> None:
     job = ledger.job(job_id)
     assert (job.state, job.succeeded, job.failed, ledger.rows(job_id)) == (JobState.SUCCEEDED, 7, 1, 8)
     with reading(ledger.engine) as session:
-        assert read_tallies(session, job_id) == ({"a": 7}, {"bad_checksum": 1})
+        assert read_tallies(session, job_id) == ({"a": 7}, {"bad_checksum": 1}, {})
 
 
 def test_retry_of_a_cancelled_job_runs_what_never_ran(ledger: Ledger) -> None:

@@ -117,7 +117,7 @@ class LedgerMachine(RuleBasedStateMachine):
                         select(Result.state, func.count()).where(Result.job_id == job.id).group_by(Result.state)
                     ).all()
                 )
-                labels, errors = read_tallies(session, job.id)
+                labels, errors, _ = read_tallies(session, job.id)
             assert job.succeeded == states.get(ItemState.SUCCEEDED, 0) == sum(labels.values())
             assert job.failed == states.get(ItemState.FAILED, 0) == sum(errors.values())
             assert job.total == job.remaining + job.succeeded + job.failed

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from core.db.engine import reading
+from core.db.jobs import read_tallies
 from core.db.models import JobState
 from tests.support.faulty_worker import DAWDLE, HANG, SEGFAULT
 from tests.support.servers import broker_binary, free_port, running_broker, running_serving, wait_until
-from tests.support.stack import WorkerStack, jpeg, kill_group, png, worker_stack, write_zip
+from tests.support.stack import WorkerStack, jpeg, kill_group, png, worker_stack, write_tar, write_zip
 
 BOTH = pytest.mark.parametrize("backends", [("sqlite", "valkey"), ("postgresql", "redis")], ids="-".join, indirect=True)
 
@@ -115,6 +117,22 @@ def test_an_unknown_model_and_an_unreadable_archive_fail_the_job(stack: WorkerSt
     (tmp_path / "b.zip").write_bytes(archive.read_bytes()[:-40])
     unreadable = stack.wait(stack.submit(tmp_path / "b.zip"))
     assert (unreadable.state, unreadable.error_code) == (JobState.FAILED, "unreadable_archive")
+
+
+@BOTH
+def test_notes_of_the_archive_and_of_its_images_reach_the_ledger(stack: WorkerStack, tmp_path: Path) -> None:
+    """A TAR with bytes behind its end, of which one picture is smaller than the model's input of 28 x 28 pixels."""
+    members = [("small.jpg", jpeg(90, size=(20, 40))), ("large.jpg", jpeg(120)), ("broken.jpg", b"\xff\xd8\xff nothing")]
+    archive = write_tar(tmp_path / "a.tar", members)
+    archive.write_bytes(archive.read_bytes() + b"x" * 512)
+    job = stack.wait(stack.submit(archive))
+    assert (job.state, job.succeeded, job.failed) == (JobState.SUCCEEDED, 2, 1)
+    text = "512 bytes follow the end of the archive; they were not read."
+    assert job.notes == [{"code": "trailing_bytes", "count": 512, "text": text}]
+    small, large, broken = (set((row.notes or "").split(",")) for row in stack.results(job.id))
+    assert ("low_resolution" in small, "low_resolution" in large, broken) == (True, False, {""})
+    with reading(stack.engine) as session:
+        assert read_tallies(session, job.id).notes["low_resolution"] == 1
 
 
 def test_a_folder_that_became_a_link_after_its_submission_is_not_read(

@@ -41,6 +41,8 @@ def job() -> dict[str, Any]:
         "counts": {"total": 45, "succeeded": 42, "failed": 3, "skipped": 2, "remaining": 0},
         "labels": {"nv": 30, "mel": 12},
         "errors": {"truncated": 2, "not_an_image": 1},
+        "item_notes": {"greyscale": 3, "low_resolution": 12},
+        "notes": [{"code": "trailing_bytes", "count": 512, "text": "512 bytes follow the end."}],
         "images_per_s": 205.4,
         "eta_s": None,
         "model": "starter",

@@ -161,9 +161,10 @@ def test_watch_ends_with_the_jobs_code(run: Run, server: LaidOutServer, job: dic
 
 def test_results_go_to_stdout_with_filters(run: Run, server: LaidOutServer) -> None:
     server.lay("GET", "/v1/jobs/1/results.csv", Answer("item,näme\n".encode(), kind="text/csv"))
-    done = run("results", "1", "--label", "mel", "--min-risk", "0.5", "--sort", "-risk", "--server", server.url)
+    asked = ("--label", "mel", "--min-risk", "0.5", "--note", "blurred", "--sort", "-risk")
+    done = run("results", "1", *asked, "--server", server.url)
     assert (done.returncode, done.stdout) == (0, "item,näme\n")
-    assert server.seen[0].query == {"label": "mel", "min_risk": "0.5", "sort": "-risk"}
+    assert server.seen[0].query == {"label": "mel", "min_risk": "0.5", "note": "blurred", "sort": "-risk"}
 
 
 def test_cancel_retry_delete(run: Run, server: LaidOutServer, job: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from core.errors import BatchRejectedError
 from core.modelspec import ModelSpec
+from core.notes import ItemNote
 from serving.client import PredictClient
 from tests.support.tiny_model import tiny_spec
 from worker.batches import Batch, DecodedItem
@@ -54,10 +55,11 @@ def batch_of(shades: list[int], first: int = 0) -> Batch:
 
 
 def test_label_score_risk_and_flag() -> None:
-    items = [DecodedItem(4, "a.jpg", 600, 450), DecodedItem(5, "b.jpg", 10, 20)]
+    items = [DecodedItem(4, "a.jpg", 600, 450, (ItemNote.GREYSCALE, ItemNote.BLURRED)), DecodedItem(5, "b.jpg", 10, 20)]
     probabilities = np.array([[0.7, 0.2, 0.1], [0.45, 0.15, 0.4]], np.float32)
     first, second = make_outcomes(SPEC, items, probabilities)
     assert (first.label, first.flag, first.item_no, first.width, first.height) == ("benign", False, 4, 600, 450)
+    assert (first.notes, second.notes) == ((ItemNote.GREYSCALE, ItemNote.BLURRED), ())
     assert first.score == float(np.float32(0.7))
     assert (second.label, second.flag) == ("benign", True), "the flag follows the risk, not the label"
     assert abs((second.risk or 0) - 0.55) < 1e-6

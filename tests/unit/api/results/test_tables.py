@@ -14,7 +14,7 @@ from core.db.results import ResultRow
 
 
 def row(number: int, name: bytes) -> ResultRow:
-    return ResultRow(number, name, "failed", None, None, None, None, None, "truncated", "why", None, None, None)
+    return ResultRow(number, name, "failed", None, None, None, None, None, "truncated", "why", None, None, None, None)
 
 
 @settings(deadline=None)

@@ -34,6 +34,7 @@ def test_the_summary_says_it_all(server: LaidOutServer, job: dict[str, Any]) -> 
     text = render(server, job)
     assert "lesions.zip succeeded" in text
     assert "45 items · 42 classified · 3 failed · 2 skipped (folders, system files) · 12 s · 205 images/s" in text
+    assert "notes: 12 low_resolution, 3 greyscale\narchive: 512 bytes follow the end.\n" in text
     assert re.search(r"nv 30 71\.4 % █+▏? *\n ?mel 12 28\.6 %", text)
     assert "a[bold].jpg 0.800 mel 0.771 flagged" in text
     assert "truncated 2 x.jpg: ends too early" in text
