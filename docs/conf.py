@@ -9,7 +9,6 @@ release = installed("dermq")
 
 extensions = ["myst_parser"]
 exclude_patterns = ["generate"]
-myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3  # headings can be linked to, as on GitHub
 
 smartquotes = False  # an option's two hyphens stay two hyphens
