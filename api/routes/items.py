@@ -32,6 +32,7 @@ _INLINE = {
     "BMP": "image/bmp",
     "TIFF": "image/tiff",
     "HEIF": "image/heic",
+    "AVIF": "image/avif",
 }
 _HEADERS = {
     # An item's bytes never change; they belong to one user, so no shared cache may keep them.

@@ -18,7 +18,6 @@ from core.errors import ItemError, ItemErrorCode
 from core.imaging.profiles import to_srgb
 
 _WHITE: Final = (255, 255, 255)
-_BITS_PER_SAMPLE: Final = 258  # TIFF 6.0, section 8
 
 
 def to_opaque(image: Image.Image, profile: bytes | None = None) -> tuple[Image.Image, bool]:
@@ -36,6 +35,8 @@ def to_opaque(image: Image.Image, profile: bytes | None = None) -> tuple[Image.I
     """
     if image.mode.startswith("I;16"):
         image = _high_byte(image)
+    elif image.mode == "La":
+        return _over_white(image.convert("LA").convert("RGBA"), profile)
     elif image.has_transparency_data:
         return _over_white(image.convert("RGBA"), profile)
     elif image.mode in ("I", "F", "LAB"):
@@ -58,10 +59,7 @@ def _converted(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, 
 
 
 def _high_byte(image: Image.Image) -> Image.Image:
-    depth = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))
-    bits = depth[0] if isinstance(depth, tuple) else depth
-    pixels = np.asarray(image) >> (4 if bits == 12 else 8)
-    return Image.fromarray(pixels.astype(np.uint8))
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def _over_white(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, bool]:

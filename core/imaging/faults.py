@@ -39,6 +39,7 @@ _UNSUPPORTED_WORDS: Final = (
     "not yet supported",
     "unknown data organization",
     "unknown pixel mode",
+    "unknown raw mode",
     "unsupported",
 )
 _TRUNCATED_WORDS: Final = ("truncated", "cannot read full", "end of file", "unexpected eof")

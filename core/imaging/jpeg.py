@@ -112,6 +112,16 @@ def read_header(data: bytes) -> Header:
     raise truncated("JPEG", "there are no pixels behind its header")
 
 
+def check(data: bytes) -> None:
+    """Decodes a JPEG stream as small as possible, for its faults only. For streams within a TIFF.
+
+    Raises:
+        ItemError: truncated, damaged, unsupported_format.
+    """
+    header = read_header(data)
+    decode_strictly(data, header, ((header.size[0] + 7) // 8, (header.size[1] + 7) // 8))
+
+
 def decode_strictly(data: bytes, header: Header, size: tuple[int, int]) -> Image.Image:
     """The pixels at `size` (width, height), in mode RGB or CMYK (0 is no ink).
 

@@ -42,9 +42,7 @@ def open_image(data: bytes, limits: ImageLimits) -> Picture:
             f"expected at most {limits.max_bytes:,} bytes, got {len(data):,}; an operator can raise DERMQ_IMAGE_MAX_BYTES",
         )
     name = _allowed_format(data)
-    if name != "JPEG":
-        return PluginPicture(name, data, limits)
-    picture = JpegPicture(data)
+    picture = JpegPicture(data) if name == "JPEG" else PluginPicture(name, data)
     check_pixels(picture.size, limits)
     return picture
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from core.imaging.faults import DECODER_ERRORS
+from core.imaging.faults import DECODER_ERRORS, unsupported
 
 MOST_BYTES: Final = 4 * 2**20  # of a profile; a press' are about 2 MB
 _SPACES: Final = {"L": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
@@ -30,6 +30,9 @@ SRGB_PRIMARIES: Final = ((0.3127, 0.329), (0.64, 0.33), (0.3, 0.6), (0.15, 0.06)
 ADOBE_RGB_PRIMARIES: Final = ((0.3127, 0.329), (0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
 DISPLAY_P3_PRIMARIES: Final = ((0.3127, 0.329), (0.68, 0.32), (0.265, 0.69), (0.15, 0.06))
 BT2020_PRIMARIES: Final = ((0.3127, 0.329), (0.708, 0.292), (0.17, 0.797), (0.131, 0.046))
+# H.273, tables 2 and 3; BT.709's camera curve is taken as sRGB's, as browsers do
+_PRIMARIES_BY_CODE: Final = {1: SRGB_PRIMARIES, 2: SRGB_PRIMARIES, 9: BT2020_PRIMARIES, 12: DISPLAY_P3_PRIMARIES}
+_GAMMA_BY_CODE: Final = {1: None, 2: None, 4: 2.2, 5: 2.8, 6: None, 8: 1.0, 13: None, 14: None, 15: None}
 ADOBE_RGB_GAMMA: Final = 563 / 256  # Adobe RGB (1998), 4.3.1.2
 _BRADFORD: Final = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _D50: Final = np.array([0.9642, 1.0, 0.8249])
@@ -47,8 +50,8 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
     """
     if len(profile) > MOST_BYTES or profile[36:40] != b"acsp" or profile[12:16] not in _CLASSES:
         return None
-    if image.mode == "L" and profile[16:20] == b"RGB ":  # seen in grey copies: fine as long as it changes nothing
-        return image if _transform(hashlib.sha256(profile).digest(), _Bytes(profile), "RGB") is _NOTHING else None
+    if image.mode == "L" and profile[16:20] == b"RGB ":
+        return _grey_to_srgb(image, profile)
     if profile[16:20] != _SPACES.get(image.mode):
         return None
     transform = _transform(hashlib.sha256(profile).digest(), _Bytes(profile), image.mode)
@@ -56,6 +59,13 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
         return image if transform is _NOTHING else None
     converted: Image.Image = transform.apply(image)
     return converted
+
+
+def _grey_to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """Grey with a profile for colours, as a grey copy keeps it: equal amounts of red, green and blue."""
+    coloured = image.convert("RGB")
+    converted = to_srgb(coloured, profile)
+    return image if converted is coloured else converted
 
 
 class _Bytes(bytes):
@@ -128,6 +138,23 @@ def matrix_profile(primaries: Sequence[tuple[float, float]], gamma: float | None
 def adobe_rgb() -> bytes:
     """The profile that is meant by files which only say "Adobe RGB" in their EXIF."""
     return matrix_profile(ADOBE_RGB_PRIMARIES, ADOBE_RGB_GAMMA)
+
+
+def coded_profile(primaries: int, transfer: int) -> bytes | None:
+    """The profile for code points of ITU-T H.273, as PNG's cICP and HEIF's nclx give them.
+
+    Returns:
+        None where they mean sRGB or say nothing; empty where they are not known here.
+
+    Raises:
+        ItemError: unsupported_format, for high dynamic range (PQ, HLG): it has no white that a model was trained on.
+    """
+    if transfer in (16, 18):
+        raise unsupported("a picture of high dynamic range (PQ or HLG)")
+    if primaries not in _PRIMARIES_BY_CODE or transfer not in _GAMMA_BY_CODE:
+        return b""
+    chosen, gamma = _PRIMARIES_BY_CODE[primaries], _GAMMA_BY_CODE[transfer]
+    return None if chosen is SRGB_PRIMARIES and gamma is None else matrix_profile(chosen, gamma)
 
 
 def _curve(gamma: float | None) -> bytes:

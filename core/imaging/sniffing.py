@@ -7,6 +7,7 @@ something that is no image (described, so that a user sees what went into the ar
 from __future__ import annotations
 
 import re
+import zlib
 from typing import Final
 
 # Formats that core.imaging.opening knows how to open, by Pillow's names.
@@ -38,7 +39,23 @@ _OTHER_IMAGES: Final = (
     (0, b"\xff\x4f\xff\x51", "JPEG 2000 codestream"),
     (0, b"\xff\x0a", "JPEG XL image"),
     (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL image"),
-    (0, b"FUJIFILMCCD-RAW", "Fujifilm raw photograph"),
+    (0, b"FUJIFILMCCD-RAW", "Fujifilm raw photograph (RAF)"),
+    (0, b"IIRO", "Olympus raw photograph (ORF)"),
+    (0, b"IIRS", "Olympus raw photograph (ORF)"),
+    (0, b"MMOR", "Olympus raw photograph (ORF)"),
+    (0, b"IIU\x00", "Panasonic raw photograph (RW2)"),
+    (0, b"FOVb", "Sigma raw photograph (X3F)"),
+    (0, b"\x00MRM", "Minolta raw photograph (MRW)"),
+    (6, b"HEAPCCDR", "Canon raw photograph (CRW)"),
+    (0, b"BPG\xfb", "BPG image"),
+    (0, b"FLIF", "FLIF image"),
+    (0, b"\x8aMNG", "MNG animation"),
+    (0, b"\x8bJNG", "JNG image"),
+    (0, b"/* XPM */", "XPM image"),
+    (0, b"\x59\xa6\x6a\x95", "Sun raster image"),
+    (40, b" EMF", "Windows metafile (EMF)"),
+    (344, b"n+1\x00", "NIfTI volume"),
+    (0, b"ZISRAWFILE", "Zeiss (CZI) image"),
     (0, b"gimp xcf", "GIMP (XCF) image"),
     (0, b"SIMPLE  =", "FITS image"),
     (0, b"DDS ", "DDS texture"),
@@ -47,7 +64,7 @@ _OTHER_IMAGES: Final = (
     (0, b"v/1\x01", "OpenEXR image"),
     (0, b"AT&TFORM", "DjVu document"),
     (0, b"\xd7\xcd\xc6\x9a", "Windows metafile (WMF)"),
-    (0, b"II\xbc\x01", "JPEG XR image"),
+    (0, b"II\xbc", "JPEG XR image"),
 )
 _NETPBM: Final = re.compile(rb"P[1-7]\s")
 _SVG: Final = re.compile(rb"<svg[\s>]", re.IGNORECASE)
@@ -65,6 +82,7 @@ _OTHER_FILES: Final = (
     (b"\x7fELF", "a Linux program"),
     (b"\x00\x05\x16\x07", "an AppleDouble file, written by macOS beside the real one"),
 )
+_DICOM_KINDS: Final = frozenset({b"UL", b"OB", b"CS", b"UI", b"DA", b"LO", b"SH"})
 _HTML: Final = re.compile(rb"<!doctype html|<html[\s>]", re.IGNORECASE)
 _LOOK_BYTES: Final = 1024
 
@@ -73,28 +91,30 @@ def sniff_format(data: bytes) -> str | None:
     """Pillow's name of the format that the bytes' signature announces, or None when it is not one that may be decoded."""
     for signature, name in _ALLOWED_SIGNATURES:
         if data.startswith(signature):
-            return name
+            return None if name == "TIFF" and data.startswith(b"DICM", 128) else name  # DICOM with a preamble like TIFF
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "WEBP"
     if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:
         return "BMP"
-    if _ftyp_brands(data) & _HEIF_BRANDS and not _ftyp_brands(data) & _AVIF_BRANDS:
-        return "HEIF"
-    return None
+    brands = _ftyp_brands(data)
+    if brands & _AVIF_BRANDS:
+        return "AVIF"
+    return "HEIF" if brands & _HEIF_BRANDS else None
 
 
 def other_image_format(data: bytes) -> str | None:
     """What kind of image, drawing or document this is, if it is one that is known but never decoded; else None."""
-    if _ftyp_brands(data) & _AVIF_BRANDS:
-        return "AVIF image"
     for offset, signature, name in _OTHER_IMAGES:
         if data.startswith(signature, offset):
             return name
-    if _NETPBM.match(data):
-        return "Netpbm image"
-    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and _SVG.search(data, 0, _LOOK_BYTES):
-        return "SVG drawing"
-    return None
+    tests = (
+        (_is_bare_dicom(data), "DICOM file without its preamble"),
+        (b"%PDF-" in data[:_LOOK_BYTES], "PDF document"),
+        (data.startswith(b"\x1f\x8b") and _SVG.search(_inflated(data)), "compressed SVG drawing (SVGZ)"),
+        (_NETPBM.match(data), "Netpbm image"),
+        (data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and _SVG.search(data, 0, _LOOK_BYTES), "SVG drawing"),
+    )
+    return next((name for is_so, name in tests if is_so), None)
 
 
 def describe_bytes(data: bytes) -> str:
@@ -120,6 +140,22 @@ def _ftyp_brands(data: bytes) -> set[bytes]:
         return set()
     end = min(int.from_bytes(data[:4], "big"), 256, len(data))
     return {data[8:12]} | {data[i : i + 4] for i in range(16, end - 3, 4)}
+
+
+def _is_bare_dicom(data: bytes) -> bool:
+    """Whether the bytes begin with a data element of DICOM's group 2 or 8 (PS3.5, 7.1): old devices write no preamble."""
+    group, element = int.from_bytes(data[:2], "little"), int.from_bytes(data[2:4], "little")
+    if (group, element) not in ((2, 0), (2, 1), (8, 0), (8, 1), (8, 5), (8, 8), (8, 0x16)):
+        return False
+    return data[4:6] in _DICOM_KINDS or 0 < int.from_bytes(data[4:8], "little") <= 64
+
+
+def _inflated(data: bytes) -> bytes:
+    """The first bytes of gzip data; empty where they are broken."""
+    try:
+        return zlib.decompressobj(31).decompress(data[:_LOOK_BYTES], _LOOK_BYTES)
+    except zlib.error:
+        return b""
 
 
 def _is_text(head: bytes) -> bool:

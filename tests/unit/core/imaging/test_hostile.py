@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import sys
 import warnings
@@ -106,16 +107,30 @@ def test_no_image_is_described_and_never_quoted(data: bytes, says: str) -> None:
         (b"P6\n1 1\n255\n\0\0\0", "Netpbm"),
         (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
         (b"\xff\x0a\x00", "JPEG XL"),
-        (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf", "AVIF"),
-        (b"\0\0\0\x18ftypmif1\0\0\0\0avifmif1", "AVIF"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\0crx isom", "Canon raw photograph"),
         (bytes(128) + b"DICM\x02\0", "DICOM"),
+        (b"II*\0\x08\0\0\0" + bytes(120) + b"DICM\x02\0", "DICOM"),
+        (b"\x02\0\0\0UL\x04\0\xc0\0\0\0", "DICOM"),
+        (b"\x08\0\x05\0CS\x0a\0ISO_IR 100", "DICOM"),
+        (b"\x08\0\x08\0\x10\0\0\0ORIGINAL\\PRIMARY", "DICOM"),
+        (b"junk before\n%PDF-1.4\n", "PDF"),
+        (gzip.compress(b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>'), "SVG"),
+        (b"II\xbc\x01\x08\0\0\0", "JPEG XR"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"\xff\x4f\xff\x51\0\x29", "JPEG 2000"),
+        (b"IIRO\x08\0\0\0", "ORF"),
+        (b"IIU\0\x18\0\0\0", "RW2"),
+        (b"FUJIFILMCCD-RAW 0201", "RAF"),
+        (b"FOVb\0\0\2\0", "X3F"),
+        (b"II\x1a\0\0\0HEAPCCDR", "CRW"),
+        (b"\x01\0\0\0\x6c\0\0\0" + bytes(32) + b" EMF", "metafile"),
     ],
 )
 def test_known_formats_that_are_not_allowed_are_named(data: bytes, says: str) -> None:
     error = failure(data)
     assert error.code is ItemErrorCode.UNSUPPORTED_FORMAT
     assert says in str(error)
-    assert "JPEG, PNG, WEBP, TIFF, BMP, GIF, HEIF" in str(error)
+    assert "JPEG, PNG, WEBP, TIFF, BMP, GIF, HEIF, AVIF" in str(error)
 
 
 def test_damage_in_the_middle_of_a_png_is_told_from_a_cut() -> None:
