@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test coverage lint format docs reference lock clean renew
+.PHONY: help setup setup-dev demo test fuzz coverage lint format docs reference lock clean renew
 
 # The interpreter: the first of these that runs and is new enough; `make setup PYTHON=/path/to/python3.12` takes another.
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -28,6 +28,8 @@ export UV_SYSTEM_CERTS
 # The whole suite; `make test ARGS="-k zip"` runs a part of it.
 ARGS ?=
 WORKERS ?= 2
+FUZZ_S ?= 120
+FUZZ_SEED ?= 1
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +52,9 @@ coverage: $(VENV)/.dev ## Run the tests and show which share of the code they ru
 	$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage json --quiet --fail-under=0 -o - | $(BIN)/python .ci/coverage-by-package
 	@$(BIN)/coverage report --format=total $(addprefix --fail-under=,$(FAIL_UNDER))
+
+fuzz: $(VENV)/.dev ## Hold archives against other readers for FUZZ_S seconds (120), from FUZZ_SEED (1) on
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_S) --seed $(FUZZ_SEED)
 
 # Every shell script, by its first line.
 SCRIPTS = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!.*[ /](ba)?sh$$' .ci deploy examples requirements)

@@ -12,12 +12,13 @@ from core.archives.foreign import describe_foreign
 from core.archives.manifest import HEAD_BYTES as TABLE_BYTES
 from core.archives.manifest import decode_head, describe_table, looks_like_manifest
 from core.archives.tar_header import BLOCK, ZEROS, is_header
-from core.archives.zip_directory import find_directory
+from core.archives.zip_directory import SplitArchiveError, find_directory
 from core.errors import ArchiveError
 from core.storage.base import RandomAccess
 
 HEAD_BYTES = 4096
 _IMAGE_NAME = re.compile(r"\.(jpe?g|jfif|png|gif|bmp|dib|tiff?|webp|hei[cf]|avif|jp2|jxl)\Z", re.IGNORECASE)
+_PART_NAME = re.compile(r"\.(z\d\d|r\d\d|\d{3}|part\d+\.rar)\Z", re.IGNORECASE)
 _IMAGES = (
     b"\xff\xd8\xff",  # JPEG
     b"\x89PNG\r\n\x1a\n",
@@ -88,7 +89,8 @@ def sniff(access: RandomAccess, name: str, path_column: str = "") -> Content:
             "--path-column (in the API: path_column)"
         )
     wanted = "a ZIP, a TAR (plain, gzip, bzip2, xz, zstd, lzma), a 7z, a CSV of paths or an image"
-    raise ArchiveError(f"{name}: expected {wanted}, got {_describe(head)}")
+    part = "; its name is that of one part of a split archive: join the parts first" if _PART_NAME.search(name) else ""
+    raise ArchiveError(f"{name}: expected {wanted}, got {_describe(head)}{part}")
 
 
 def is_image(head: bytes) -> bool:
@@ -112,6 +114,8 @@ def _ends_like_zip(access: RandomAccess) -> bool:
     """A ZIP behind other bytes: self-extracting, or an empty head."""
     try:
         return find_directory(access).entries > 0
+    except SplitArchiveError:
+        raise
     except ArchiveError:
         return False
 

@@ -111,7 +111,9 @@ class ZipArchive:
         if not self._access.read_at(0, 4).startswith(b"PK"):  # else a member, or the mark of what once was a split archive
             lowest = (entry.offset for entry in read_entries(self._access, directory))
             self._notes.add(ArchiveNote.LEADING_BYTES, directory.shift or min(lowest, default=0))
-        self._notes.add(ArchiveNote.TRAILING_BYTES, self._access.size - directory.end)
+        behind = self._access.size - directory.end
+        if behind > 0 and self._access.read_at(directory.end, behind).strip(b"\0"):  # zeros are padding, as bsdtar writes it
+            self._notes.add(ArchiveNote.TRAILING_BYTES, behind)
 
     def _problem(self, entry: Entry, name: str) -> Problem | None:
         kind = stat.S_IFMT(entry.attributes >> 16)

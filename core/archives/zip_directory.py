@@ -30,6 +30,13 @@ _MAX_CANDIDATES = 16
 _EXTRA_ZIP64 = 0x0001
 
 
+class SplitArchiveError(ArchiveError):
+    """The end record speaks of several disks."""
+
+    def __init__(self) -> None:
+        super().__init__("expected a ZIP file in one piece, got one part of a split archive: join the parts first")
+
+
 class Entry(NamedTuple):
     """One header of the central directory; offset already counts from the first byte of the file."""
 
@@ -129,7 +136,7 @@ def _read_end(access: RandomAccess, fields: tuple[bytes, int, int, int, int, int
         end, (disk, directory_disk, here, entries, size, offset) = _read_end64(access, locator, end - _LOCATOR64.size)
         zip64 = True
     if disk not in (0, _FULL16) or directory_disk not in (0, _FULL16) or here != entries:
-        raise ArchiveError("expected a ZIP file in one piece, got one part of a split archive: join the parts first")
+        raise SplitArchiveError
     if size > MAX_DIRECTORY_BYTES:
         raise ArchiveError(f"the ZIP's central directory claims {size:,} bytes, the limit is {MAX_DIRECTORY_BYTES:,}")
     shift = end - size - offset
@@ -143,7 +150,7 @@ def _read_end(access: RandomAccess, fields: tuple[bytes, int, int, int, int, int
 def _read_end64(access: RandomAccess, locator: bytes, end: int) -> tuple[int, tuple[int, int, int, int, int, int]]:
     _, disk, offset, disks = _LOCATOR64.unpack(locator)
     if disk != 0 or disks > 1:
-        raise ArchiveError("expected a ZIP file in one piece, got one part of a split archive: join the parts first")
+        raise SplitArchiveError
     for position in (offset, end - _END64.size):  # the second where bytes precede the archive
         record = access.read_at(position, _END64.size) if 0 <= position < end else b""
         if len(record) == _END64.size and record.startswith(_END64_MARK):

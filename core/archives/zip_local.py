@@ -11,7 +11,7 @@ import struct
 
 from core.archives.base import Member
 from core.archives.zip_directory import FULL32, extra_field
-from core.archives.zip_names import decode_name
+from core.archives.zip_names import FLAG_UTF8, decode_name
 from core.errors import ItemError, ItemErrorCode
 
 LOCAL_BYTES = 30
@@ -50,7 +50,7 @@ def check_local(block: bytes, member: Member) -> None:
     _, _, flags, method, _, _, crc32, packed_size, size, name_length, extra_length = _HEADER.unpack_from(block)
     name_end = LOCAL_BYTES + name_length
     name, extra = block[LOCAL_BYTES:name_end], block[name_end : name_end + extra_length]
-    if name != member.raw_name:
+    if name != member.raw_name or not name.isascii():
         _check_name(name, flags, extra, member)
     if method != member.method:
         raise _contradiction("compression method", member.method, method)
@@ -70,11 +70,21 @@ def check_local(block: bytes, member: Member) -> None:
 
 
 def _check_name(name: bytes, flags: int, extra: bytes, member: Member) -> None:
-    """Other bytes may still be the same name: in another encoding, or with other slashes."""
-    meant = member.name.replace("\\", "/")
-    readings = {decode_name(name, flags, extra).text, name.decode("utf-8", "surrogateescape"), name.decode("cp437")}
-    if not any(reading.replace("\\", "/") == meant for reading in readings):
-        raise _contradiction("name", repr(member.name[:200]), repr(decode_name(name, flags, extra).text[:200]))
+    """Other bytes may still be the same name: in another encoding, or with other slashes. The same bytes may be another one."""
+    meant, local = _slashed(member.name), decode_name(name, flags, extra)
+    if _slashed(local.text) == meant:
+        return
+    if name == member.raw_name:
+        # Only the directory has a Unicode path field, or only one of the two declares UTF-8 where the bytes are none.
+        same = member.stored_name is not None and not flags & FLAG_UTF8
+    else:
+        same = meant in (_slashed(name.decode("utf-8", "surrogateescape")), _slashed(name.decode("cp437")))
+    if not same:
+        raise _contradiction("name", repr(member.name[:200]), repr(local.text[:200]))
+
+
+def _slashed(name: str) -> str:
+    return name.replace("\\", "/")
 
 
 def _widen(packed_size: int, size: int, extra: bytes) -> tuple[int | None, int | None]:

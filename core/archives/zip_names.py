@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from core.archives.zip_directory import extra_field
 
-_FLAG_UTF8 = 0x0800
+FLAG_UTF8 = 0x0800
 _EXTRA_UNICODE_PATH = 0x7075  # Info-ZIP: the name in UTF-8 beside a name in the local code page
 _BACKSLASH_HOSTS = (0, 6, 10, 14)  # made on FAT, HPFS, NTFS, VFAT: no backslash can be part of a name there
 
@@ -30,7 +30,7 @@ def decode_name(raw: bytes, flags: int, extra: bytes) -> Name:
     macOS's Archive Utility and many libraries write UTF-8 without the flag; text in another encoding is hardly ever valid
     UTF-8. Bytes that are no UTF-8 despite the flag survive as surrogate escapes.
     """
-    if flags & _FLAG_UTF8:
+    if flags & FLAG_UTF8:
         return Name(raw.decode("utf-8", "surrogateescape"))
     field = extra_field(extra, _EXTRA_UNICODE_PATH) if extra else b""
     if len(field) > 5 and field[0] == 1 and int.from_bytes(field[1:5], "little") == zlib.crc32(raw):

@@ -129,6 +129,20 @@ def test_a_directory_in_utf8_over_local_names_in_a_code_page() -> None:
     assert outcomes(archive_of(data[:start] + directory + end_records(1, len(directory), start))) == {"ü.jpg": PHOTO}
 
 
+@pytest.mark.parametrize("directory_flags", [0, 0x800])
+def test_one_flag_of_utf8_over_bytes_that_are_none_is_a_contradiction(directory_flags: int) -> None:
+    data = bytearray(raw_zip([RawEntry("ü.jpg".encode("cp437"), PHOTO, flags=directory_flags)]))
+    struct.pack_into("<H", data, 6, directory_flags ^ 0x800)
+    assert list(outcomes(archive_of(bytes(data))).values()) == [ItemErrorCode.BAD_CHECKSUM]
+
+
+@pytest.mark.parametrize("directory_flags", [0, 0x800])
+def test_one_flag_of_utf8_over_utf8_is_none(directory_flags: int) -> None:
+    data = bytearray(raw_zip([RawEntry("ü.jpg".encode(), PHOTO, flags=directory_flags)]))
+    struct.pack_into("<H", data, 6, directory_flags ^ 0x800)
+    assert outcomes(archive_of(bytes(data))) == {"ü.jpg": PHOTO}
+
+
 # Names
 
 
