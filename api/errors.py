@@ -40,6 +40,13 @@ class UploadStalledError(errors.InvalidRequestError):
     """No byte of the body came for too long."""
 
 
+class OriginalGoneError(errors.ArchiveError):
+    """An item's original bytes are asked for, and the archive of its job is gone."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, errors.JobErrorCode.ARCHIVE_GONE)
+
+
 INVALID_PARAMETERS = Kind(422, "invalid_parameters", "Invalid parameters", "A parameter is missing, unknown or out of range.")
 INTERNAL = Kind(500, "internal", "Internal error", "A fault of DermQ itself; its logs have the request id and the reason.")
 
@@ -51,15 +58,17 @@ KINDS: dict[type[Exception], Kind] = {
     errors.NotFoundError: Kind(404, "not_found", "Not found", "No such job, item or model for this caller."),
     errors.ConflictError: Kind(409, "conflict", "Conflict", "The request contradicts the present state."),
     errors.TooLargeError: Kind(413, "too_large", "Too large", "The body is larger than the operator allows."),
-    errors.ForbiddenSourceError: Kind(
-        403, "forbidden_source", "Source not allowed", "The operator does not allow this source."
+    # 422 whoever is at fault: the same bytes would fail again, and after a 5xx a proxy may send them again.
+    errors.ItemError: Kind(422, "item_error", "Image cannot be classified", "The image has no result; `code` says why."),
+    OriginalGoneError: Kind(
+        410,
+        "original_gone",
+        "Original gone",
+        "The archive of the job is gone, and the original bytes with it; its rows are not.",
     ),
-    errors.ModelNotFoundError: Kind(404, "unknown_model", "Unknown model", "Serving has no such model, version or label."),
-    errors.ModelContractError: Kind(
-        502, "model_contract", "Model breaks its contract", "The served model does not describe itself as DermQ expects."
+    errors.ConfigurationError: Kind(
+        500, "misconfigured", "Misconfigured", "A setting names something that this server does not have or does not allow."
     ),
-    errors.ItemError: Kind(422, "item_error", "Image cannot be classified", "The image itself is at fault; `code` says how."),
-    errors.JobError: Kind(422, "job_error", "Job cannot run", "Nothing of the job can be classified; `code` says why."),
     errors.BrokerUnavailableError: Kind(503, "broker_unavailable", "Broker away", "Redis does not answer."),
     errors.DatabaseUnavailableError: Kind(503, "database_unavailable", "Database away", "The database does not answer."),
     errors.ServingUnavailableError: Kind(503, "serving_unavailable", "Serving away", "TensorFlow Serving does not answer."),
@@ -68,6 +77,31 @@ KINDS: dict[type[Exception], Kind] = {
     errors.PermanentError: Kind(422, "refused", "Refused", "The same request will be refused again."),
     errors.DermqError: INTERNAL,
 }
+
+
+# Who can put a failed job right decides its status: 4xx tells the client to change its request, 5xx not to.
+_STATUS = {
+    errors.Fault.CALLER: 422,
+    errors.Fault.ARCHIVE: 422,
+    errors.Fault.MODEL: 502,
+    errors.Fault.OPERATOR: 500,
+    errors.Fault.SERVICE: 500,
+}
+_NARROWER = {
+    errors.JobErrorCode.UNKNOWN_MODEL: 404,
+    errors.JobErrorCode.FORBIDDEN_SOURCE: 403,
+    errors.JobErrorCode.SERVING_ERROR: 502,  # not DermQ itself: the server behind it
+}
+JOB_KINDS = {
+    code: Kind(_NARROWER.get(code, _STATUS[code.fault]), str(code), code.replace("_", " ").capitalize(), code.sentence)
+    for code in errors.JobErrorCode
+}
+
+
+def list_kinds() -> list[Kind]:
+    """Every kind of problem with a page of its own, one for each code."""
+    kinds = (*KINDS.values(), INVALID_PARAMETERS, INTERNAL, *JOB_KINDS.values())
+    return list({kind.code: kind for kind in kinds}.values())
 
 
 def problem_response(
@@ -97,7 +131,9 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 def kind_of(error: Exception) -> Kind:
-    """The kind of the nearest ancestor that has one."""
+    """The kind of its class; else of its code, if it is about a job; else of the nearest ancestor that has one."""
+    if isinstance(error, errors.JobError) and type(error) not in KINDS:
+        return JOB_KINDS[error.code]
     return next((KINDS[ancestor] for ancestor in type(error).__mro__ if ancestor in KINDS), INTERNAL)
 
 

@@ -6,26 +6,69 @@ Each message names the thing, what was expected, what came, and what to do about
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 
-class ItemErrorCode(StrEnum):
+class Fault(StrEnum):
+    """Who can put an error right."""
+
+    CALLER = "caller"  # who submitted the job: the request and its parameters
+    ARCHIVE = "archive"  # the bytes that were handed in
+    MODEL = "model"  # whoever exported the served model
+    OPERATOR = "operator"  # settings, permissions, capacity, what is mounted
+    SERVICE = "service"  # DermQ itself, or the model server
+
+
+class ErrorCode(StrEnum):
+    """A stable word for an error, and what is known of it in advance: value, fault, retryable, sentence."""
+
+    _value_: str
+    fault: Fault  # who can put it right
+    retryable: bool  # `dermq retry` may help, once that has been done; if not, only another submission can
+    sentence: str  # why, for people
+
+    # The defaults are for the type checker, which takes ItemErrorCode("truncated") for a call of this. A test asks for all.
+    def __new__(cls, value: str, fault: Fault = Fault.SERVICE, retryable: bool = False, sentence: str = "") -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.fault, member.retryable, member.sentence = fault, retryable, sentence
+        return member
+
+
+class ItemErrorCode(ErrorCode):
     """Why one image has no probabilities. Stable: clients filter and count by these words."""
 
-    NOT_AN_IMAGE = "not_an_image"  # the bytes are of no known image format
-    UNSUPPORTED_FORMAT = "unsupported_format"  # an image or a compression method that is not on the allow-list
-    TRUNCATED = "truncated"  # the bytes end before the image does
-    DAMAGED = "damaged"  # all bytes are there, but they break the format's rules, or a checksum within the image is wrong
-    TOO_MANY_PIXELS = "too_many_pixels"  # the header announces more pixels than the limit
-    TOO_LARGE = "too_large"  # more bytes than the limit for one member
-    ENCRYPTED = "encrypted"  # the member needs a password
-    BAD_CHECKSUM = "bad_checksum"  # the member's bytes do not match the archive's checksum
-    UNSAFE_PATH = "unsafe_path"  # an absolute name, a name with '..', a link or a device
-    EMPTY = "empty"  # no bytes at all
-    NOT_FOUND = "not_found"  # a manifest or listing names bytes that are not there
-    BAD_ROW = "bad_row"  # a row of a table has more cells than its header, so that no cell can be told apart
-    DECODER_CRASH = "decoder_crash"  # the process died on it, again and again
-    DECODE_TIMEOUT = "decode_timeout"  # it took longer than the limit
-    REJECTED_BY_MODEL = "rejected_by_model"  # the model refuses this very image
+    NOT_AN_IMAGE = "not_an_image", Fault.ARCHIVE, False, "The bytes are of no known image format."
+    UNSUPPORTED_FORMAT = "unsupported_format", Fault.ARCHIVE, False, "A format or a way of packing that is not supported."
+    TRUNCATED = "truncated", Fault.ARCHIVE, False, "The bytes end before the image does."
+    DAMAGED = "damaged", Fault.ARCHIVE, False, "All bytes are there, but they break the format's rules, or its checksum."
+    TOO_MANY_PIXELS = "too_many_pixels", Fault.ARCHIVE, True, "The header announces more pixels than the limit."
+    TOO_LARGE = "too_large", Fault.ARCHIVE, True, "More bytes than the limit for one member."
+    ENCRYPTED = "encrypted", Fault.ARCHIVE, False, "The member needs a password."
+    BAD_CHECKSUM = "bad_checksum", Fault.ARCHIVE, False, "The member's bytes do not match the archive's checksum."
+    UNSAFE_PATH = "unsafe_path", Fault.ARCHIVE, False, "An absolute name, a name with '..', a link or a device."
+    EMPTY = "empty", Fault.ARCHIVE, False, "No bytes at all."
+    NOT_FOUND = "not_found", Fault.ARCHIVE, True, "A manifest or listing names bytes that are not there."
+    BAD_ROW = "bad_row", Fault.ARCHIVE, False, "The row of the table has more cells than its header."
+    DECODER_CRASH = "decoder_crash", Fault.SERVICE, True, "The process died on it, again and again."
+    DECODE_TIMEOUT = "decode_timeout", Fault.SERVICE, True, "It took longer than the limit."
+    REJECTED_BY_MODEL = "rejected_by_model", Fault.MODEL, True, "The model refuses this very image."
+
+
+class JobErrorCode(ErrorCode):
+    """Why nothing, or nothing more, of a job is classified. Stable, as above."""
+
+    UNREADABLE_ARCHIVE = "unreadable_archive", Fault.ARCHIVE, False, "The archive is damaged, cut off, or of no supported kind."
+    ENCRYPTED_ARCHIVE = "encrypted_archive", Fault.ARCHIVE, False, "The archive's list of members needs a password."
+    ARCHIVE_BOMB = "archive_bomb", Fault.ARCHIVE, False, "Unpacking the archive would take too much room."
+    ARCHIVE_GONE = "archive_gone", Fault.OPERATOR, True, "The archive was deleted or moved, or its storage is not mounted."
+    SOURCE_DENIED = "source_denied", Fault.OPERATOR, True, "The bucket of the source refuses DermQ's credentials."
+    FORBIDDEN_SOURCE = "forbidden_source", Fault.CALLER, True, "The operator does not allow this source."
+    UNKNOWN_MODEL = "unknown_model", Fault.CALLER, True, "Serving has no such model, version or label."
+    MODEL_CONTRACT = "model_contract", Fault.MODEL, True, "The served model does not describe itself as DermQ expects."
+    SERVING_ERROR = "serving_error", Fault.SERVICE, True, "The model server refused a call for an unknown reason."
+    PREPARE_CRASH = "prepare_crash", Fault.SERVICE, True, "The worker died again and again while it listed the archive."
+    ERROR_BUDGET = "error_budget", Fault.ARCHIVE, False, "More items failed than the job's error budget allows."
 
 
 class DermqError(Exception):
@@ -59,7 +102,7 @@ class ItemError(PermanentError):
 class JobError(PermanentError):
     """Nothing of the job can be classified (unreadable archive, unknown model). `code` is stable."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: JobErrorCode, message: str) -> None:
         super().__init__(message)
         self.code = code
 
@@ -67,7 +110,7 @@ class JobError(PermanentError):
 class ArchiveError(JobError):
     """The archive as a whole cannot be read."""
 
-    def __init__(self, message: str, code: str = "unreadable_archive") -> None:
+    def __init__(self, message: str, code: JobErrorCode = JobErrorCode.UNREADABLE_ARCHIVE) -> None:
         super().__init__(code, message)
 
 
@@ -75,14 +118,14 @@ class ModelNotFoundError(JobError):
     """Serving has no such model, version or label."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("unknown_model", message)
+        super().__init__(JobErrorCode.UNKNOWN_MODEL, message)
 
 
 class ModelContractError(JobError):
     """The served model does not keep the contract of signatures, shapes or preprocessing."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("model_contract", message)
+        super().__init__(JobErrorCode.MODEL_CONTRACT, message)
 
 
 class BatchRejectedError(PermanentError):
@@ -97,7 +140,7 @@ class ForbiddenSourceError(JobError):
     """The operator does not allow to read from there: refused at submission, and again where a worker opens it."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("forbidden_source", message)
+        super().__init__(JobErrorCode.FORBIDDEN_SOURCE, message)
 
 
 class InvalidRequestError(PermanentError):

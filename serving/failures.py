@@ -10,6 +10,7 @@ from core.errors import (
     BatchRejectedError,
     DermqError,
     JobError,
+    JobErrorCode,
     ModelContractError,
     ModelNotFoundError,
     ServingUnavailableError,
@@ -81,4 +82,4 @@ def to_error(failure: Failure, *, what: str, address: str, is_batch: bool = Fals
         )
     if is_batch and failure.code in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED}:
         return BatchRejectedError(said)  # also a message over the server's limit: half a batch may fit
-    return JobError("serving_error", said)
+    return JobError(JobErrorCode.SERVING_ERROR, said)

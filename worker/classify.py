@@ -17,7 +17,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from core.db.chunks import ChunkTiming, Claim, claim_chunk, fail_chunk_job, finish_chunk, is_wanted, put_back_chunk
 from core.db.engine import reading, retrying_transaction, transaction
 from core.db.outcomes import ItemOutcome
-from core.errors import ItemErrorCode, JobError, NotFoundError, TransientError
+from core.errors import ItemErrorCode, JobError, JobErrorCode, NotFoundError, TransientError
 from core.modelspec import ModelSpec
 from core.telemetry.logs import get_logger
 from core.telemetry.spans import Kind
@@ -169,7 +169,7 @@ def _give_back(context: WorkerContext, claim: Claim) -> None:
 
 
 def _fail_job(context: WorkerContext, claim: Claim, error: JobError | NotFoundError) -> None:
-    code = error.code if isinstance(error, JobError) else "archive_gone"
+    code = error.code if isinstance(error, JobError) else JobErrorCode.ARCHIVE_GONE
     metrics.CHUNKS.add(ChunkEnd.JOB_FAILED)
     metrics.JOBS_FAILED.add(code)
     log.error("job_failed", job_id=str(claim.job_id), code=code, error=str(error))

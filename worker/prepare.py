@@ -30,6 +30,7 @@ from core.db.preparing import (
 from core.errors import (
     DatabaseUnavailableError,
     JobError,
+    JobErrorCode,
     ModelContractError,
     ModelNotFoundError,
     NotFoundError,
@@ -205,7 +206,7 @@ def _give_back(context: WorkerContext, claim: PrepareClaim) -> None:
 
 
 def _fail(context: WorkerContext, claim: PrepareClaim, error: JobError | NotFoundError) -> None:
-    code = error.code if isinstance(error, JobError) else "archive_gone"
+    code = error.code if isinstance(error, JobError) else JobErrorCode.ARCHIVE_GONE
     metrics.JOBS_FAILED.add(code)
     log.error("job_failed", job_id=str(claim.job_id), code=code, error=str(error))
     with transaction(context.engine) as session:

@@ -21,9 +21,9 @@ from api.routes.jobs import IdempotencyKey, load_job_object
 from api.schemas import Classification, JobObject, JobParameters
 from core.db.engine import reading
 from core.db.jobs import get_job, read_progress
-from core.db.models import TERMINAL_STATES, ItemState, JobState
+from core.db.models import TERMINAL_STATES, ItemState
 from core.db.results import ResultFilter, ResultSort, read_results
-from core.errors import ItemError, ItemErrorCode, JobError, ModelNotFoundError, NotFoundError
+from core.errors import ConflictError, DermqError, ItemError, ItemErrorCode, JobError, JobErrorCode, NotFoundError
 from core.imaging.sniffing import describe_bytes, other_image_format, sniff_format
 
 router = APIRouter(tags=["classify"])
@@ -41,7 +41,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     "/v1/classify",
     summary="Classify one image",
     openapi_extra=image_body(),
-    responses=_ANSWERS | problems(400, 404, 408, 409, 413, 422, 503),
+    responses=_ANSWERS | problems(400, 404, 408, 409, 413, 422, 500, 502, 503),
 )
 async def classify(
     *,
@@ -126,9 +126,7 @@ def _answer(here: Resources, tenant_id: UUID, job_id: UUID, base: str) -> dict[s
         rows = read_results(session, job_id, chosen=ResultFilter(), sort=ResultSort.ITEM, limit=1)
     if not rows:
         message = f"job {job_id} is {job.state} without a result: {job.error or 'see the job'}"
-        if job.error_code == "unknown_model":
-            raise ModelNotFoundError(message)
-        raise JobError(job.error_code or str(JobState(job.state)), message)
+        raise _job_error(job.error_code, message)
     row = rows[0]
     if row.state == ItemState.FAILED:
         raise _item_error(row.error_code, row.error)
@@ -138,6 +136,14 @@ def _answer(here: Resources, tenant_id: UUID, job_id: UUID, base: str) -> dict[s
         "job": str(job_id),
         "links": {"job": job_url(base, job_id), "image": f"{job_url(base, job_id)}/items/{row.item_no}/image"},
     }
+
+
+def _job_error(code: str | None, message: str) -> Exception:
+    if code in set(JobErrorCode):
+        return JobError(JobErrorCode(code), message)
+    if code is None:
+        return ConflictError(message)  # it was cancelled while this request waited
+    return DermqError(f"{code}: {message}")  # a code of another release
 
 
 def _item_error(code: str | None, message: str | None) -> Exception:

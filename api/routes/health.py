@@ -8,7 +8,7 @@ import anyio
 from fastapi import APIRouter, Response
 from sqlalchemy import select
 
-from api.errors import KINDS
+from api.errors import list_kinds
 from api.metrics import LedgerCollector, StorageCollector
 from api.resources import Here, Resources
 from api.schemas import Check, Readiness
@@ -57,7 +57,7 @@ def metrics(here: Here) -> Response:
 @router.get("/v1/problems/{code}", summary="What a problem means", include_in_schema=False)
 def explain_problem(code: str) -> dict[str, str | int]:
     """The page behind a problem's `type`."""
-    for kind in KINDS.values():
+    for kind in list_kinds():
         if kind.code == code:
             return {"code": kind.code, "title": kind.title, "status": kind.status, "meaning": kind.meaning}
     raise NotFoundError(f"no problem {code!r}; the `detail` of the answer says more")

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Path, Query, Response
 
+from api.errors import OriginalGoneError
 from api.intake.names import content_disposition
 from api.openapi import problems
 from api.resources import Here, Resources, TenantId
@@ -17,7 +18,7 @@ from core.archives.open import open_archive
 from core.db.engine import reading
 from core.db.jobs import get_job
 from core.db.results import find_index_slice
-from core.errors import ItemError, NotFoundError
+from core.errors import ArchiveError, ItemError, JobErrorCode, NotFoundError
 from core.imaging import thumbnail
 from core.imaging.sniffing import sniff_format
 from core.storage.layout import index_key
@@ -52,7 +53,7 @@ _IMAGE: dict[int | str, dict[str, Any]] = {
     "/v1/jobs/{job_id}/items/{item_no}/image",
     summary="An item's original bytes",
     response_class=Response,
-    responses=_IMAGE | problems(403, 404, 422, 503),
+    responses=_IMAGE | problems(403, 404, 410, 422, 503),
 )
 def get_image(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo, if_none_match: IfNoneMatch = None) -> Response:
     """Inline where the bytes are of an image format that DermQ decodes, whatever the name says; else as an attachment."""
@@ -66,7 +67,11 @@ def get_image(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo, if
     "/v1/jobs/{job_id}/items/{item_no}/thumbnail",
     summary="An item as a small JPEG",
     response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}}, 304: {"description": "Not modified."}, **problems(403, 404, 422, 503)},
+    responses={
+        200: {"content": {"image/jpeg": {}}},
+        304: {"description": "Not modified."},
+        **problems(403, 404, 410, 422, 503),
+    },
 )
 def get_thumbnail(
     *,
@@ -94,7 +99,9 @@ def read_item(here: Resources, tenant_id: UUID, job_id: UUID, item_no: int) -> t
     """A member and its bytes, checked against its checksum where it has one.
 
     Raises:
-        NotFoundError: no such job or item, or its archive is gone.
+        NotFoundError: no such job or item.
+        OriginalGoneError: its archive is gone.
+        ForbiddenSourceError: the operator does not allow its source any more.
         ItemError: the member cannot be read.
         StorageUnavailableError: the storage does not answer.
     """
@@ -111,7 +118,10 @@ def read_item(here: Resources, tenant_id: UUID, job_id: UUID, item_no: int) -> t
     member = Member.from_line(lines[item_no - where.first_item])
     if member.error is not None:
         raise ItemError(member.error, member.error_text)
-    archive = open_archive(ArchiveRef.from_json(job.archive), here.storage, here.settings)
+    try:
+        archive = open_archive(ArchiveRef.from_json(job.archive), here.storage, here.settings)
+    except ArchiveError as error:
+        raise OriginalGoneError(str(error)) if error.code is JobErrorCode.ARCHIVE_GONE else error from None
     try:
         return member, archive.read(member)
     finally:

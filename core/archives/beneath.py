@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from core.errors import ArchiveError, ItemError, ItemErrorCode, StorageUnavailableError
+from core.errors import ArchiveError, ItemError, ItemErrorCode, JobErrorCode, StorageUnavailableError
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not block the open
@@ -61,7 +61,7 @@ class RootFolder:
             if top is not None and error.errno in (errno.ELOOP, errno.ENOTDIR):
                 raise ArchiveError(
                     f"{root}: the folder is gone; a link or a file stands in its place, and links are not followed",
-                    code="archive_gone",
+                    code=JobErrorCode.ARCHIVE_GONE,
                 ) from error
             raise StorageUnavailableError(f"{root}: the folder cannot be opened: {error.strerror}; is it mounted?") from error
 

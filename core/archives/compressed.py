@@ -12,7 +12,7 @@ from enum import StrEnum
 from core.archives.inflate import Decoder, ZlibDecoder, zstd_module
 from core.archives.notes import ArchiveNote, Notes
 from core.archives.tar_header import BLOCK, ZEROS, is_header
-from core.errors import ArchiveError
+from core.errors import ArchiveError, JobErrorCode
 from core.storage.base import ObjectWriter, RandomAccess
 
 _READ_BYTES = 1024 * 1024
@@ -88,7 +88,7 @@ def expand_tar(
         size += len(piece)
         if size > max_bytes:
             text = f"the {codec} archive unpacks to more than {max_bytes:,} bytes from {access.size:,}: taken for a bomb"
-            raise ArchiveError(text, code="archive_bomb")
+            raise ArchiveError(text, code=JobErrorCode.ARCHIVE_BOMB)
         if len(head) < BLOCK:
             head += piece[:BLOCK]
             if len(head) >= BLOCK:

@@ -13,7 +13,7 @@ from core.archives.notes import Notes
 from core.archives.s3_prefix import S3Objects
 from core.archives.sniff import HEAD_BYTES, Content, sniff
 from core.archives.source import open_source
-from core.errors import ArchiveError, InvalidRequestError, NotFoundError
+from core.errors import ArchiveError, InvalidRequestError, JobErrorCode, NotFoundError
 from core.settings import Settings, StorageSettings
 from core.storage.base import ObjectStorage, ObjectWriter, RandomAccess
 from core.storage.denied import StorageDeniedError
@@ -69,7 +69,7 @@ def prepare_archive(
     try:
         access = open_source(where, location, storage, settings)
     except NotFoundError as error:
-        raise ArchiveError(f"{name}: there is no such file: {error}", code="archive_gone") from error
+        raise ArchiveError(f"{name}: there is no such file: {error}", code=JobErrorCode.ARCHIVE_GONE) from error
     try:
         content = sniff(access, name, path_column)
         _require_table(_KINDS.get(content, ArchiveKind.TAR), name, path_column)
@@ -128,7 +128,9 @@ def _resolve(path: str) -> Path:
     try:
         return Path(path).resolve(strict=True)
     except (OSError, ValueError, RuntimeError) as error:
-        raise ArchiveError(f"{path}: there is no such file or folder that can be read: {error}", code="archive_gone") from error
+        raise ArchiveError(
+            f"{path}: there is no such file or folder that can be read: {error}", code=JobErrorCode.ARCHIVE_GONE
+        ) from error
 
 
 def _is_object(uri: str, settings: StorageSettings) -> bool:
@@ -138,7 +140,7 @@ def _is_object(uri: str, settings: StorageSettings) -> bool:
 
 def _prefix(uri: str, name: str, settings: StorageSettings) -> ArchiveRef:
     if not _asked(uri, lambda: next(S3Objects(uri, settings).list(), None) is not None):
-        raise ArchiveError(f"{uri}: there is no such object, and none below it", code="archive_gone")
+        raise ArchiveError(f"{uri}: there is no such object, and none below it", code=JobErrorCode.ARCHIVE_GONE)
     return ArchiveRef(ArchiveKind.S3_PREFIX, "s3", uri, name)
 
 
@@ -147,9 +149,9 @@ def _asked(uri: str, ask: Callable[[], bool]) -> bool:
     try:
         return ask()
     except StorageDeniedError as error:
-        raise ArchiveError(f"{uri}: {error}", code="source_denied") from error
+        raise ArchiveError(f"{uri}: {error}", code=JobErrorCode.SOURCE_DENIED) from error
     except NotFoundError as error:
-        raise ArchiveError(f"{uri}: {error}", code="archive_gone") from error
+        raise ArchiveError(f"{uri}: {error}", code=JobErrorCode.ARCHIVE_GONE) from error
     except InvalidRequestError as error:
         raise ArchiveError(f"{uri}: {error}") from error
 

@@ -14,7 +14,7 @@ from core.archives.single import SingleImage
 from core.archives.source import open_source
 from core.archives.tar import TarArchive
 from core.archives.zip import ZipArchive
-from core.errors import ArchiveError, NotFoundError
+from core.errors import ArchiveError, JobErrorCode, NotFoundError
 from core.settings import Settings
 from core.storage.base import ObjectStorage, RandomAccess
 
@@ -37,7 +37,9 @@ def open_archive(ref: ArchiveRef, storage: ObjectStorage, settings: Settings) ->
     try:
         access = open_source(ref.where, ref.location, storage, settings)
     except NotFoundError as error:
-        raise ArchiveError(f"{ref.name or ref.location}: the archive is gone: {error}", code="archive_gone") from error
+        raise ArchiveError(
+            f"{ref.name or ref.location}: the archive is gone: {error}", code=JobErrorCode.ARCHIVE_GONE
+        ) from error
     try:
         return _open_file(ref, access, settings)
     except BaseException:

@@ -9,7 +9,7 @@ from core.archives.base import Member
 from core.archives.notes import ArchiveNote, Notes
 from core.archives.screening import Problem, size_problem
 from core.archives.skipping import is_skipped
-from core.errors import ArchiveError, InvalidRequestError, ItemError, ItemErrorCode, NotFoundError
+from core.errors import ArchiveError, InvalidRequestError, ItemError, ItemErrorCode, JobErrorCode, NotFoundError
 from core.settings import StorageSettings
 from core.storage.factory import open_s3, split_s3_uri
 
@@ -40,7 +40,7 @@ class S3Objects:
                 last = info.key + "/" if marker else info.key
                 yield last, info.size
         except NotFoundError as error:
-            raise ArchiveError(f"{self._uri}: cannot be listed: {error}", code="archive_gone") from error
+            raise ArchiveError(f"{self._uri}: cannot be listed: {error}", code=JobErrorCode.ARCHIVE_GONE) from error
         except InvalidRequestError as error:  # one odd key, and object_store refuses the whole page
             yield from self._list_on(last, error)
 
@@ -56,7 +56,7 @@ class S3Objects:
             for key, size in list_keys(self._bucket, folder, start_after, self._settings, credentials):
                 yield key[len(folder) :], size
         except NotFoundError as error:
-            raise ArchiveError(f"{self._uri}: cannot be listed: {error}", code="archive_gone") from error
+            raise ArchiveError(f"{self._uri}: cannot be listed: {error}", code=JobErrorCode.ARCHIVE_GONE) from error
 
     def read(self, name: str, max_bytes: int) -> bytes:
         """An object's bytes, whole.

@@ -17,7 +17,7 @@ from core.archives.inflate import Decoder, ZlibDecoder
 from core.archives.notes import ArchiveNote, Notes
 from core.archives.sevenzip_header import Coder, PackedFile, PackedRun, SevenZip, read_header
 from core.archives.zip_writer import StoredEntry, StoredZipWriter
-from core.errors import ArchiveError
+from core.errors import ArchiveError, JobErrorCode
 from core.storage.base import ObjectWriter, RandomAccess
 
 _READ_BYTES = 1024 * 1024
@@ -93,14 +93,14 @@ def _expect_no_bomb(access: RandomAccess, archive: SevenZip, limits: ExpandLimit
     max_bytes = min(limits.max_bytes, limits.free_bytes + int(access.size * limits.max_ratio))
     if total > max_bytes:
         text = f"the 7z archive unpacks to {total:,} bytes from {access.size:,}, more than {max_bytes:,}: taken for a bomb"
-        raise ArchiveError(text, code="archive_bomb")
+        raise ArchiveError(text, code=JobErrorCode.ARCHIVE_BOMB)
 
 
 def _unpack_header(access: RandomAccess, run: PackedRun) -> bytes:
     if any(coder.method == _AES for coder in run.coders):
         raise ArchiveError(
             "the 7z archive is encrypted, the list of its members included: pack it again without a password",
-            code="encrypted_archive",
+            code=JobErrorCode.ENCRYPTED_ARCHIVE,
         )
     try:
         data = b"".join(_Unpacked(access, run).read(run.size))

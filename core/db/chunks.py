@@ -20,6 +20,7 @@ from core.db.lifecycle import fail_job, settle_job
 from core.db.models import Chunk, ChunkState, Job, JobState
 from core.db.outcomes import ItemOutcome, add_tallies, count_outcomes, insert_outcomes
 from core.db.window import WindowPolicy, open_window
+from core.errors import JobErrorCode
 from core.messages import Message
 
 
@@ -178,7 +179,7 @@ def put_back_chunk(session: Session, claim: Claim, waiting_for: str, due_at: dat
     return True
 
 
-def fail_chunk_job(session: Session, claim: Claim, code: str, message: str, now: datetime) -> bool:
+def fail_chunk_job(session: Session, claim: Claim, code: JobErrorCode, message: str, now: datetime) -> bool:
     """This chunk met what no image of the job can be read through: drop it and fail the job."""
     if not _change_claimed(session, claim, {"state": ChunkState.CANCELLED, "owner": None, "due_at": None}):
         return False

@@ -23,7 +23,7 @@ from core.db.models import (
     Upload,
 )
 from core.db.outcomes import add_tallies
-from core.errors import ConflictError, NotFoundError
+from core.errors import ConflictError, JobErrorCode, NotFoundError
 from core.storage.layout import job_prefix, upload_prefix
 
 _STAMPS = {
@@ -60,21 +60,21 @@ def settle_job(session: Session, job: Job, now: datetime) -> None:
         fail_job(
             session,
             job,
-            "error_budget",
+            JobErrorCode.ERROR_BUDGET,
             f"{job.failed} of {job.total} items failed, more than the job's error budget of {job.error_budget:.1%}; "
             "see its errors, then retry with a larger budget or a repaired archive",
             now,
         )
 
 
-def fail_job(session: Session, job: Job, code: str, message: str, now: datetime) -> None:
+def fail_job(session: Session, job: Job, code: JobErrorCode, message: str, now: datetime) -> None:
     """No image can be read through: end the job, keep its results so far.
 
     Chunks that a worker holds are left alone (locking them here would turn the lock order round): they add their rows, or are
     dropped when they come back, and the job's state stays as it is.
     """
     drop_waiting_chunks(session, job.id)
-    job.error_code, job.error = code, message
+    job.error_code, job.error = str(code), message
     enter_state(job, JobState.FAILED, now)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from core.db.lifecycle import enter_state, fail_job, settle_job
 from core.db.models import Chunk, ChunkState, Job, JobState
 from core.db.window import WindowPolicy, open_window
+from core.errors import JobErrorCode
 from core.messages import Message
 
 
@@ -107,7 +108,7 @@ def put_back_prepare(session: Session, claim: PrepareClaim, waiting_for: str, du
     return _update_claimed(session, claim, values) is not None
 
 
-def fail_prepare(session: Session, claim: PrepareClaim, code: str, message: str, now: datetime) -> bool:
+def fail_prepare(session: Session, claim: PrepareClaim, code: JobErrorCode, message: str, now: datetime) -> bool:
     """No image can be read through: the job fails."""
     job = _update_claimed(session, claim, {"owner": None})
     if job is None:

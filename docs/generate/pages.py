@@ -8,7 +8,7 @@ from pathlib import Path
 
 from docs.generate.columns import columns_section
 from docs.generate.commands import commands_section, overview_section
-from docs.generate.errors import exits_section, items_section, requests_section
+from docs.generate.errors import exits_section, items_section, jobs_section, requests_section
 from docs.generate.httpapi import openapi_json, routes_section, schemas_section
 from docs.generate.metrics import api_section, beat_section, worker_section
 from docs.generate.notes import archive_notes_section, image_notes_section
@@ -17,7 +17,7 @@ from docs.generate.settings import compose_section, settings_section
 DOCS = Path(__file__).resolve().parents[1]
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "reference/cli.md": {"overview": overview_section, "exits": exits_section, "commands": commands_section},
-    "reference/error-codes.md": {"items": items_section, "requests": requests_section},
+    "reference/error-codes.md": {"items": items_section, "jobs": jobs_section, "requests": requests_section},
     "reference/http.md": {"routes": routes_section, "schemas": schemas_section},
     "reference/metrics.md": {"api": api_section, "worker": worker_section, "beat": beat_section},
     "reference/notes.md": {"images": image_notes_section, "archives": archive_notes_section},

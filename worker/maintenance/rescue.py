@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.db.engine import reading, transaction
 from core.db.maintenance import rescue
 from core.db.maintenance.rescue import Rescue, RescuePolicy
+from core.errors import JobErrorCode
 from core.telemetry.logs import get_logger
 from worker.context import WorkerContext
 from worker.maintenance.sending import send
@@ -50,3 +51,4 @@ def _count(policy: RescuePolicy) -> None:
     metrics.CHUNK_CRASHES.add(amount=policy.done[Rescue.CHUNK_CRASH])
     metrics.CHUNK_SPLITS.add(amount=policy.done[Rescue.CHUNK_SPLIT])
     metrics.PREPARE_CRASHES.add(amount=policy.done[Rescue.PREPARE_CRASH])
+    metrics.JOBS_FAILED.add(JobErrorCode.PREPARE_CRASH, amount=policy.done[Rescue.JOB_FAILED])

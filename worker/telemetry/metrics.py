@@ -14,7 +14,7 @@ from enum import StrEnum
 from celery.exceptions import SoftTimeLimitExceeded
 
 from core.db.outcomes import ItemOutcome
-from core.errors import ItemErrorCode, TransientError
+from core.errors import ItemErrorCode, JobErrorCode, TransientError
 from worker.telemetry.series import Counter, Gauge, Histogram
 from worker.telemetry.sharedvalues import SharedValues
 from worker.telemetry.stopwatch import Stage, Stopwatch, read_core_seconds
@@ -35,10 +35,7 @@ class ChunkEnd(StrEnum):
 TASKS = ("prepare", "classify", "sweep")
 DEPENDENCIES = ("serving", "storage", "database", "broker")
 SWEPT = ("due_jobs", "dead_owners", "rescued_prepares", "rescued_chunks", "republished_chunks", "topped_up")
-JOB_FAILURES = (
-    *("unreadable_archive", "archive_gone", "archive_bomb", "source_denied"),
-    *("unknown_model", "model_contract", "serving_error"),
-)
+JOB_FAILURES = [str(code) for code in JobErrorCode if code is not JobErrorCode.ERROR_BUDGET]  # that is the ledger's own end
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 600, 3600)
 
 values = SharedValues()

@@ -16,6 +16,7 @@ from core.db.lifecycle import enter_state, fail_job, settle_job
 from core.db.maintenance.due import lock_due_jobs
 from core.db.models import Chunk, ChunkState, Job, JobState
 from core.db.window import WindowPolicy, open_window
+from core.errors import JobErrorCode
 from core.messages import Message, prepare_message
 
 SPLIT_WAYS = 8  # a chunk that kills its workers is cut in so many: 256 items reach a single one in three cuts
@@ -28,6 +29,7 @@ class Rescue(StrEnum):
     CHUNK_CRASH = "chunk_crash"  # a chunk was taken from a process that died or hung
     CHUNK_SPLIT = "chunk_split"  # and cut up, as it was not the first time
     PREPARE_CRASH = "prepare_crash"  # a job was taken from a process that listed it
+    JOB_FAILED = "job_failed"  # and failed, as that was not the first time
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +99,11 @@ def _requeue_prepares(session: Session, jobs: Sequence[Job], policy: RescuePolic
         job.crashes += 1
         policy.done[Rescue.PREPARE_CRASH] += 1
         if job.crashes >= policy.max_crashes:
+            policy.done[Rescue.JOB_FAILED] += 1
             fail_job(
                 session,
                 job,
-                "prepare_crash",
+                JobErrorCode.PREPARE_CRASH,
                 f"the worker died {job.crashes} times while listing this archive; it may be damaged or need more memory than a "
                 "worker has. Check the worker's log, then retry the job",
                 now,

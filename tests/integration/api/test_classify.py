@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from core.db.engine import reading, transaction
 from core.db.models import Job, JobState
 from core.db.outcomes import ItemOutcome
 from core.db.preparing import claim_prepare, fail_prepare
-from core.errors import ItemErrorCode
+from core.errors import Fault, ItemErrorCode, JobErrorCode
 from core.settings import ApiSettings
 from tests.integration.api.conftest import Api, failed, make_settings, problem, running_api, scored
 from tests.support.servers import free_port
@@ -24,8 +25,8 @@ from tests.support.stack import jpeg
 
 
 @contextmanager
-def worker(api: Api, outcome: Callable[[int], ItemOutcome] | None) -> Iterator[None]:
-    """Takes queued interactive jobs; without an outcome, finds that their model is unknown."""
+def worker(api: Api, outcome: Callable[[int], ItemOutcome] | JobErrorCode) -> Iterator[None]:
+    """Takes queued interactive jobs; with a job's code as outcome, fails them."""
     stop = threading.Event()
 
     def work() -> None:
@@ -33,8 +34,8 @@ def worker(api: Api, outcome: Callable[[int], ItemOutcome] | None) -> Iterator[N
             with reading(api.engine) as session:
                 waiting = session.scalars(select(Job.id).where(Job.state == JobState.QUEUED, Job.interactive)).all()
             for job_id in waiting:
-                if outcome is None:
-                    refuse(api, job_id)
+                if isinstance(outcome, JobErrorCode):
+                    refuse(api, job_id, outcome)
                 else:
                     api.start(job_id, items=1)
                     api.finish(job_id, 0, outcome)
@@ -48,11 +49,11 @@ def worker(api: Api, outcome: Callable[[int], ItemOutcome] | None) -> Iterator[N
         thread.join()
 
 
-def refuse(api: Api, job_id: Any) -> None:
+def refuse(api: Api, job_id: Any, code: JobErrorCode) -> None:
     with transaction(api.engine) as session:
         claim = claim_prepare(session, job_id, owner="w", now=api.clock.now(), lease_s=60)
         assert claim is not None
-        assert fail_prepare(session, claim, "unknown_model", "Serving has no model 'nope'", api.clock.now())
+        assert fail_prepare(session, claim, code, "it is 'nope'", api.clock.now())
 
 
 @pytest.fixture
@@ -86,9 +87,52 @@ def test_failed_item_is_a_problem(api: Api) -> None:
 
 
 def test_unknown_model_is_a_problem(api: Api) -> None:
-    with worker(api, None):
+    with worker(api, JobErrorCode.UNKNOWN_MODEL):
         body = problem(api.client.post("/v1/classify", params={"model": "nope"}, content=jpeg(2)), 404, "unknown_model")
     assert "nope" in body["detail"]
+
+
+STATUS = {
+    JobErrorCode.UNREADABLE_ARCHIVE: 422,
+    JobErrorCode.ENCRYPTED_ARCHIVE: 422,
+    JobErrorCode.ARCHIVE_BOMB: 422,
+    JobErrorCode.ARCHIVE_GONE: 500,
+    JobErrorCode.SOURCE_DENIED: 500,
+    JobErrorCode.FORBIDDEN_SOURCE: 403,
+    JobErrorCode.UNKNOWN_MODEL: 404,
+    JobErrorCode.MODEL_CONTRACT: 502,
+    JobErrorCode.SERVING_ERROR: 502,
+    JobErrorCode.PREPARE_CRASH: 500,
+    JobErrorCode.ERROR_BUDGET: 422,
+}
+
+
+@pytest.mark.parametrize("code", JobErrorCode)
+def test_the_status_says_whose_fault_a_failed_job_is(api: Api, code: JobErrorCode) -> None:
+    with worker(api, code):
+        body = problem(api.client.post("/v1/classify", content=jpeg(7)), STATUS[code], code)
+    assert body["type"] == f"/v1/problems/{code}"
+    assert "nope" in body["detail"]
+    assert (body["status"] < 500) == (code.fault in (Fault.CALLER, Fault.ARCHIVE))
+
+
+def test_a_code_of_another_release_is_a_fault_of_the_service(api: Api) -> None:
+    job_id = api.client.post(
+        "/v1/classify", content=jpeg(8), headers={"Prefer": "respond-async", "Idempotency-Key": "x"}
+    ).json()["id"]
+    with transaction(api.engine) as session:
+        job = session.get_one(Job, uuid.UUID(job_id))
+        job.state, job.error_code, job.error = JobState.FAILED, "of_tomorrow", "why"
+    body = problem(api.client.post("/v1/classify", content=jpeg(8), headers={"Idempotency-Key": "x"}), 500, "internal")
+    assert "of_tomorrow" in body["detail"]
+
+
+def test_a_job_that_was_cancelled_meanwhile_is_a_conflict(api: Api) -> None:
+    job_id = api.client.post(
+        "/v1/classify", content=jpeg(9), headers={"Prefer": "respond-async", "Idempotency-Key": "y"}
+    ).json()["id"]
+    assert api.client.post(f"/v1/jobs/{job_id}/cancel").json()["state"] == "cancelled"
+    problem(api.client.post("/v1/classify", content=jpeg(9), headers={"Idempotency-Key": "y"}), 409, "conflict")
 
 
 @pytest.mark.parametrize(

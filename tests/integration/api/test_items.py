@@ -107,7 +107,7 @@ def test_member_that_the_listing_refused(api: Api, job: uuid.UUID) -> None:
 def test_archive_that_is_gone(api: Api) -> None:
     ref = ArchiveRef(ArchiveKind.ZIP, "storage", "uploads/none/archive", "a.zip")
     job = prepared(api, ref, [Member("a.jpg", packed_size=10, size=10)])
-    problem(api.client.get(f"/v1/jobs/{job}/items/0/image"), 422, "archive_gone")
+    problem(api.client.get(f"/v1/jobs/{job}/items/0/image"), 410, "archive_gone")
 
 
 def test_folder_source(api: Api, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_folder_source(api: Api, tmp_path: Path) -> None:
     (tmp_path / "sub" / "x.png").write_bytes(png(90))  # of somebody else
     folder.rename(folder.with_name("away"))
     folder.symlink_to(tmp_path)
-    assert "link" in problem(api.client.get(f"/v1/jobs/{job}/items/0/image"), 422, "archive_gone")["detail"]
+    assert "link" in problem(api.client.get(f"/v1/jobs/{job}/items/0/image"), 410, "archive_gone")["detail"]
 
 
 def test_a_folder_that_is_not_allowed_any_more_is_not_shown(api: Api, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from core.db.engine import reading, transaction
 from core.db.models import Chunk, ChunkState, Result
 from core.db.preparing import ChunkPlan, PreparedJob, claim_prepare, start_job
 from core.db.versions import ModelAction, NewEvent, record_event
-from core.errors import ItemErrorCode
+from core.errors import ItemErrorCode, JobErrorCode
 from core.settings import ApiSettings, ServingSettings
 from tests.integration.api.conftest import POLICY, Api, failed, make_settings, running_api, scored
 from tests.support.rollouts import Served, make_repository, served
@@ -65,7 +65,7 @@ def half_done(api: Api) -> Any:
     with transaction(api.engine) as session:
         claim = claim_chunk(session, job_id, 1, owner="w", now=api.clock.now(), lease_s=60)
         assert claim is not None
-        assert fail_chunk_job(session, claim, "unknown_model", "version 1 is gone", api.clock.now())
+        assert fail_chunk_job(session, claim, JobErrorCode.UNKNOWN_MODEL, "version 1 is gone", api.clock.now())
     assert api.client.get(f"/v1/jobs/{job_id}").json()["error"]["code"] == "unknown_model"
     return job_id
 
@@ -119,10 +119,10 @@ def test_a_late_failure_on_the_old_version_does_not_fail_the_retry(api: Api) -> 
         one, late = (claim_chunk(session, job_id, number, owner="w", now=api.clock.now(), lease_s=60) for number in (0, 1))
         assert one is not None
         assert late is not None
-        assert fail_chunk_job(session, one, "unknown_model", "gone", api.clock.now())
+        assert fail_chunk_job(session, one, JobErrorCode.UNKNOWN_MODEL, "gone", api.clock.now())
     assert api.client.post(f"/v1/jobs/{job_id}/retry", json={"version": 2}).json()["version"] == 2
     with transaction(api.engine) as session:
-        assert fail_chunk_job(session, late, "unknown_model", "gone", SystemClock().now())
+        assert fail_chunk_job(session, late, JobErrorCode.UNKNOWN_MODEL, "gone", SystemClock().now())
         assert session.get_one(Chunk, (job_id, 1)).state == ChunkState.PENDING
     assert api.client.get(f"/v1/jobs/{job_id}").json()["state"] == "running"
     for number in (0, 1):
@@ -137,7 +137,7 @@ def test_rows_of_a_worker_that_still_had_the_old_version_say_so(api: Api) -> Non
         one, late = (claim_chunk(session, job_id, number, owner="w", now=api.clock.now(), lease_s=60) for number in (0, 1))
         assert one is not None
         assert late is not None
-        fail_chunk_job(session, one, "unknown_model", "gone", api.clock.now())
+        fail_chunk_job(session, one, JobErrorCode.UNKNOWN_MODEL, "gone", api.clock.now())
     api.client.post(f"/v1/jobs/{job_id}/retry", json={"version": 2})
     with transaction(api.engine) as session:
         finish_chunk(session, late, [failed(number) for number in (2, 3)], POLICY, api.clock.now())

@@ -16,7 +16,7 @@ from core.db.lifecycle import delete_job, request_cancel, retry_job
 from core.db.maintenance import republish, rescue
 from core.db.models import LOCAL_TENANT_ID, ChunkState, JobState
 from core.db.preparing import claim_prepare, fail_prepare, put_back_prepare, renew_prepare
-from core.errors import ConflictError, ItemErrorCode, NotFoundError
+from core.errors import ConflictError, ItemErrorCode, JobErrorCode, NotFoundError
 from core.ids import new_id
 from core.messages import CLASSIFY, QUEUE_BULK, QUEUE_INTERACTIVE
 from tests.support.ledger import LEASE_S, Ledger, broken, outcomes_of, succeeded
@@ -191,7 +191,7 @@ def test_cancel_during_prepare_is_final(ledger: Ledger) -> None:
         request_cancel(session, LOCAL_TENANT_ID, job_id, ledger.clock.now())
     with transaction(ledger.engine) as session:
         assert not renew_prepare(session, claim, ledger.clock.now(), LEASE_S)
-        assert not fail_prepare(session, claim, "x", "y", ledger.clock.now())
+        assert not fail_prepare(session, claim, JobErrorCode.SERVING_ERROR, "y", ledger.clock.now())
     assert ledger.job(job_id).state == JobState.CANCELLED
 
 
@@ -242,7 +242,7 @@ def test_retry_of_an_unprepared_job_starts_from_the_beginning(ledger: Ledger) ->
     with transaction(ledger.engine) as session:
         claim = claim_prepare(session, job_id, owner="w", now=ledger.clock.now(), lease_s=LEASE_S)
         assert claim is not None
-        assert fail_prepare(session, claim, "unknown_model", "no model\x00", ledger.clock.now())
+        assert fail_prepare(session, claim, JobErrorCode.UNKNOWN_MODEL, "no model\x00", ledger.clock.now())
     failed = ledger.job(job_id)
     assert (failed.state, failed.error_code, failed.error) == (JobState.FAILED, "unknown_model", "no model\\x00")
     with transaction(ledger.engine) as session:
@@ -268,7 +268,7 @@ def test_a_vanished_version_fails_the_job(ledger: Ledger) -> None:
     claim = ledger.claim(job_id, 0)
     assert claim is not None
     with transaction(ledger.engine) as session:
-        assert fail_chunk_job(session, claim, "unknown_model", "version 7 is gone", ledger.clock.now())
+        assert fail_chunk_job(session, claim, JobErrorCode.UNKNOWN_MODEL, "version 7 is gone", ledger.clock.now())
     assert ledger.job(job_id).state == JobState.FAILED
     assert {chunk.state for chunk in ledger.chunks(job_id)} == {ChunkState.CANCELLED}
 

@@ -6,7 +6,8 @@ from enum import StrEnum
 
 import pytest
 
-from core.errors import ItemErrorCode
+from cli.output.exit_codes import ExitCode
+from core.errors import ItemErrorCode, JobErrorCode
 from core.settings import LogSettings
 from docs.generate.errors import commented
 from docs.generate.markdown import sentence, table
@@ -52,8 +53,10 @@ def test_every_setting_is_described() -> None:
     assert undescribed == set()
 
 
-def test_every_item_code_is_explained_and_a_missing_comment_is_found() -> None:
-    assert [*commented(ItemErrorCode)] == [*ItemErrorCode]
+def test_every_code_is_explained_and_a_missing_comment_is_found() -> None:
+    page = (DOCS / "reference/error-codes.md").read_text()
+    assert [each for each in (*ItemErrorCode, *JobErrorCode) if f"| `{each}` | {each.sentence} |" not in page] == []
+    assert [*commented(ExitCode)] == [*ExitCode]
     with pytest.raises(ValueError, match=r"found none behind \['TWO'\]"):
         commented(Bare)
 
