@@ -92,6 +92,11 @@ class JobParameters(BaseModel):
     error_budget: float | None = Field(
         None, ge=0, le=1, allow_inf_nan=False, description="Share of failed items beyond which the job fails; none by default."
     )
+    path_column: Word | None = Field(
+        None,
+        description="Where the source is a table: its column that names the images; by default found by its name or values.",
+        examples=["image_id"],
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> JobParameters:
@@ -251,6 +256,9 @@ class ResultObject(BaseModel):
     model: str = Field(description="Name of the model.")
     version: int | None = Field(description="Version of the model that saw the item.")
     notes: list[ItemNote] = Field(description="Doubts about a classified image. Its probabilities are there all the same.")
+    metadata: dict[str, str] | None = Field(
+        None, description="Where the images come from a table: the other cells of the item's row, by column. Else absent."
+    )
 
 
 class ResultList(BaseModel):

@@ -64,6 +64,14 @@ LabelOption = Annotated[
 VersionOption = Annotated[
     int | None, typer.Option("--version", metavar="N", min=1, help="Version by number.", rich_help_panel=_MODEL)
 ]
+PathColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--path-column",
+        metavar="NAME",
+        help="Where the source is a table (CSV): its column that names the images. Default: found by its name or its values.",
+    ),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option("--out", "-o", metavar="FILE", help="Where to write the results; the extension decides the format."),

@@ -11,9 +11,12 @@ What can go wrong on the way, and what it means:
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import replace
 
 from celery.exceptions import SoftTimeLimitExceeded
 
+from core.archives.base import Member
 from core.db.chunks import ChunkTiming, Claim, claim_chunk, fail_chunk_job, finish_chunk, is_wanted, put_back_chunk
 from core.db.engine import reading, retrying_transaction, transaction
 from core.db.outcomes import ItemOutcome
@@ -57,8 +60,9 @@ def classify_chunk(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> 
 def _run(context: WorkerContext, claim: Claim, stopwatch: Stopwatch) -> None:
     job_id, chunk_no = claim.job_id, claim.chunk_no
     outcomes: list[ItemOutcome] = []
+    members: dict[int, Member] = {}
     try:
-        _collect_outcomes(context, claim, outcomes, stopwatch)
+        _collect_outcomes(context, claim, members, outcomes, stopwatch)
     except _NothingFinishedError as error:
         _put_back(context, claim, error)
         return
@@ -79,7 +83,13 @@ def _run(context: WorkerContext, claim: Claim, stopwatch: Stopwatch) -> None:
         if stopwatch.busy_s() < context.settings.worker.soft_limit_s:
             _give_back(context, claim)
         raise
-    _finish(context, claim, outcomes, stopwatch)
+    _finish(context, claim, [_with_metadata(outcome, members) for outcome in outcomes], stopwatch)
+
+
+def _with_metadata(outcome: ItemOutcome, members: Mapping[int, Member]) -> ItemOutcome:
+    """What a table says of an image stands in its row, whatever became of it."""
+    metadata = members[outcome.item_no].metadata
+    return replace(outcome, metadata=metadata) if metadata else outcome
 
 
 def _claim(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> Claim | None:
@@ -94,12 +104,19 @@ def _claim(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> Claim | 
         )
 
 
-def _collect_outcomes(context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome], stopwatch: Stopwatch) -> None:
-    """Append outcomes as they come, so that whoever interrupts finds the finished ones."""
+def _collect_outcomes(
+    context: WorkerContext,
+    claim: Claim,
+    found: dict[int, Member],
+    outcomes: list[ItemOutcome],
+    stopwatch: Stopwatch,
+) -> None:
+    """Append outcomes as they come, so that whoever interrupts finds the finished ones; `found` takes all members, by item."""
     settings = context.settings
     spec = ModelSpec.model_validate(claim.modelspec)
     job = context.archives.get(claim)
     members = list(job.members(claim))
+    found.update(members)
     if len(members) == 1 and claim.crashes >= settings.worker.max_crashes:
         number, member = members[0]
         outcomes.append(ItemOutcome(number, member.name, error_code=ItemErrorCode.DECODER_CRASH, error=_blame(claim)))

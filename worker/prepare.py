@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from core.archives.base import Archive, ArchiveRef
 from core.archives.detect import prepare_archive
@@ -104,9 +105,11 @@ def _prepare(context: WorkerContext, claim: PrepareClaim) -> PreparedJob:
     archive = open_archive(ref, context.storage, context.settings)
     try:
         with context.storage.writer(index_key(claim.job_id)) as writer:
-            chunks = list(plan_chunks(archive, writer, context.settings.worker))
+            columns: dict[str, None] = {}
+            chunks = list(plan_chunks(archive, writer, context.settings.worker, columns))
             writer.commit()
-        return _prepared(ref, described, archive.skipped, notes.extend(archive.notes), chunks)
+        prepared = _prepared(ref, described, archive.skipped, notes.extend(archive.notes), chunks)
+        return replace(prepared, metadata_columns=tuple(columns))
     finally:
         archive.close()
 
@@ -123,11 +126,18 @@ def _prepared(ref: ArchiveRef, described: Described, skipped: int, notes: Notes,
     )
 
 
-def plan_chunks(archive: Archive, writer: ObjectWriter, settings: WorkerSettings) -> Iterator[ChunkPlan]:
-    """Write the index and cut the members into runs of at most chunk_items items and about chunk_bytes packed bytes."""
+def plan_chunks(
+    archive: Archive, writer: ObjectWriter, settings: WorkerSettings, columns: dict[str, None] | None = None
+) -> Iterator[ChunkPlan]:
+    """Write the index and cut the members into runs of at most chunk_items items and about chunk_bytes packed bytes.
+
+    The names of the members' metadata are put into `columns`, in the order in which they come.
+    """
     first_item = number = offset = length = packed = 0
     for member in archive.members():
         line = member.to_line()
+        if columns is not None and member.metadata:
+            columns.update(dict.fromkeys(member.metadata))
         full = number - first_item >= settings.chunk_items or packed + member.packed_size > settings.chunk_bytes
         if number > first_item and full:
             yield ChunkPlan(first_item, number - first_item, offset, length)

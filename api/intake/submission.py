@@ -99,7 +99,8 @@ def _with_shared_upload(session: Session, new: NewJob) -> NewJob:
     if new.source["kind"] != "job":
         return new
     other = get_job(session, new.tenant_id, UUID(new.source["id"]), lock=True)
-    return replace(new, source=other.source, upload_id=other.upload_id)
+    column = {key: value for key, value in new.source.items() if key == "path_column"}
+    return replace(new, source=other.source | column, upload_id=other.upload_id)
 
 
 def _find(session: Session, new: NewJob) -> Job | None:
@@ -119,7 +120,7 @@ def _new_job(resources: Resources, submission: Submission) -> NewJob:
     new = NewJob(
         tenant_id=submission.tenant_id,
         name=clean_filename(asked.name or submission.source_name),
-        source=submission.source,
+        source=submission.source | ({"path_column": asked.path_column} if asked.path_column else {}),
         model=asked.model or resources.settings.serving.default_model,
         label=asked.label,
         version=asked.version,
@@ -136,7 +137,9 @@ def _new_job(resources: Resources, submission: Submission) -> NewJob:
 
 def _hash_request(new: NewJob) -> str:
     """SHA-256 over what the request means: the bytes (by their own hash) or the source, and all parameters."""
-    what = new.upload.sha256 if new.upload else new.source
+    what: Any = new.upload.sha256 if new.upload else new.source
+    if new.upload and "path_column" in new.source:
+        what = [what, new.source["path_column"]]
     meaning = [what, new.name, new.model, new.label, new.version, new.interactive, new.priority, new.error_budget]
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 

@@ -12,6 +12,8 @@ from sqlalchemy import Engine
 
 from core.db.results import ResultFilter, ResultSort, export_results
 
+_METADATA_BATCH = 2048  # rows with up to 64 KiB of metadata each
+
 
 class ExportFormat(StrEnum):
     """Formats by their file suffix."""
@@ -37,15 +39,17 @@ class Export:
     classes: tuple[str, ...]
     chosen: ResultFilter
     sort: ResultSort
+    metadata: tuple[str, ...] = ()  # columns of the table that the images come from
 
     def blocks(self, engine: Engine, form: ExportFormat) -> Iterator[bytes]:
         """The file. Blocking: iterate in a thread."""
         from api.results import tables  # noqa: PLC0415 - pyarrow
 
-        schema = tables.make_schema(self.classes)
+        schema = tables.make_schema(self.classes, self.metadata, as_object=form == ExportFormat.JSONL)
+        narrower = {"batch": _METADATA_BATCH} if self.metadata else {}
         batches = (
-            tables.make_batch(rows, self.model, self.classes, schema)
-            for rows in export_results(engine, self.job_id, chosen=self.chosen, sort=self.sort)
+            tables.make_batch(rows, self.model, self.classes, schema, self.metadata)
+            for rows in export_results(engine, self.job_id, chosen=self.chosen, sort=self.sort, **narrower)
         )
         if form == ExportFormat.PARQUET:
             return tables.parquet_blocks(batches, schema)

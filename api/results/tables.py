@@ -2,11 +2,13 @@
 
 Names that are no UTF-8 are shown with \\xNN for each odd byte. In CSV only, a text cell that begins with = + - @, tab, CR or LF
 gets a leading apostrophe, so that no spreadsheet takes it for a formula (OWASP, CSV Injection); JSON and Parquet have it as is.
+Numbers among the cells of a table stay numbers: -0.5 is no formula.
 """
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from json.encoder import encode_basestring
 from typing import Any
@@ -21,13 +23,24 @@ from core.db.results import ResultRow
 
 ROW_GROUP = 65_536
 _FORMULA = r"^[=+\-@\t\r\n]"
+_NUMBER = r"^[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?$"
+_OBJECT = "metadata"
+_ROW_GROUP_BYTES = 128 * 1024 * 1024  # of rows with much metadata
 _BOOLEANS = {0: False, 1: True}  # True and False are 1 and 0, too
 _ALL_DIFFERENT = frozenset({"name", "error"})
 _NEEDS_QUOTES = '[",\r\n]'
 
 
-def make_schema(classes: Sequence[str]) -> pa.Schema:
-    """Columns in the order that all formats share."""
+def make_schema(classes: Sequence[str], metadata: Sequence[str] = (), *, as_object: bool = False) -> pa.Schema:
+    """Columns in the order that all formats share.
+
+    Args:
+        classes: the model's; a column p_<class> each.
+        metadata: columns of the table that the images come from; a column meta_<column> each.
+        as_object: one column of JSON text for all metadata instead, as `json_lines` has it.
+    """
+    if as_object and metadata:
+        return make_schema(classes).append(pa.field(_OBJECT, pa.string()))
     return pa.schema(
         [
             ("item", pa.int32()),
@@ -45,13 +58,16 @@ def make_schema(classes: Sequence[str]) -> pa.Schema:
             ("model", pa.string()),
             ("version", pa.int64()),
             ("notes", pa.list_(pa.string())),
+            *((f"meta_{name}", pa.string()) for name in metadata),
         ]
     )
 
 
-def make_batch(rows: Sequence[ResultRow], model: str, classes: Sequence[str], schema: pa.Schema) -> pa.RecordBatch:
-    """One batch of columns."""
-    item, name, state, label, score, risk, probabilities, flag, error_code, error, width, height, version, notes = zip(
+def make_batch(
+    rows: Sequence[ResultRow], model: str, classes: Sequence[str], schema: pa.Schema, metadata: Sequence[str] = ()
+) -> pa.RecordBatch:
+    """One batch of columns; `schema` is what make_schema() makes of the same classes and metadata."""
+    item, name, state, label, score, risk, probabilities, flag, error_code, error, width, height, version, notes, cells = zip(
         *rows, strict=True
     )
     columns = [
@@ -70,8 +86,19 @@ def make_batch(rows: Sequence[ResultRow], model: str, classes: Sequence[str], sc
         pa.repeat(pa.scalar(model, pa.string()), len(rows)),
         pa.array(version, pa.int64()),
         pa.array([text.split(",") if text else () for text in notes], pa.list_(pa.string())),
+        *_metadata_columns(cells, metadata, as_object=_OBJECT in schema.names),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _metadata_columns(
+    cells: Sequence[dict[str, str] | None], metadata: Sequence[str], *, as_object: bool
+) -> Iterator[pa.Array]:
+    if as_object:
+        yield pa.array([json.dumps(each or {}, ensure_ascii=False, separators=(",", ":")) for each in cells], pa.string())
+        return
+    for name in metadata:
+        yield pa.array([each.get(name) if each else None for each in cells], pa.string())
 
 
 def _names(names: Sequence[bytes]) -> pa.Array:
@@ -101,15 +128,17 @@ def csv_lines(batch: pa.RecordBatch) -> bytes:
 
     A list is one cell, with `;` between its items.
     """
-    cells = [_cells(column) for column in batch]
+    cells = [_cells(key, column) for key, column in zip(batch.schema.names, batch, strict=True)]
     cells[-1] = pc.binary_join_element_wise(cells[-1], "\n", "", null_handling="replace", null_replacement="")
     return _joined(*cells, ",")
 
 
-def _cells(column: pa.Array) -> pa.Array:
+def _cells(key: str, column: pa.Array) -> pa.Array:
     if pa.types.is_list(column.type):
         return _quoted(pc.binary_join(column, ";"))
-    return _quoted(_neutralised(column)) if pa.types.is_string(column.type) else column.cast(pa.string())
+    if not pa.types.is_string(column.type):
+        return column.cast(pa.string())
+    return _quoted(_neutralised(column, keeps_numbers=key.startswith("meta_")))
 
 
 def json_lines(batch: pa.RecordBatch) -> bytes:
@@ -124,7 +153,7 @@ def _json_text(key: str, column: pa.Array) -> pa.Array:
     if pa.types.is_list(column.type):  # of codes, which need no escapes
         texts = pc.binary_join_element_wise('["', pc.binary_join(column, '","'), '"]', "")
         return pc.if_else(pc.equal(pc.list_value_length(column), 0), "[]", texts)
-    if not pa.types.is_string(column.type):
+    if not pa.types.is_string(column.type) or key == _OBJECT:
         return column.cast(pa.string())
     if key in _ALL_DIFFERENT:
         return pa.array([None if text is None else encode_basestring(text) for text in column.to_pylist()], pa.string())
@@ -139,8 +168,10 @@ def _joined(*parts: Any) -> bytes:
     return memoryview(lines.buffers()[2])[offsets[0] : offsets[-1]].tobytes()
 
 
-def _neutralised(text: pa.Array) -> pa.Array:
+def _neutralised(text: pa.Array, *, keeps_numbers: bool) -> pa.Array:
     risky = pc.fill_null(pc.match_substring_regex(text, _FORMULA), False)
+    if keeps_numbers and pc.any(risky).as_py():
+        risky = pc.and_not(risky, pc.fill_null(pc.match_substring_regex(text, _NUMBER), False))
     return pc.if_else(risky, pc.binary_join_element_wise("'", text, ""), text) if pc.any(risky).as_py() else text
 
 
@@ -159,7 +190,7 @@ def parquet_blocks(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iter
         held: list[pa.RecordBatch] = []
         for batch in batches:
             held.append(batch)
-            if sum(map(len, held)) >= ROW_GROUP:
+            if sum(map(len, held)) >= ROW_GROUP or sum(each.nbytes for each in held) >= _ROW_GROUP_BYTES:
                 writer.write_table(pa.Table.from_batches(held, schema), row_group_size=ROW_GROUP)
                 held = []
                 yield sink.take()

@@ -100,8 +100,15 @@ def display_name(name: bytes) -> str:
     return name.decode("utf-8", "backslashreplace")
 
 
-def result_objects(rows: Sequence[ResultRow], model: str, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Rows as JSON objects, in the order of columns that CSV and Parquet have too."""
+def metadata_of(job: Job) -> tuple[str, ...]:
+    """Columns of the table that the job's images come from, without the one that names them; none for other archives."""
+    return tuple(job.metadata_columns or ())
+
+
+def result_objects(
+    rows: Sequence[ResultRow], model: str, classes: Sequence[str], metadata: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """Rows as JSON objects, in the order of columns that CSV and Parquet have too; with `metadata` where there is a table."""
     keys = [f"p_{name}" for name in classes]
     missing = [None] * len(keys)
     probabilities = iter(shortest_floats(probability_matrix([row for row in rows if row.probabilities is not None], len(keys))))
@@ -123,6 +130,7 @@ def result_objects(rows: Sequence[ResultRow], model: str, classes: Sequence[str]
             "model": model,
             "version": row.version,
             "notes": row.notes.split(",") if row.notes else [],
+            **({"metadata": row.metadata or {}} if metadata else {}),
         }
 
 

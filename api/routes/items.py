@@ -1,4 +1,4 @@
-"""Pictures of a job's items. Bytes from an archive are never trusted: sniffed, sandboxed, and never shown as HTML or SVG."""
+"""A job's items: the row, the picture. Bytes from an archive are sniffed, sandboxed, and never shown as HTML or SVG."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi.responses import JSONResponse
 
 from api.errors import OriginalGoneError
 from api.intake.names import content_disposition
 from api.openapi import problems
 from api.resources import Here, Resources, TenantId
-from api.schemas import MAX_ITEM
+from api.results.views import classes_of, metadata_of, result_objects
+from api.schemas import MAX_ITEM, ResultObject
 from core.archives.base import ArchiveRef, Member
 from core.archives.open import open_archive
 from core.db.engine import reading
 from core.db.jobs import get_job
-from core.db.results import find_index_slice
+from core.db.results import find_index_slice, find_result
 from core.errors import ArchiveError, ItemError, JobErrorCode, NotFoundError
 from core.imaging import thumbnail
 from core.imaging.sniffing import sniff_format
@@ -47,6 +49,19 @@ _IMAGE: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {} for kind in _INLINE.values()}},
     304: {"description": "Not modified."},
 }
+
+
+@router.get(
+    "/v1/jobs/{job_id}/items/{item_no}",
+    summary="One item's row",
+    responses={200: {"model": ResultObject}, **problems(404, 422, 503)},
+)
+def get_item(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo) -> JSONResponse:
+    """The row that pages and files have, with the table's other cells where the images come from one."""
+    with reading(here.engine) as session:
+        job = get_job(session, tenant_id, job_id)
+        row = find_result(session, job_id, item_no)
+    return JSONResponse(next(result_objects([row], job.model, classes_of(job), metadata_of(job))))
 
 
 @router.get(

@@ -14,7 +14,7 @@ from api.openapi import problems
 from api.resources import Here, TenantId
 from api.results.cursors import decode_position, encode_position, next_url
 from api.results.exports import MEDIA_TYPES, Export, ExportFormat
-from api.results.views import base_url, classes_of, item_failures, result_objects
+from api.results.views import base_url, classes_of, item_failures, metadata_of, result_objects
 from api.schemas import ItemFailureList, ResultList, Word
 from core.db.engine import reading
 from core.db.jobs import get_job
@@ -76,7 +76,7 @@ def get_results(
     if len(rows) > limit:
         position = encode_position(position_of(page[-1], sort), sort)
         following = next_url(request, response, base_url(request, here.settings.api), position)
-    data = list(result_objects(page, job.model, classes_of(job)))
+    data = list(result_objects(page, job.model, classes_of(job), metadata_of(job)))
     return _with_json(response, {"object": "list", "data": data, "next": following, **counted})
 
 
@@ -124,7 +124,7 @@ def export_file(
     """
     with reading(here.engine) as session:
         job = get_job(session, tenant_id, job_id)
-    export = Export(job.id, job.model, classes_of(job), chosen, sort)
+    export = Export(job.id, job.model, classes_of(job), chosen, sort, metadata_of(job))
     headers = {"Content-Disposition": content_disposition("attachment", f"{job.name}-results.{form}")}
     return StreamingResponse(export.blocks(here.engine, form), headers=headers, media_type=MEDIA_TYPES[form])
 

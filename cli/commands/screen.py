@@ -14,6 +14,7 @@ from cli.options import (
     LabelOption,
     ModelOption,
     OutOption,
+    PathColumnOption,
     ServerOption,
     StrictOption,
     VersionOption,
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
 
 
 def screen(
-    path: Annotated[str, typer.Argument(metavar="PATH|s3://…", help="A folder, an archive, an image, or an S3 prefix.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH|s3://…", help="A folder, an archive, an image, a table of images, or an S3 prefix.")
+    ],
     *,
     model: ModelOption = None,
     label: LabelOption = None,
     version: VersionOption = None,
+    path_column: PathColumnOption = None,
     out: OutOption = None,
     format: FormatOption = None,
     json: JsonOption = False,
@@ -60,7 +64,7 @@ def screen(
     source = read_source(path)
     options = StackOptions(sources=source.needed)
     with open_service(Target(server, api_key, data_dir), options) as service:
-        job = run_job(service, source, JobRequest(model=model, label=label, version=version))
+        job = run_job(service, source, JobRequest(model=model, label=label, version=version, path_column=path_column))
         service.client.save_results(job.id, target_file.format.value, target_file.path)
         if json:
             print_json(job.raw)

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from cli.options import ApiKeyOption, DataDirOption, JsonOption, LabelOption, ModelOption, ServerOption, VersionOption
+from cli.options import (
+    ApiKeyOption,
+    DataDirOption,
+    JsonOption,
+    LabelOption,
+    ModelOption,
+    PathColumnOption,
+    ServerOption,
+    VersionOption,
+)
 
 
 class Priority(StrEnum):
@@ -19,7 +28,9 @@ class Priority(StrEnum):
 
 
 def submit(
-    path: Annotated[str, typer.Argument(metavar="PATH|s3://…", help="A folder, an archive, an image, or an S3 prefix.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH|s3://…", help="A folder, an archive, an image, a table of images, or an S3 prefix.")
+    ],
     *,
     model: ModelOption = None,
     label: LabelOption = None,
@@ -30,6 +41,7 @@ def submit(
         float | None,
         typer.Option("--error-budget", min=0, max=1, help="Fail the job once this share of items has failed. Default: never."),
     ] = None,
+    path_column: PathColumnOption = None,
     json: JsonOption = False,
     server: ServerOption = None,
     api_key: ApiKeyOption = None,
@@ -44,7 +56,7 @@ def submit(
 
     check_choice(label, version)
     source = read_source(path)
-    request = JobRequest(model, label, version, name, priority.value if priority else None, error_budget)
+    request = JobRequest(model, label, version, name, priority.value if priority else None, error_budget, path_column)
     service = connect(Target(server, api_key, data_dir))
     with service.client, open_view() as view:
         job = submit_source(service, source, request, view)

@@ -34,6 +34,7 @@ class JobRequest:
     name: str | None = None
     priority: str | None = None
     error_budget: float | None = None
+    path_column: str | None = None
 
     def parameters(self) -> dict[str, str | int | float]:
         """The query or JSON parameters that are set."""

@@ -191,7 +191,7 @@ def _make_plain(
 def _manifest_root(where: Where, location: str, name: str) -> str:
     if where == "storage":
         raise ArchiveError(
-            f"{name}: a CSV of paths that was uploaded does not say where its files lie: "
-            'submit it as {"kind": "path"} or {"kind": "s3"} beside its images, or name a "root"'
+            f"{name}: a table that is sent does not say where its files lie: put it beside them, on the server or in S3, and "
+            "name its path or its s3:// address as the source"
         )
     return location.rpartition("/")[0] or "/"

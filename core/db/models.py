@@ -147,6 +147,7 @@ class Job(Base):
     request_hash: Mapped[str | None]  # SHA-256 over the request's meaning, compared under the same key
     name: Mapped[str]
     source: Mapped[dict[str, Any]] = mapped_column(JSON)  # {"kind": "upload"|"path"|"s3", …} as submitted
+    metadata_columns: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))  # of its rows, once prepared
     traceparent: Mapped[str | None]  # W3C Trace Context of what its chunks belong to, where traces are on
     archive: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # ArchiveRef, once prepared
     interactive: Mapped[bool] = mapped_column(default=False)  # somebody is waiting: the fast queue
@@ -252,6 +253,8 @@ class Result(Base):
     height: Mapped[int | None] = mapped_column(Integer)
     version: Mapped[int | None] = mapped_column(BigInteger)  # the model version that saw it
     notes: Mapped[str | None]  # codes of core.notes.ItemNote between commas; NULL: none
+    # The other cells of the table's row, by column; `metadata` itself is SQLAlchemy's.
+    row_metadata: Mapped[dict[str, str] | None] = mapped_column("metadata", JSON(none_as_null=True))
 
 
 class Tally(Base):

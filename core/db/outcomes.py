@@ -32,6 +32,7 @@ class ItemOutcome:
     error_code: ItemErrorCode | None = None
     error: str | None = None
     notes: tuple[ItemNote, ...] = ()  # only of an item that was classified
+    metadata: dict[str, str] | None = None  # the other cells of its row in a table, by column
 
     @classmethod
     def from_error(cls, item_no: int, name: str, error: ItemError) -> ItemOutcome:
@@ -86,6 +87,7 @@ def insert_outcomes(session: Session, job_id: uuid.UUID, version: int | None, ou
             "height": outcome.height,
             "version": version,
             "notes": join_notes(outcome.notes),
+            "row_metadata": outcome.metadata or None,
         }
         for outcome in outcomes
     ]

@@ -51,6 +51,7 @@ class PreparedJob:
     modelspec: dict[str, Any]
     skipped: int
     chunks: Sequence[ChunkPlan]
+    metadata_columns: Sequence[str] = ()  # of a table: the columns of its rows' metadata
     traceparent: str | None = None  # of this prepare: its chunks continue from it
     notes: Sequence[dict[str, Any]] = ()  # core.archives.notes.Notes.to_json()
 
@@ -144,6 +145,7 @@ def start_job(
     if rows:
         session.execute(insert(Chunk), rows)
     job.archive = prepared.archive
+    job.metadata_columns = list(prepared.metadata_columns) or None
     job.traceparent = prepared.traceparent or job.traceparent
     job.version = prepared.version
     job.modelspec = prepared.modelspec

@@ -7,6 +7,7 @@ wherever they sort NULL.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -52,6 +53,7 @@ class ResultRow(NamedTuple):
     height: int | None
     version: int | None
     notes: str | None  # codes between commas
+    metadata: dict[str, str] | None = None  # the other cells of its row in a table, by column
 
 
 _COLUMNS = (
@@ -69,6 +71,7 @@ _COLUMNS = (
     Result.height,
     Result.version,
     Result.notes,
+    Result.row_metadata,
 )
 
 
@@ -159,6 +162,18 @@ def read_results(
     return rows
 
 
+def find_result(session: Session, job_id: uuid.UUID, item_no: int) -> ResultRow:
+    """One item's row.
+
+    Raises:
+        NotFoundError: there is none (yet).
+    """
+    rows = _fetch(session, _select(job_id, ResultFilter()).where(Result.item_no == item_no))
+    if not rows:
+        raise NotFoundError(f"job {job_id} has no row for item {item_no} (yet); items are numbered from 0")
+    return rows[0]
+
+
 def count_results(session: Session, job_id: uuid.UUID, chosen: ResultFilter) -> int:
     """How many rows match. Without a filter the job's own counts are cheaper; with one this reads an index, or the rows."""
     query = select(func.count()).select_from(Result).where(Result.job_id == job_id, *chosen.conditions())
@@ -243,4 +258,10 @@ def _fetch(session: Session, query: Select[*tuple[Any, ...]]) -> list[ResultRow]
     if cursor is None:
         raise AssertionError("a SELECT has a cursor")
     with closing(cursor):
-        return list(map(_as_row, cursor.fetchall()))
+        rows = list(map(_as_row, cursor.fetchall()))
+    return [_with_metadata(row) for row in rows] if any(row.metadata for row in rows) else rows
+
+
+def _with_metadata(row: ResultRow) -> ResultRow:
+    """SQLite's driver gives JSON as text, PostgreSQL's as what it says."""
+    return row._replace(metadata=json.loads(row.metadata)) if isinstance(row.metadata, str) else row
