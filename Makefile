@@ -27,9 +27,12 @@ UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
 # The whole suite; `make test ARGS="-k zip"` runs a part of it.
 ARGS ?=
-WORKERS ?= 2
 FUZZ_S ?= 120
 FUZZ_SEED ?= 1
+# One worker more than processors: many tests wait for the servers that they start.
+WORKERS ?= $(shell n=`getconf _NPROCESSORS_ONLN`; echo $$((n < 5 ? n + 1 : 6)))
+# A file's tests stay together, as they share servers; files keep their order, the longest come first.
+RUN_TESTS = -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,11 +47,11 @@ demo: $(VENV)/.up ## Screen a drawn sample archive, leave the API up until Ctrl-
 	$(BIN)/dermq demo $(if $(ONCE),--once)
 
 test: $(VENV)/.dev ## Run the tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python $(RUN_TESTS)
 
 coverage: $(VENV)/.dev ## Run the tests and show which share of the code they run, per package (FAIL_UNDER=0: of a part)
 	rm -rf .coverage
-	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/coverage run $(RUN_TESTS)
 	$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage json --quiet --fail-under=0 -o - | $(BIN)/python .ci/coverage-by-package
 	@$(BIN)/coverage report --format=total $(addprefix --fail-under=,$(FAIL_UNDER))
