@@ -179,9 +179,9 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.tra
     parser.add_argument("--split", choices=("grouped", "published"), default="grouped", help="by lesion, or as published")
     parser.add_argument("--weights", default=None, help="of a pretrained base: imagenet, none or a file")
     parser.add_argument("--out", type=Path, default=None, help="folder of the run; by default below data/runs")
-    parser.add_argument("--epochs", type=int, default=None)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=None, help="how many; by default those of the experiment")
+    parser.add_argument("--seed", type=int, default=1, help="of the initial weights, the order and the augmentation")
+    parser.add_argument("--threads", type=int, default=2, help="of the CPU, for training")
     parser.add_argument(
         "--resume", action="store_true", help="keep the state of each epoch, and go on from it after an interruption"
     )

@@ -13,11 +13,11 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from cli.main import app
 from docs.generate.markdown import code, codes, sentence, table
+from docs.generate.training import VERBS, arguments_of, options_of
 
 Command = TyperCommand | TyperGroup
 _KINDS = {int: "N", float: "X", Path: "PATH", str: "TEXT"}
 _MARKUP = re.compile(r"\[/?[a-z ]+\]")  # Rich's, in help texts
-_FORWARDED = "Its options are those of the training module: `{name} --help` lists them."
 
 
 def commands_section() -> str:
@@ -60,8 +60,8 @@ def _section(command: Command, context: typer.Context) -> str:
         parts.append(table(("argument", "what"), [(code(_metavar(each)), _about(each)) for each in arguments]))
     if options:
         parts.append(table(("option", "what"), map(_option, options)))
-    if command.context_settings.get("ignore_unknown_options"):
-        parts.append(_FORWARDED.format(name=name))
+    if command.name in VERBS:
+        parts.append(options_of(command.name))
     return "\n\n".join(filter(None, parts))
 
 
@@ -69,7 +69,8 @@ def _usage(command: Command) -> str:
     arguments = [each for each in command.params if isinstance(each, TyperArgument)]
     named = [_metavar(each) + ("…" if each.nargs != 1 else "") for each in arguments]
     pieces = [name if each.required else f"[{name}]" for name, each in zip(named, arguments, strict=True)]
-    return " ".join(["[OPTIONS]", *pieces])
+    forwarded = [arguments_of(command.name)] if command.name in VERBS else []
+    return " ".join(["[OPTIONS]", *pieces, *forwarded])
 
 
 def _help(command: Command) -> str:

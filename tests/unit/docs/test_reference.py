@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.main import app
 from cli.output.exit_codes import ExitCode
 from core.errors import ItemErrorCode, JobErrorCode
 from core.settings import LogSettings
@@ -13,6 +16,7 @@ from docs.generate.errors import commented
 from docs.generate.markdown import sentence, table
 from docs.generate.pages import DOCS, SECTIONS, fill, generated_files
 from docs.generate.settings import settings_section, variables
+from docs.generate.training import VERBS, arguments_of, options_of
 
 
 class Bare(StrEnum):
@@ -83,3 +87,11 @@ def test_sentences(text: str, shown: str) -> None:
 
 def test_pipes_in_tables_are_escaped() -> None:
     assert table(("a",), [("x|y",)]) == "| a |\n| --- |\n| x\\|y |"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_training_verbs_have_their_modules_options(verb: str) -> None:
+    shown = CliRunner().invoke(app, [verb, "--help"]).output
+    named = set(re.findall(r"(?<![\w-])--[a-z-]+", shown)) - {"--help"}
+    assert named == set(re.findall(r"^\| `(--[a-z-]+)", options_of(verb), re.MULTILINE))
+    assert f"{arguments_of(verb).strip('[]').lower()}" in shown
