@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from core.archives.compressed import sniff_codec
+from core.archives.tar_header import is_header
 from core.storage.base import RandomAccess
 
 _PACK_AGAIN = "unpack it and send the images as ZIP, TAR or 7z"
@@ -43,6 +45,7 @@ _FILES = tuple(
     )
 )
 _DISC_PLACE, _DISC_MARKS = 32769, (b"CD001", b"BEA01")  # ISO 9660 and UDF
+_OFFICE = (b"[Content_Types].xml", b"mimetypeapplication/vnd.oasis.opendocument")
 _DISK_IMAGE = b"koly"  # Apple's, in the last 512 bytes
 
 
@@ -53,11 +56,41 @@ def describe_foreign(access: RandomAccess, head: bytes) -> str | None:
         access: the file.
         head: its first bytes, 4 KiB at least where it has so many.
     """
-    for pattern, what, advice in _FILES:
-        if pattern.match(head):
-            return f"{what}, which DermQ does not read: {advice}"
+    if known := _known(head):
+        return known
     if access.size > _DISC_PLACE + 5 and access.read_at(_DISC_PLACE, 5) in _DISC_MARKS:
         return f"an ISO 9660 or UDF disc image, which DermQ does not read: {_PACK_AGAIN}"
     if access.size >= 512 and access.read_at(access.size - 512, 4) == _DISK_IMAGE:
         return f"an Apple disk image, which DermQ does not read: {_PACK_AGAIN}"
+    return None
+
+
+def describe_nested(data: bytes) -> str | None:
+    """What kind of archive a member's (or an image's) bytes are, and what to do; None if they are none.
+
+    Args:
+        data: all of its bytes.
+    """
+    what = None
+    if data.startswith((b"PK\3\4", b"PK\5\6", b"PK\7\x08")):
+        if any(mark in data[:4096] for mark in _OFFICE):
+            return f"an Office document: {_EXPORT}"
+        what = "a ZIP archive"
+    elif data.startswith(b"7z\xbc\xaf\x27\x1c"):
+        what = "a 7z archive"
+    elif codec := sniff_codec(data):
+        what = f"{codec} data"
+    elif is_header(data):
+        what = "a TAR archive"
+    if what is not None:
+        return f"{what}: archives within archives are not opened, send it by itself"
+    if data[_DISC_PLACE : _DISC_PLACE + 5] in _DISC_MARKS:
+        return f"an ISO 9660 or UDF disc image, which DermQ does not read: {_PACK_AGAIN}"
+    return _known(data[:4096])
+
+
+def _known(head: bytes) -> str | None:
+    for pattern, what, advice in _FILES:
+        if pattern.match(head):
+            return f"{what}, which DermQ does not read: {advice}"
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from typing import Final
 
+from core.archives.foreign import describe_nested
 from core.errors import ItemError, ItemErrorCode
 from core.imaging.jpeg import JpegPicture
 from core.imaging.picture import Picture, check_pixels
@@ -56,4 +57,4 @@ def _allowed_format(data: bytes) -> str:
         raise ItemError(
             ItemErrorCode.UNSUPPORTED_FORMAT, f"expected one of {', '.join(ALLOWED_FORMATS)}, got a {other}; convert it first"
         )
-    raise ItemError(ItemErrorCode.NOT_AN_IMAGE, f"expected an image, got {describe_bytes(data)}")
+    raise ItemError(ItemErrorCode.NOT_AN_IMAGE, f"expected an image, got {describe_nested(data) or describe_bytes(data)}")

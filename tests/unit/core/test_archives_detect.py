@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import gzip
 import io
+import lzma
 import struct
 import tarfile
 import uuid
@@ -23,8 +25,9 @@ from core.archives.open import open_archive
 from core.archives.ranges import ReadAhead
 from core.archives.skipping import is_skipped
 from core.archives.sniff import Content, sniff
-from core.errors import ArchiveError, ItemErrorCode
-from core.settings import ApiSettings, Settings, StorageSettings
+from core.errors import ArchiveError, ItemError, ItemErrorCode
+from core.imaging import decode_image
+from core.settings import ApiSettings, ImageLimits, Settings, StorageSettings
 from core.storage.local import LocalStorage
 from core.storage.s3_listing import Credentials, signed_headers
 from tests.support.archive_bytes import BytesAccess, honest_zip, outcomes
@@ -116,6 +119,26 @@ def test_what_is_neither_is_named(data: bytes, what: str) -> None:
 def test_what_is_known_but_not_read_is_named_with_what_to_do(data: bytes, what: str, advice: str) -> None:
     with pytest.raises(ArchiveError, match=rf"upload: {what}.*{advice}"):
         sniff(BytesAccess(data), "upload")
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (honest_zip({"a": b"a"}), "a ZIP archive: archives within archives are not opened, send it by itself"),
+        (honest_zip({}), "a ZIP archive: archives within archives"),
+        (tar(["a.jpg"]), "a TAR archive: archives within archives"),
+        (gzip.compress(b"x"), "gzip data: archives within archives"),
+        (lzma.compress(b"x"), "xz data: archives within archives"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(50), "a 7z archive: archives within archives"),
+        (b"Rar!\x1a\x07\0" + bytes(50), "a RAR archive, which DermQ does not read: unpack it"),
+        (bytes(32769) + b"CD001" + bytes(50), "an ISO 9660 or UDF disc image"),
+        (honest_zip({"[Content_Types].xml": b"<x/>"}), "an Office document: export its pictures"),
+    ],
+)
+def test_an_archive_within_an_archive_is_named_with_what_to_do(data: bytes, what: str) -> None:
+    with pytest.raises(ItemError, match=f"expected an image, got {what}") as caught:
+        decode_image(data, height=8, width=8, limits=ImageLimits())
+    assert caught.value.code is ItemErrorCode.NOT_AN_IMAGE
 
 
 @given(st.binary(max_size=2000) | st.text(max_size=300).map(str.encode))
