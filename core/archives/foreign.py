@@ -11,6 +11,7 @@ from core.storage.base import RandomAccess
 _PACK_AGAIN = "unpack it and send the images as ZIP, TAR or 7z"
 _JOIN = "join the parts first, and send the whole"
 _EXPORT = "export its pictures as JPEG or PNG, and send those"
+_SAVE_AS_CSV = "save its table as CSV (UTF-8) beside the images, and name that; or export its pictures"
 _CONVERT = "pack it as .tar.gz, .tar.xz or .tar.zst instead"
 
 # (what the file begins with, what it is, what to do). Long enough that no list of file names begins so by chance.
@@ -38,6 +39,8 @@ _FILES = tuple(
         (rb"\x89LZO\0\r\n\x1a\n", "LZO data", _CONVERT),
         (rb"\xff\x06\0\0sNaPpY", "Snappy data", _CONVERT),
         (rb"PK\x07\x08PK\x03\x04", "one part of a split ZIP", _JOIN),
+        (rb"PK\x03\x04.{26}(\[Content_Types\]\.xml|_rels/\.rels|docProps/|xl/)", "an Excel or other Office file", _SAVE_AS_CSV),
+        (rb"PK\x03\x04.{26}mimetypeapplication/vnd\.oasis\.", "a LibreOffice file", _SAVE_AS_CSV),
         (rb".{128}DICM", "a DICOM file", _EXPORT),
         (rb"%PDF-", "a PDF document", _EXPORT),
         (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Office document or an installer (OLE)", _EXPORT),

@@ -17,6 +17,7 @@ from core.errors import ArchiveError
 from core.storage.base import RandomAccess
 
 HEAD_BYTES = 4096
+_TABLE_NAME = re.compile(r"\.(csv|tsv|tab|txt)\Z", re.IGNORECASE)
 _IMAGE_NAME = re.compile(r"\.(jpe?g|jfif|png|gif|bmp|dib|tiff?|webp|hei[cf]|avif|jp2|jxl)\Z", re.IGNORECASE)
 _PART_NAME = re.compile(r"\.(z\d\d|r\d\d|\d{3}|part\d+\.rar)\Z", re.IGNORECASE)
 _IMAGES = (
@@ -88,6 +89,8 @@ def sniff(access: RandomAccess, name: str, path_column: str = "") -> Content:
             f"{name}: no column of this table names images; its columns are {columns}; if one of them does, name it with "
             "--path-column (in the API: path_column)"
         )
+    if b"\0" in head and _TABLE_NAME.search(name):
+        raise ArchiveError(f"{name}: expected a table as text, got a file with NUL bytes: save it as CSV in UTF-8")
     wanted = "a ZIP, a TAR (plain, gzip, bzip2, xz, zstd, lzma), a 7z, a CSV of paths or an image"
     part = "; its name is that of one part of a split archive: join the parts first" if _PART_NAME.search(name) else ""
     raise ArchiveError(f"{name}: expected {wanted}, got {_describe(head)}{part}")

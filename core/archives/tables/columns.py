@@ -66,14 +66,15 @@ def is_known(name: str) -> bool:
 def find_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
     """Columns that may name the images, the likeliest first.
 
-    First the known names, then names that hold a word such as `image` or `file`, then any other; of the last two kinds only
-    those of which each value looks like the file name of an image. A table's only column is always one of them.
+    First the known names, then names that hold a word such as `image` or `file`; any other only where there is none of these.
+    Of the last two kinds, only those of which each value looks like the file name of an image. A table's only column is always
+    one of them.
     """
     known = sorted((_RANKS[normalise(name)], at) for at, name in enumerate(header) if is_known(name))
     found = [at for _, at in known]
-    named = [at for at in range(len(header)) if at not in found and holds_image_names(rows, at)]
-    found += sorted(named, key=lambda at: (not _WORDS & set(_words(header[at])), at))
-    return found or ([0] if len(header) == 1 else [])
+    others = [at for at in range(len(header)) if at not in found and holds_image_names(rows, at)]
+    found += [at for at in others if _WORDS & set(_words(header[at]))]
+    return found or others or ([0] if len(header) == 1 else [])
 
 
 def holds_image_names(rows: Sequence[Sequence[str]], column: int) -> bool:

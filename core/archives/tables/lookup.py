@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.archives.tables.encoding import decode_cell, spellings
 from core.archives.tables.matching import NameIndex, composed, image_suffix, path_key, path_keys, suffixes_agree, without_suffix
@@ -17,6 +17,7 @@ _MAX_CANDIDATES = 50
 _SHOWN = 3
 _SHOWN_CHARACTERS = 200
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_TEXT_FORMULA = re.compile(r'="([^"]+)"\Z')  # how programs keep Excel from taking 00123 for a number
 _DRIVE = re.compile(r"[A-Za-z]:/")
 
 
@@ -86,6 +87,8 @@ class Lookup:
             ItemError: NOT_FOUND, with up to three candidates; UNSAFE_PATH, outside the root, a link or a device.
             StorageUnavailableError: the files cannot be reached now.
         """
+        if formula := _TEXT_FORMULA.match(cell.strip()):
+            return replace(self.find(formula[1]), name=cell)
         unsafe: ItemError | None = None
         for text in spellings(cell.strip()):
             for place in self._places(text):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from core.archives.base import Member
 from core.archives.beneath import RootFolder
 from core.archives.manifest import ManifestArchive, looks_like_manifest
 from core.archives.notes import ArchiveNote
+from core.archives.sniff import sniff
 from core.errors import ArchiveError, ItemErrorCode
 from tests.support.archive_bytes import BytesAccess
 
@@ -189,10 +192,25 @@ def test_columns_by_their_names(root: Path, column: str, header: str) -> None:
 
 
 def test_of_several_columns_the_one_whose_files_are_there(root: Path) -> None:
-    data = b"image,path,jpg,file\n1,/no/such/a.png,a.jpg,b\n2,/no/such/b.png,b.jpg,c\n"
+    data = b"image,path,image_jpg,file\n1,/no/such/a.png,a.jpg,b\n2,/no/such/b.png,b.jpg,c\n"
     members = read(root, data)
     assert [member.place for member in members] == ["a.jpg", "b.jpg"]
     assert members[0].metadata == {"image": "1", "path": "/no/such/a.png", "file": "b"}
+
+
+def test_an_unknown_column_never_stands_in_for_a_known_one(root: Path) -> None:
+    """The dermoscopic pictures are missing: the clinical ones are something else."""
+    members = read(root, b"case,clinic,derm\n1,a.jpg,d1.jpg\n2,b.jpg,d2.jpg\n")
+    assert [(member.name, member.error) for member in members] == [
+        ("d1.jpg", ItemErrorCode.NOT_FOUND),
+        ("d2.jpg", ItemErrorCode.NOT_FOUND),
+    ]
+
+
+def test_a_number_that_is_kept_as_text(root: Path) -> None:
+    (root / "00123.jpg").write_bytes(b"00123")
+    members = read(root, b'image,age\n="00123",50\n')
+    assert [(member.name, member.place) for member in members] == [('="00123"', "00123.jpg")]
 
 
 @pytest.mark.parametrize("wanted", ["clinic", "Clinic ", "CLINIC"])
@@ -277,3 +295,21 @@ def test_an_index_line_of_the_previous_release_is_read(root: Path, make: Callabl
     assert (member.place, member.metadata) == ("", {})
     assert archive.read(member) == b"a.jpg"
     archive.close()
+
+
+@pytest.mark.parametrize("first", ["[Content_Types].xml", "_rels/.rels", "docProps/app.xml", "xl/workbook.xml", "mimetype"])
+def test_a_workbook_is_named_and_not_taken_for_an_archive(first: str) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as workbook:
+        workbook.writestr(first, "application/vnd.oasis.opendocument.spreadsheet")
+        workbook.writestr("content.xml", "<x/>")
+    with pytest.raises(ArchiveError, match=r"which DermQ does not read: save its table as CSV \(UTF-8\)"):
+        sniff(BytesAccess(stream.getvalue()), "study.xlsx")
+
+
+def test_a_table_with_nul_bytes_is_named_when_its_kind_is_looked_for() -> None:
+    for data in (b"image,dx\na.jpg,\0\n", bytes(4096)):
+        with pytest.raises(
+            ArchiveError, match=r"list\.csv: expected a table as text, got a file with NUL bytes: save it as CSV"
+        ):
+            sniff(BytesAccess(data), "list.csv")
