@@ -20,6 +20,7 @@ from cli.commands.submit import submit
 from cli.commands.training import FORWARDED, calibrate, evaluate, export, train
 from cli.commands.up import up
 from cli.commands.watch import watch
+from cli.helpstyle import PlainTyper
 from cli.output.exit_codes import EXIT_CODES_HELP, CliError, ExitCode, as_cli_error
 from core.errors import DermqError
 
@@ -29,7 +30,7 @@ _MODELS = "Model versions"
 _TRAINING = "Training"
 _MACHINE = "This machine"
 
-app = typer.Typer(
+app = PlainTyper(
     name="dermq",
     help="Screens archives of dermatoscopic images: class probabilities and a risk score for every image, "
     "or a precise reason why not. Research use only, not a diagnosis.",

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
+
+from cli.service import Target
 
 
 class ResultFormat(StrEnum):
@@ -78,3 +84,41 @@ OutOption = Annotated[
 ]
 FormatOption = Annotated[ResultFormat | None, typer.Option("--format", help="Format of the results.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 6 if any item has no result.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What nearly every command is given: whether it prints JSON, and which server it asks."""
+
+    json: bool
+    target: Target
+
+
+_COMMON: dict[str, tuple[Any, Any]] = {  # name: annotation, default
+    "json": (JsonOption, False),
+    "server": (ServerOption, None),
+    "api_key": (ApiKeyOption, None),
+    "data_dir": (DataDirOption, None),
+}
+
+
+def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --json, --server, --api-key and --data-dir, which it gets as its parameter `common`."""
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        json, *where = (given.pop(name) for name in _COMMON)
+        command(**given, common=Common(json, Target(*where)))
+
+    # Typer reads the signature and the annotations. Those of the command are resolved here, in its own module.
+    hints = get_type_hints(command, include_extras=True)
+    parameters = inspect.signature(command).parameters
+    own = [each.replace(annotation=hints[name]) for name, each in parameters.items() if name != "common"]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in _COMMON.items()
+    ]
+    del hints["common"], run.__wrapped__
+    run.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+    run.__annotations__ = {**hints, **{name: annotation for name, (annotation, _) in _COMMON.items()}}
+    return run

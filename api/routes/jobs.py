@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from api.intake.requests import Intake, merge, read_json, take_job
+from api.intake.requests import merge, read_json, take_job
 from api.intake.submission import Submission, submit
 from api.models import find_repin
 from api.openapi import job_body, problems
@@ -47,80 +48,60 @@ _SUBMITTED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post(
-    "/v1/jobs",
-    status_code=202,
-    summary="Submit an archive",
-    openapi_extra=job_body(),
-    responses=_SUBMITTED | problems(400, 403, 408, 409, 413, 422, 503),
-)
-async def submit_job(
-    *,
-    request: Request,
-    response: Response,
-    here: Here,
-    tenant_id: TenantId,
-    asked: Annotated[JobParameters, Query()],
-    idempotency_key: IdempotencyKey = None,
-) -> JobObject:
+@dataclass(frozen=True, slots=True)
+class Submitting:
+    """What a submission has besides its body; a dependency, so that each way to submit declares the same."""
+
+    request: Request
+    response: Response
+    here: Here
+    tenant_id: TenantId
+    asked: Annotated[JobParameters, Query()]
+    idempotency_key: IdempotencyKey = None
+
+
+_SUBMISSION: dict[str, Any] = {
+    "status_code": 202,
+    "openapi_extra": job_body(),
+    "responses": _SUBMITTED | problems(400, 403, 408, 409, 413, 422, 503),
+}
+
+
+@router.put("/v1/jobs", include_in_schema=False, **_SUBMISSION)  # addresses that curl makes of `-T -` and of a trailing slash
+@router.put("/v1/jobs/", include_in_schema=False, **_SUBMISSION)
+@router.post("/v1/jobs/", include_in_schema=False, **_SUBMISSION)
+@router.post("/v1/jobs", summary="Submit an archive", **_SUBMISSION)
+async def submit_job(given: Annotated[Submitting, Depends()]) -> JobObject:
     """The archive is the raw body (`curl --data-binary @lesions.zip`), a form (`curl -F archive=@lesions.zip`), or JSON that
     names a source that the server can reach. It may be a ZIP, a TAR (gz, bz2, xz, zst), one image, or a CSV manifest.
     """
-    intake = await take_job(request, here, asked)
-    return await _accept(request=request, response=response, here=here, tenant_id=tenant_id, intake=intake, key=idempotency_key)
+    return await _submit(given)
 
 
-@router.put(
-    "/v1/jobs/{filename}",
-    status_code=202,
-    summary="Submit an archive (curl -T)",
-    openapi_extra=job_body(),
-    responses=_SUBMITTED | problems(400, 403, 408, 409, 413, 422, 503),
-)
-async def put_job(
-    *,
-    request: Request,
-    response: Response,
-    here: Here,
-    tenant_id: TenantId,
-    filename: str,
-    asked: Annotated[JobParameters, Query()],
-    idempotency_key: IdempotencyKey = None,
-) -> JobObject:
+@router.put("/v1/jobs/{filename}", summary="Submit an archive (curl -T)", **_SUBMISSION)
+async def put_job(given: Annotated[Submitting, Depends()], filename: str) -> JobObject:
     """As POST: `curl -T lesions.zip URL/v1/jobs/` appends the file's name to the address and sends a PUT."""
-    intake = await take_job(request, here, asked, filename)
-    return await _accept(request=request, response=response, here=here, tenant_id=tenant_id, intake=intake, key=idempotency_key)
+    return await _submit(given, filename)
 
 
-@router.put("/v1/jobs", status_code=202, include_in_schema=False)
-@router.put("/v1/jobs/", status_code=202, include_in_schema=False)
-@router.post("/v1/jobs/", status_code=202, include_in_schema=False)
-async def submit_job_too(
-    *,
-    request: Request,
-    response: Response,
-    here: Here,
-    tenant_id: TenantId,
-    asked: Annotated[JobParameters, Query()],
-    idempotency_key: IdempotencyKey = None,
-) -> JobObject:
-    """Addresses that curl makes of `-T -` and of a trailing slash."""
-    return await submit_job(
-        request=request, response=response, here=here, tenant_id=tenant_id, asked=asked, idempotency_key=idempotency_key
+async def _submit(given: Submitting, filename: str = "") -> JobObject:
+    here, headers = given.here, given.response.headers
+    intake = await take_job(given.request, here, given.asked, filename)
+    submission = Submission(
+        given.tenant_id,
+        intake.parameters,
+        intake.source,
+        intake.source_name,
+        intake.upload,
+        idempotency_key=given.idempotency_key,
     )
-
-
-async def _accept(
-    *, request: Request, response: Response, here: Resources, tenant_id: UUID, intake: Intake, key: str | None
-) -> JobObject:
-    submission = Submission(tenant_id, intake.parameters, intake.source, intake.source_name, intake.upload, idempotency_key=key)
     job, is_new = await run_in_threadpool(submit, here, submission)
-    base = base_url(request, here.settings.api)
-    response.headers["Location"] = job_url(base, job.id)
-    response.headers["Retry-After"] = str(_POLL_S)
+    base = base_url(given.request, here.settings.api)
+    headers["Location"] = job_url(base, job.id)
+    headers["Retry-After"] = str(_POLL_S)
     if not is_new:
-        response.headers["Idempotency-Replayed"] = "true"
-        return await run_in_threadpool(load_job_object, here, tenant_id, job.id, base)
+        headers["Idempotency-Replayed"] = "true"
+        return await run_in_threadpool(load_job_object, here, given.tenant_id, job.id, base)
     return job_object(job, Tallies({}, {}, {}), base)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import ApiKeyOption, DataDirOption, JsonOption, ModelOption, ServerOption
+from cli.options import Common, ModelOption, with_common_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
+@with_common_options
 def compare(
     path: Annotated[str, typer.Argument(metavar="ARCHIVE", help="A folder, an archive, an image, or an S3 prefix.")],
     *,
@@ -30,10 +31,7 @@ def compare(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write the table.")] = Path(
         "comparison.csv"
     ),
-    json: JsonOption = False,
-    server: ServerOption = None,
-    api_key: ApiKeyOption = None,
-    data_dir: DataDirOption = None,
+    common: Common,
 ) -> None:
     """Screen the same images once with each of two versions, and show where they disagree.
 
@@ -43,17 +41,17 @@ def compare(
     from cli.output.comparison import compare_jobs
     from cli.output.outfile import choose_out
     from cli.output.terminal import open_out, print_json
-    from cli.service import Target, open_service
+    from cli.service import open_service
     from cli.stack.stack import StackOptions
 
     table = choose_out(out, None).path
     source = read_source(path)
-    with open_service(Target(server, api_key, data_dir), StackOptions(sources=source.needed)) as service:
+    with open_service(common.target, StackOptions(sources=source.needed)) as service:
         job_a, job_b = _screen_both(service, source, model, (a, b))
         comparison = compare_jobs(service.client, job_a.id, job_b.id)
         comparison.write(table)
     report = {"a": _report(a, job_a), "b": _report(b, job_b), **comparison.summary(), "table": str(table)}
-    if json:
+    if common.json:
         print_json(report)
     else:
         _show(open_out(), comparison, report)

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import typer
 
-from cli.options import ApiKeyOption, DataDirOption, JsonOption, ServerOption
+from cli.options import Common, with_common_options
 
 
-def doctor(
-    json: JsonOption = False, server: ServerOption = None, api_key: ApiKeyOption = None, data_dir: DataDirOption = None
-) -> None:
+@with_common_options
+def doctor(*, common: Common) -> None:
     """Check this machine and the server, and say what to do about what is wrong."""
     from cli.doctor.checks import run_checks
     from cli.doctor.findings import Grade
     from cli.output.exit_codes import ExitCode
     from cli.output.terminal import open_out, print_json
-    from cli.service import Target
 
     styles = {Grade.OK: "green", Grade.WARN: "yellow", Grade.FAIL: "bold red"}
     console = open_out()
     findings = []
-    for finding in run_checks(Target(server, api_key, data_dir)):
+    for finding in run_checks(common.target):
         findings.append(finding)
-        if not json:
+        if not common.json:
             console.print(f"{finding.grade.value:<5}", style=styles[finding.grade], end="")
             console.print(f"{finding.name:<12} {finding.detail}", soft_wrap=True)
             if finding.advice:
                 console.print(f"{'':<17} {finding.advice}", style="dim", soft_wrap=True)
-    if json:
+    if common.json:
         print_json([finding.as_json() for finding in findings])
     failed = any(finding.grade is Grade.FAIL for finding in findings)
     raise typer.Exit(ExitCode.JOB_FAILED if failed else ExitCode.OK)

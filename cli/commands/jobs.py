@@ -6,31 +6,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import ApiKeyOption, DataDirOption, JobArgument, JsonOption, ServerOption
+from cli.options import Common, JobArgument, with_common_options
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
+@with_common_options
 def list_jobs(
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many of the newest jobs.")] = 20,
-    json: JsonOption = False,
-    server: ServerOption = None,
-    api_key: ApiKeyOption = None,
-    data_dir: DataDirOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many of the newest jobs.")] = 20, *, common: Common
 ) -> None:
     """List jobs, the newest first."""
     from cli.output.terminal import open_err, open_out, print_json
-    from cli.service import Target, connect
+    from cli.service import connect
 
-    with connect(Target(server, api_key, data_dir)).client as client:
+    with connect(common.target).client as client:
         found: list[dict[str, Any]] = []
         for page in client.pages("/v1/jobs", {"limit": min(limit, 100)}):
             found += page
             if len(found) >= limit:
                 break
     found = found[:limit]
-    if json:
+    if common.json:
         print_json(found)
     elif found:
         open_out().print(_job_table(found))
@@ -38,42 +35,31 @@ def list_jobs(
         open_err().print("No jobs yet. Submit one with `dermq submit PATH`.")
 
 
-def status(
-    job: JobArgument,
-    *,
-    json: JsonOption = False,
-    server: ServerOption = None,
-    api_key: ApiKeyOption = None,
-    data_dir: DataDirOption = None,
-) -> None:
+@with_common_options
+def status(job: JobArgument, *, common: Common) -> None:
     """Show one job as it stands now."""
     from cli.http.jobview import JobView
     from cli.output.terminal import print_json
-    from cli.service import Target, connect
+    from cli.service import connect
 
-    with connect(Target(server, api_key, data_dir)).client as client:
+    with connect(common.target).client as client:
         view = JobView(client.job(job))
-    if json:
+    if common.json:
         print_json(view.raw)
         return
     _print_status(view.raw)
 
 
-def cancel(
-    job: JobArgument,
-    *,
-    json: JsonOption = False,
-    server: ServerOption = None,
-    api_key: ApiKeyOption = None,
-    data_dir: DataDirOption = None,
-) -> None:
+@with_common_options
+def cancel(job: JobArgument, *, common: Common) -> None:
     """Cancel a job; the results so far are kept."""
-    from cli.service import Target, connect
+    from cli.service import connect
 
-    with connect(Target(server, api_key, data_dir)).client as client:
-        _tell(client.act(job, "cancel"), json, "is being cancelled; results so far are kept")
+    with connect(common.target).client as client:
+        _tell(client.act(job, "cancel"), common.json, "is being cancelled; results so far are kept")
 
 
+@with_common_options
 def retry(
     job: JobArgument,
     *,
@@ -82,41 +68,33 @@ def retry(
     ] = None,
     label: Annotated[str | None, typer.Option("--label", metavar="L", help="Run them on the version of this label.")] = None,
     version: Annotated[int | None, typer.Option("--version", metavar="N", min=1, help="Run them on this version.")] = None,
-    json: JsonOption = False,
-    server: ServerOption = None,
-    api_key: ApiKeyOption = None,
-    data_dir: DataDirOption = None,
+    common: Common,
 ) -> None:
     """Run the failed items of a job again, and what never ran. Each row names the version that saw it."""
     from cli.http.submission import check_choice
-    from cli.service import Target, connect
+    from cli.service import connect
 
     check_choice(label, version)
     asked = {"codes": code, "label": label, "version": version}
-    with connect(Target(server, api_key, data_dir)).client as client:
+    with connect(common.target).client as client:
         raw = client.act(job, "retry", {key: value for key, value in asked.items() if value})
-        _tell(raw, json, "runs its failed items again")
+        _tell(raw, common.json, "runs its failed items again")
 
 
+@with_common_options
 def delete(
-    job: JobArgument,
-    *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    json: JsonOption = False,
-    server: ServerOption = None,
-    api_key: ApiKeyOption = None,
-    data_dir: DataDirOption = None,
+    job: JobArgument, *, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False, common: Common
 ) -> None:
     """Delete a job with its archive and its results, for good."""
     from cli.output.terminal import open_err, print_json
-    from cli.service import Target, connect
+    from cli.service import connect
 
-    with connect(Target(server, api_key, data_dir)).client as client:
-        if not yes and not json:
+    with connect(common.target).client as client:
+        if not yes and not common.json:
             name = client.job(job).get("name") or job
             typer.confirm(f"Delete job {job} ({name}) with its results?", abort=True, err=True)
         client.delete(job)
-    if json:
+    if common.json:
         print_json({"id": job, "object": "job", "deleted": True})
     else:
         open_err().print(f"Job {job} is deleted.", soft_wrap=True)

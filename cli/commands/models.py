@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.helpstyle import PlainTyper
 from cli.models.operator import ByOption, ModelArgument, ServingOption, TimeoutOption, VersionArgument
-from cli.options import ApiKeyOption, DataDirOption, JsonOption, ServerOption
+from cli.options import Common, DataDirOption, JsonOption, with_common_options
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-models = typer.Typer(
+models = PlainTyper(
     invoke_without_command=True,
     help="List the models that are served; add, verify and unlabel versions.",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -21,22 +22,17 @@ models = typer.Typer(
 
 
 @models.callback()
-def list_models(
-    context: typer.Context,
-    json: JsonOption = False,
-    server: ServerOption = None,
-    api_key: ApiKeyOption = None,
-    data_dir: DataDirOption = None,
-) -> None:
+@with_common_options
+def list_models(context: typer.Context, *, common: Common) -> None:
     """List the models that are served: versions, states, labels, who put them there, metrics and classes."""
     if context.invoked_subcommand is not None:
         return
     from cli.output.terminal import open_out, print_json
-    from cli.service import Target, connect
+    from cli.service import connect
 
-    with connect(Target(server, api_key, data_dir)).client as client:
+    with connect(common.target).client as client:
         found = [model for page in client.pages("/v1/models") for model in page]
-    if json:
+    if common.json:
         print_json(found)
         return
     open_out().print(_model_table(found))

@@ -7,19 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.options import (
-    ApiKeyOption,
-    DataDirOption,
-    FormatOption,
-    JobArgument,
-    JsonOption,
-    OutOption,
-    ResultFormat,
-    ServerOption,
-    Sort,
-)
+from cli.options import Common, FormatOption, JobArgument, OutOption, ResultFormat, Sort, with_common_options
 
 
+@with_common_options
 def results(
     job: JobArgument,
     *,
@@ -33,15 +24,12 @@ def results(
         str | None, typer.Option("--note", metavar="N", help="Only items with this note, for example low_resolution.")
     ] = None,
     sort: Annotated[Sort | None, typer.Option("--sort", help="Order. Default: as in the archive.")] = None,
-    json: JsonOption = False,
-    server: ServerOption = None,
-    api_key: ApiKeyOption = None,
-    data_dir: DataDirOption = None,
+    common: Common,
 ) -> None:
     """Fetch results: into --out FILE, else to stdout (CSV, or JSON lines with --json)."""
     from cli.output.outfile import choose_out
     from cli.output.terminal import open_err
-    from cli.service import Target, connect
+    from cli.service import connect
 
     filters: dict[str, str | int | float] = {}
     asked = {"label": label, "min_risk": min_risk, "note": note, "sort": sort.value if sort else None}
@@ -49,34 +37,29 @@ def results(
         if value is not None:
             filters[key] = value
     target = choose_out(out, format) if out else None
-    with connect(Target(server, api_key, data_dir)).client as client:
+    with connect(common.target).client as client:
         if target:
             client.save_results(job, target.format.value, target.path, filters)
             open_err().print(f"Results: {target.path}", soft_wrap=True)
             return
-        suffix = format or (ResultFormat.JSONL if json else ResultFormat.CSV)
+        suffix = format or (ResultFormat.JSONL if common.json else ResultFormat.CSV)
         _refuse_binary_on_terminal(suffix)
         for block in client.result_blocks(job, suffix.value, filters):
             sys.stdout.buffer.write(block)
         sys.stdout.buffer.flush()
 
 
+@with_common_options
 def errors(
-    job: JobArgument,
-    *,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 100,
-    json: JsonOption = False,
-    server: ServerOption = None,
-    api_key: ApiKeyOption = None,
-    data_dir: DataDirOption = None,
+    job: JobArgument, *, limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 100, common: Common
 ) -> None:
     """List the items that have no result, and why."""
     from cli.http.jobview import JobView
     from cli.output.summary import make_table
     from cli.output.terminal import open_err, open_out, print_json
-    from cli.service import Target, connect
+    from cli.service import connect
 
-    with connect(Target(server, api_key, data_dir)).client as client:
+    with connect(common.target).client as client:
         view = JobView(client.job(job))
         rows: list[dict[str, Any]] = []
         for page in client.pages(f"/v1/jobs/{view.id}/errors", {"limit": min(limit, 200)}):
@@ -84,7 +67,7 @@ def errors(
             if len(rows) >= limit:
                 break
     rows = rows[:limit]
-    if json:
+    if common.json:
         print_json(rows)
         return
     if not rows:

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import (
-    ApiKeyOption,
-    DataDirOption,
+    Common,
     FormatOption,
-    JsonOption,
     LabelOption,
     ModelOption,
     OutOption,
     PathColumnOption,
-    ServerOption,
     StrictOption,
     VersionOption,
+    with_common_options,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from cli.service import Service
 
 
+@with_common_options
 def screen(
     path: Annotated[
         str, typer.Argument(metavar="PATH|s3://…", help="A folder, an archive, an image, a table of images, or an S3 prefix.")
@@ -40,11 +39,8 @@ def screen(
     path_column: PathColumnOption = None,
     out: OutOption = None,
     format: FormatOption = None,
-    json: JsonOption = False,
     strict: StrictOption = False,
-    server: ServerOption = None,
-    api_key: ApiKeyOption = None,
-    data_dir: DataDirOption = None,
+    common: Common,
 ) -> None:
     """Screen images: submit, watch, show a summary, write the results.
 
@@ -56,19 +52,19 @@ def screen(
     from cli.http.submission import check_choice, read_source
     from cli.output.outfile import choose_out
     from cli.output.terminal import open_err, open_out, print_json
-    from cli.service import Target, open_service
+    from cli.service import open_service
     from cli.stack.stack import StackOptions
 
     check_choice(label, version)
     target_file = choose_out(out, format)
     source = read_source(path)
     options = StackOptions(sources=source.needed)
-    with open_service(Target(server, api_key, data_dir), options) as service:
+    with open_service(common.target, options) as service:
         job = run_job(service, source, JobRequest(model=model, label=label, version=version, path_column=path_column))
         service.client.save_results(job.id, target_file.format.value, target_file.path)
-        if json:
+        if common.json:
             print_json(job.raw)
-        show_end(service, job, console=open_err() if json else open_out(), wrote=str(target_file.path))
+        show_end(service, job, console=open_err() if common.json else open_out(), wrote=str(target_file.path))
     raise typer.Exit(exit_code(job, strict=strict))
 
 

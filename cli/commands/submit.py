@@ -7,16 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import (
-    ApiKeyOption,
-    DataDirOption,
-    JsonOption,
-    LabelOption,
-    ModelOption,
-    PathColumnOption,
-    ServerOption,
-    VersionOption,
-)
+from cli.options import Common, LabelOption, ModelOption, PathColumnOption, VersionOption, with_common_options
 
 
 class Priority(StrEnum):
@@ -27,6 +18,7 @@ class Priority(StrEnum):
     HIGH = "high"
 
 
+@with_common_options
 def submit(
     path: Annotated[
         str, typer.Argument(metavar="PATH|s3://…", help="A folder, an archive, an image, a table of images, or an S3 prefix.")
@@ -42,25 +34,22 @@ def submit(
         typer.Option("--error-budget", min=0, max=1, help="Fail the job once this share of items has failed. Default: never."),
     ] = None,
     path_column: PathColumnOption = None,
-    json: JsonOption = False,
-    server: ServerOption = None,
-    api_key: ApiKeyOption = None,
-    data_dir: DataDirOption = None,
+    common: Common,
 ) -> None:
     """Submit images and print the job's id, without waiting for results."""
     from cli.http.client import JobRequest
     from cli.http.submission import check_choice, read_source, submit_source
     from cli.output.progress import open_view
     from cli.output.terminal import open_err, print_json
-    from cli.service import Target, connect
+    from cli.service import connect
 
     check_choice(label, version)
     source = read_source(path)
     request = JobRequest(model, label, version, name, priority.value if priority else None, error_budget, path_column)
-    service = connect(Target(server, api_key, data_dir))
+    service = connect(common.target)
     with service.client, open_view() as view:
         job = submit_source(service, source, request, view)
-    if json:
+    if common.json:
         print_json(job.raw)
         return
     typer.echo(job.id)

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from cli.options import ApiKeyOption, DataDirOption, JobArgument, JsonOption, ServerOption, StrictOption
+from cli.options import Common, JobArgument, StrictOption, with_common_options
 
 
-def watch(
-    job: JobArgument,
-    *,
-    json: JsonOption = False,
-    strict: StrictOption = False,
-    server: ServerOption = None,
-    api_key: ApiKeyOption = None,
-    data_dir: DataDirOption = None,
-) -> None:
+@with_common_options
+def watch(job: JobArgument, *, strict: StrictOption = False, common: Common) -> None:
     """Follow a job until it ends, then show its summary. Ctrl-C leaves the job running."""
     from cli.http.jobview import JobView, exit_code
     from cli.output.progress import follow, open_view
     from cli.output.summary import print_summary
     from cli.output.terminal import open_err, open_out, print_json
-    from cli.service import Target, connect
+    from cli.service import connect
 
-    service = connect(Target(server, api_key, data_dir))
+    service = connect(common.target)
     with service.client as client:
         try:
             with open_view() as view:
@@ -33,7 +26,7 @@ def watch(
                 f"Job {job} goes on without you; to come back: dermq watch {job}{service.how_to_reach}", soft_wrap=True
             )
             raise
-        if json:
+        if common.json:
             print_json(ended.raw)
         else:
             print_summary(open_out(), client, ended)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from enum import Enum
-from pathlib import Path
-from typing import get_args
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from cli.helpstyle import value_name
 from cli.main import app
 from docs.generate.markdown import code, codes, sentence, table
 from docs.generate.training import VERBS, arguments_of, options_of
 
 Command = TyperCommand | TyperGroup
-_KINDS = {int: "N", float: "X", Path: "PATH", str: "TEXT"}
 _MARKUP = re.compile(r"\[/?[a-z ]+\]")  # Rich's, in help texts
 
 
@@ -57,7 +54,7 @@ def _section(command: Command, context: typer.Context) -> str:
     arguments = [each for each in command.params if isinstance(each, TyperArgument)]
     options = [each for each in command.params if isinstance(each, TyperOption) and not each.hidden]
     if arguments:
-        parts.append(table(("argument", "what"), [(code(_metavar(each)), _about(each)) for each in arguments]))
+        parts.append(table(("argument", "what"), [(code(value_name(each)), _about(each)) for each in arguments]))
     if options:
         parts.append(table(("option", "what"), map(_option, options)))
     if command.name in VERBS:
@@ -67,7 +64,7 @@ def _section(command: Command, context: typer.Context) -> str:
 
 def _usage(command: Command) -> str:
     arguments = [each for each in command.params if isinstance(each, TyperArgument)]
-    named = [_metavar(each) + ("…" if each.nargs != 1 else "") for each in arguments]
+    named = [value_name(each) + ("…" if each.nargs != 1 else "") for each in arguments]
     pieces = [name if each.required else f"[{name}]" for name, each in zip(named, arguments, strict=True)]
     forwarded = [arguments_of(command.name)] if command.name in VERBS else []
     return " ".join(["[OPTIONS]", *pieces, *forwarded])
@@ -85,20 +82,9 @@ def _first_sentence(command: Command) -> str:
 
 def _option(option: TyperOption) -> tuple[str, str]:
     names = [*option.opts, *option.secondary_opts]
-    value = "" if option.is_flag else f" {_metavar(option)}"
+    value = "" if option.is_flag else f" {value_name(option)}"
     spelt = codes([*names[:-1], names[-1] + value])
     return spelt, _about(option) + _default(option)
-
-
-def _metavar(parameter: TyperArgument | TyperOption) -> str:
-    """What stands for the value: the name it was given, else its choices or its kind."""
-    if parameter.metavar:
-        return parameter.metavar
-    kind = parameter.type_descriptor.annotation
-    kind = next(iter(get_args(kind)), kind)  # list[str]: of each
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return "|".join(str(each.value) for each in kind)
-    return _KINDS.get(kind, "VALUE") if isinstance(parameter, TyperOption) else str(parameter.name).upper()
 
 
 def _default(option: TyperOption) -> str:

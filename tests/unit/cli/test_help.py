@@ -1,0 +1,54 @@
+"""One style of help for all commands, and the options that they share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.testing import CliRunner
+
+from cli.main import app
+
+FORWARDED = {"train", "evaluate", "calibrate", "export"}  # the help of the training module
+SHARED = {"--json", "--server", "--api-key", "--data-dir"}
+
+
+def commands(group: TyperGroup, *above: str) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        if name not in FORWARDED:
+            yield (*above, name)
+        if isinstance(command, TyperGroup):
+            yield from commands(command, *above, name)
+
+
+COMMANDS = [(), *commands(typer.main.get_group(app))]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_names_values_and_no_python_types(command: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"}).output
+    assert "--help" in shown
+    assert re.findall(r"<[a-z ]+(?:\[\w+\])?>", shown) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["jobs", "status", "watch", "results", "errors", "cancel", "retry", "delete", "screen", "submit"]
+)
+def test_commands_share_their_options(name: str) -> None:
+    command = typer.main.get_group(app).commands[name]
+    assert isinstance(command, TyperCommand)
+    assert {option for each in command.params for option in each.opts} >= SHARED
+
+
+def test_values_are_words_or_choices() -> None:
+    lines = CliRunner().invoke(app, ["results", "--help"], env={"COLUMNS": "200"}).output
+    for expected in (
+        "--format +csv\\|jsonl\\|parquet",
+        "--min-risk +X \\[0<=x<=1\\]",
+        "--json +JSON on",
+        "--sort +-risk\\|risk\\|item",
+    ):
+        assert re.search(expected, lines), expected
