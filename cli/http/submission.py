@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cli.stack.environment import Sources
 
 _S3 = "s3://"
+_TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,14 @@ class Source:
         if self.path is not None:
             return Sources(roots=(self.path.resolve() if self.path.is_dir() else self.path.resolve().parent,))
         try:
-            return Sources(s3=(check_s3_prefix(self.text),))
+            return Sources(s3=tuple(check_s3_prefix(each) for each in (self.text, *self._beside_table())))
         except ValueError:  # the server says what is wrong with it
             return Sources()
+
+    def _beside_table(self) -> tuple[str, ...]:
+        """Where the images of a table lie, if it is one by its name."""
+        bucket, _, key = self.text.removeprefix(_S3).partition("/")
+        return (f"{_S3}{bucket}/{key.rpartition('/')[0]}",) if key.lower().endswith(_TABLE_SUFFIXES) else ()
 
 
 def read_source(text: str) -> Source:

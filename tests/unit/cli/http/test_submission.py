@@ -28,6 +28,18 @@ def test_an_s3_address_needs_itself(text: str, expected: tuple[str, ...]) -> Non
     assert Source(text).needed == Sources(s3=expected)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("s3://clinic/2026/Liste.CSV", ("s3://clinic/2026/Liste.CSV/", "s3://clinic/2026/")),
+        ("s3://clinic/list.txt", ("s3://clinic/list.txt/", "s3://clinic/")),
+        ("s3://list.csv", ("s3://list.csv/",)),
+    ],
+)
+def test_a_table_on_s3_needs_the_images_beside_it(text: str, expected: tuple[str, ...]) -> None:
+    assert Source(text).needed == Sources(s3=expected)
+
+
 def test_the_parts_are_given_it_together_with_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = ApiSettings(source_roots=(tmp_path / "data",), allow_s3_sources=("s3://other",))
     needed = Sources((tmp_path,), ("s3://clinic/a,b/",)).with_settings(settings)
