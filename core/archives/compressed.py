@@ -36,7 +36,8 @@ _MAGIC = (
     (re.compile(rb"\xfd7zXZ\0"), Codec.XZ),
     (re.compile(rb"\x28\xb5\x2f\xfd"), Codec.ZSTD),
     (re.compile(rb"[\x50-\x5f]\x2a\x4d\x18"), Codec.ZSTD),  # a frame to be skipped, as pzstd writes it
-    (re.compile(rb"\x5d\0\0..(?:\xff{8}|.{4}[\0-\x0f]\0{3})", re.DOTALL), Codec.LZMA),  # of unknown size, or below 64 GiB
+    # Usual properties, a size that is unknown or below 64 GiB.
+    (re.compile(rb"\x5d\0(?:\0..|[\x10\x20\x40\x80]\0\0)(?:\xff{8}|.{4}[\0-\x0f]\0{3})", re.DOTALL), Codec.LZMA),
 )
 _MAGIC_BYTES = 13
 _END_MARKER = bytes(2 * BLOCK)

@@ -35,6 +35,7 @@ _FILES = tuple(
         (rb"\xed\xab\xee\xdb", "an RPM package", _PACK_AGAIN),
         (rb"\x04\x22\x4d\x18|\x02\x21\x4c\x18", "LZ4 data", _CONVERT),
         (rb"LZIP[\0\x01]", "lzip data", _CONVERT),
+        (rb"LRZI[\0\x01]", "lrzip data", _CONVERT),
         (rb"\x1f[\x9d\xa0\x1e]", "data of compress or pack (.Z)", _CONVERT),
         (rb"\x89LZO\0\r\n\x1a\n", "LZO data", _CONVERT),
         (rb"\xff\x06\0\0sNaPpY", "Snappy data", _CONVERT),

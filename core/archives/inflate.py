@@ -163,6 +163,8 @@ def supports(method: int) -> bool:
 
 def method_name(method: int) -> str:
     """The method's number, and its name where it has one."""
+    if method == OF_7Z:
+        return _NAMES[method]
     return f"{method} ({_NAMES[method]})" if method in _NAMES else str(method)
 
 

@@ -126,6 +126,8 @@ def _ends_like_zip(access: RandomAccess) -> bool:
 def _describe(head: bytes) -> str:
     if not head:
         return "an empty file"
+    if head.startswith((b"MZ", b"\x7fELF")):
+        return "a program: if it is a self-extracting archive, run it and send the images as ZIP, TAR or 7z"
     text = decode_head(head[:200])
     if text is not None:
         return f"text that begins with {' '.join(text.split())[:60]!r}"

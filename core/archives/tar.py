@@ -14,6 +14,7 @@ from core.archives.ranges import read_member_range
 from core.archives.screening import Problem, name_problem, size_problem
 from core.archives.skipping import is_litter
 from core.archives.tar_header import (
+    ACL,
     BLOCK,
     FOLDER,
     FOLDER_DUMP,
@@ -39,7 +40,7 @@ from core.storage.base import RandomAccess
 
 _MAX_METADATA_BYTES = 1024 * 1024  # one long name or set of pax records
 _MAX_METADATA_RUN = 64  # of them before one member
-_METADATA = (LONG_NAME, LONG_LINK, PAX, PAX_SOLARIS)  # each says something of the next member
+_METADATA = (LONG_NAME, LONG_LINK, PAX, PAX_SOLARIS, ACL)  # each says something of the next member
 _ZEROS_AT_ONCE = 1024 * 1024
 _SPARSE_CONTINUES = 482  # byte of a GNU sparse header: another block of the map follows
 _SPARSE_CONTINUES_AGAIN = 504  # the same in such a block
@@ -139,7 +140,7 @@ class TarArchive:
     def _read_metadata(self, header: Header, position: int, overrides: _Overrides) -> None:
         if header.kind == LONG_NAME:
             overrides.long_name = self._metadata(position, header.size).partition(b"\0")[0]
-        elif header.kind == LONG_LINK:
+        elif header.kind in (LONG_LINK, ACL):
             self._metadata(position, header.size)  # of no use, but it must be there for what follows to be found
         else:
             overrides.records |= self._records(position, header.size)

@@ -13,6 +13,7 @@ ZEROS = bytes(BLOCK)
 
 FOLDER, LABEL, SPARSE, MULTIVOLUME = b"5", b"V", b"S", b"M"
 LONG_NAME, LONG_LINK, PAX, PAX_SOLARIS, PAX_GLOBAL = b"L", b"K", b"x", b"X", b"g"
+ACL = b"A"  # Solaris: access rights of the next member
 FOLDER_DUMP = b"D"  # GNU incremental: a folder, with its names as data
 LINKS_AND_DEVICES = (b"1", b"2", b"3", b"4", b"6")  # hard and symbolic link, character and block device, pipe
 WITHOUT_DATA = (*LINKS_AND_DEVICES, FOLDER, LABEL)  # whatever their size field says; unknown types are files (POSIX)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from core.errors import ArchiveError
+from core.errors import ArchiveError, JobErrorCode
 from core.storage.base import RandomAccess
 
 MAX_DIRECTORY_BYTES = 4 * 1024**3  # some 40 million entries
@@ -27,6 +27,7 @@ _MAX_COMMENT = 0xFFFF
 _FULL16, FULL32 = 0xFFFF, 0xFFFFFFFF  # "look into the ZIP64 record"
 _BLOCK = 1024 * 1024
 _MAX_CANDIDATES = 16
+_NEEDS_ENCRYPTION = 62  # version needed for an encrypted directory (APPNOTE 4.4.3.2), described by a longer end record
 _EXTRA_ZIP64 = 0x0001
 
 
@@ -154,7 +155,10 @@ def _read_end64(access: RandomAccess, locator: bytes, end: int) -> tuple[int, tu
     for position in (offset, end - _END64.size):  # the second where bytes precede the archive
         record = access.read_at(position, _END64.size) if 0 <= position < end else b""
         if len(record) == _END64.size and record.startswith(_END64_MARK):
-            _, _, _, _, disk, directory_disk, here, entries, size, start = _END64.unpack(record)
+            _, length, _, needed, disk, directory_disk, here, entries, size, start = _END64.unpack(record)
+            if length > _END64.size - 12 and needed >= _NEEDS_ENCRYPTION:
+                text = "the ZIP is encrypted, its list of members included: pack it again without a password"
+                raise ArchiveError(text, JobErrorCode.ENCRYPTED_ARCHIVE)
             return position, (disk, directory_disk, here, entries, size, start)
     raise ArchiveError("expected the ZIP64 end record where its locator points, found something else: damaged")
 

@@ -11,7 +11,7 @@ import struct
 
 from core.archives.base import Member
 from core.archives.zip_directory import FULL32, extra_field
-from core.archives.zip_names import FLAG_UTF8, decode_name
+from core.archives.zip_names import FLAG_UTF8, decode_name, local_readings
 from core.errors import ItemError, ItemErrorCode
 
 LOCAL_BYTES = 30
@@ -78,7 +78,7 @@ def _check_name(name: bytes, flags: int, extra: bytes, member: Member) -> None:
         # Only the directory has a Unicode path field, or only one of the two declares UTF-8 where the bytes are none.
         same = member.stored_name is not None and not flags & FLAG_UTF8
     else:
-        same = meant in (_slashed(name.decode("utf-8", "surrogateescape")), _slashed(name.decode("cp437")))
+        same = meant in map(_slashed, local_readings(name, extra))
     if not same:
         raise _contradiction("name", repr(member.name[:200]), repr(local.text[:200]))
 

@@ -44,6 +44,12 @@ def decode_name(raw: bytes, flags: int, extra: bytes) -> Name:
         return Name(raw.decode("cp437"), plain=False, guessed=True)
 
 
+def local_readings(name: bytes, extra: bytes) -> tuple[str, ...]:
+    """What a local header's name may mean besides what it declares: either encoding, or a Unicode path field of any CRC."""
+    field = extra_field(extra, _EXTRA_UNICODE_PATH)
+    return name.decode("utf-8", "surrogateescape"), name.decode("cp437"), field[5:].decode("utf-8", "surrogateescape")
+
+
 def member_name(raw: bytes, flags: int, extra: bytes, host: int) -> Name:
     """The name as a member has it: decoded, and with slashes where a Windows writer has left all of its backslashes in place.
 

@@ -152,10 +152,16 @@ def test_entries_that_should_have_no_data_hide_no_member(kind: bytes, stored: bo
     assert notes_of(archive) == ({"entries_skipped": 1} if kind == b"V" else {})
 
 
-@pytest.mark.parametrize("kind", [b"7", b"\0", b"A", b"z"])
+@pytest.mark.parametrize("kind", [b"7", b"\0", b"B", b"z"])
 def test_unknown_kinds_are_files(kind: bytes) -> None:
     archive = archive_of(entry("odd.jpg", b"odd.jpg", kind) + entry("b.jpg", b"b.jpg") + ZERO * 2)
     assert outcomes(archive) == named("odd.jpg", "b.jpg")
+
+
+def test_access_rights_of_solaris_are_no_member() -> None:
+    archive = archive_of(entry("a.jpg", b"user::rw-,user:lp:--x", b"A") + entry("a.jpg", b"a.jpg") + ZERO * 2)
+    assert outcomes(archive) == named("a.jpg")
+    assert [member.size for member in archive.members()] == [5]
 
 
 def test_a_dumped_folder_hides_no_member() -> None:

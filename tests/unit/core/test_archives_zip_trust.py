@@ -294,6 +294,16 @@ def test_a_wrong_offset_of_the_directory_alone_is_no_prefix() -> None:
     assert outcomes(archive_of(bytes(data))) == {"a.jpg": PHOTO, "b.jpg": b"b"}
 
 
+def test_an_encrypted_directory_is_named() -> None:
+    """As PKZIP writes it: version 2 of the ZIP64 end record (APPNOTE 7.3.4), members without names or sizes."""
+    record = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 0x4C, 64, 62, 0, 0, 0, 2, 422, 0) + bytes(32)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, 422, 1)
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0, 0xFFFF, 422, 0, 0)
+    with pytest.raises(ArchiveError, match="encrypted, its list of members included") as caught:
+        list(archive_of(bytes(422) + record + locator + end).members())
+    assert caught.value.code == "encrypted_archive"
+
+
 # Methods
 
 
