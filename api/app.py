@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from api.binding import check_binding
 from api.errors import install_error_handlers
@@ -10,6 +10,7 @@ from api.lifespan import make_lifespan
 from api.middleware import Envelope
 from api.openapi import TAGS, describe_api
 from api.origins import OwnSiteOnly
+from api.parameters import refuse_unknown
 from api.routes import classify, docs, events, health, items, jobs, models, results
 from api.schemas import DISCLAIMER
 from core.settings import Settings
@@ -39,7 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     for routes in (jobs, results, events, items, classify, models, health, docs):
-        app.include_router(routes.router)
+        app.include_router(routes.router, dependencies=[Depends(refuse_unknown)])
     install_error_handlers(app)
     app.add_middleware(OwnSiteOnly, settings=settings.api)
     app.add_middleware(Envelope)  # the outermost

@@ -80,8 +80,14 @@ PathColumnOption = Annotated[
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", "-o", metavar="FILE", help="Where to write the results; the extension decides the format."),
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Where to write the results; its extension is the format. `-`: standard output.",
+    ),
 ]
+ExcelOption = Annotated[bool, typer.Option("--excel", help="CSV for Excel: with a byte order mark, so that it reads UTF-8.")]
 FormatOption = Annotated[ResultFormat | None, typer.Option("--format", help="Format of the results.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 6 if any item has no result.")]
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from core.db.outcomes import ItemOutcome
 from core.errors import BatchRejectedError, ItemErrorCode
 from core.modelspec import ModelSpec
+from core.precision import as_shown, shortest_floats
 from serving.client import PendingPrediction, PredictClient
 from worker.batches import Batch, DecodedItem
 from worker.telemetry import metrics
@@ -113,7 +114,7 @@ class Predictor:
 def make_outcomes(
     spec: ModelSpec, items: Sequence[DecodedItem], probabilities: npt.NDArray[np.float32]
 ) -> Iterator[ItemOutcome]:
-    """Label, score, risk and flag of each image.
+    """Label, score, risk and flag of each image. Risk and threshold have the precision in which they are shown.
 
     Args:
         spec: names the classes, the malignant ones and the threshold.
@@ -122,17 +123,18 @@ def make_outcomes(
     """
     best = probabilities.argmax(axis=1)
     risks = probabilities[:, spec.malignant_indices].sum(axis=1, dtype=np.float64).clip(0.0, 1.0)
+    shown = [risk for (risk,) in shortest_floats(risks[:, None])]
+    threshold = as_shown(spec.threshold)
     wire = np.ascontiguousarray(probabilities, dtype="<f4")
     for row, item in enumerate(items):
-        risk = float(risks[row])
         yield ItemOutcome(
             item_no=item.item_no,
             name=item.name,
             label=spec.classes[best[row]],
             score=float(probabilities[row, best[row]]),
-            risk=risk,
+            risk=shown[row],
             probabilities=wire[row].tobytes(),
-            flag=risk >= spec.threshold,
+            flag=shown[row] >= threshold,
             width=item.width,
             height=item.height,
             notes=item.notes,

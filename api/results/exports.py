@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Export:
     chosen: ResultFilter
     sort: ResultSort
     metadata: tuple[str, ...] = ()  # columns of the table that the images come from
+    bom: bool = False  # a CSV begins with a byte order mark, by which Excel knows that it is UTF-8
 
     def blocks(self, engine: Engine, form: ExportFormat) -> Iterator[bytes]:
         """The file. Blocking: iterate in a thread."""
@@ -54,5 +56,5 @@ class Export:
         if form == ExportFormat.PARQUET:
             return tables.parquet_blocks(batches, schema)
         if form == ExportFormat.CSV:
-            return itertools.chain([tables.csv_header(schema)], map(tables.csv_lines, batches))
+            return itertools.chain([codecs.BOM_UTF8 * self.bom + tables.csv_header(schema)], map(tables.csv_lines, batches))
         return map(tables.json_lines, batches)

@@ -1,8 +1,8 @@
 """Rows as Arrow columns, and from there as CSV, JSON lines and Parquet. Import it only for an export: pyarrow costs memory.
 
-Names that are no UTF-8 are shown with \\xNN for each odd byte. In CSV only, a text cell that begins with = + - @, tab, CR or LF
-gets a leading apostrophe, so that no spreadsheet takes it for a formula (OWASP, CSV Injection); JSON and Parquet have it as is.
-Numbers among the cells of a table stay numbers: -0.5 is no formula.
+Names that are no UTF-8 are shown with \\xNN for each odd byte. Cells of CSV are made safe as core.csvcells says; JSON and
+Parquet have their texts as they are. Numbers among the cells of a table stay
+numbers in CSV: -0.5 is no formula.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from api.results.views import display_name
+from api.results.views import LOOKALIKE, display_name
+from core.csvcells import CONTROL, FORMULA, NEEDS_QUOTES, escape_controls
 from core.db.results import ResultRow
 
 ROW_GROUP = 65_536
-_FORMULA = r"^[=+\-@\t\r\n]"
 _NUMBER = r"^[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?$"
 _OBJECT = "metadata"
 _ROW_GROUP_BYTES = 128 * 1024 * 1024  # of rows with much metadata
 _BOOLEANS = {0: False, 1: True}  # True and False are 1 and 0, too
 _ALL_DIFFERENT = frozenset({"name", "error"})
-_NEEDS_QUOTES = '[",\r\n]'
 
 
 def make_schema(classes: Sequence[str], metadata: Sequence[str] = (), *, as_object: bool = False) -> pa.Schema:
@@ -103,9 +102,13 @@ def _metadata_columns(
 
 def _names(names: Sequence[bytes]) -> pa.Array:
     try:
-        return pa.array(names, pa.binary()).cast(pa.string())  # checks that it is UTF-8
+        texts = pa.array(names, pa.binary()).cast(pa.string())  # checks that it is UTF-8
     except pa.ArrowInvalid:
-        return pa.array([display_name(name) for name in names], pa.string())
+        pass
+    else:
+        if not pc.any(pc.match_substring_regex(texts, LOOKALIKE)).as_py():
+            return texts
+    return pa.array([display_name(name) for name in names], pa.string())
 
 
 def _probability_columns(blobs: Sequence[bytes | None], classes: int) -> list[pa.Array]:
@@ -119,7 +122,7 @@ def _probability_columns(blobs: Sequence[bytes | None], classes: int) -> list[pa
 
 def csv_header(schema: pa.Schema) -> bytes:
     """The first line."""
-    names = _quoted(pa.array(schema.names, pa.string()))
+    names = _quoted(_printable(pa.array(schema.names, pa.string())))
     return ",".join(names.to_pylist()).encode() + b"\n"
 
 
@@ -138,7 +141,7 @@ def _cells(key: str, column: pa.Array) -> pa.Array:
         return _quoted(pc.binary_join(column, ";"))
     if not pa.types.is_string(column.type):
         return column.cast(pa.string())
-    return _quoted(_neutralised(column, keeps_numbers=key.startswith("meta_")))
+    return _quoted(_neutralised(_printable(column), keeps_numbers=key.startswith("meta_")))
 
 
 def json_lines(batch: pa.RecordBatch) -> bytes:
@@ -168,15 +171,20 @@ def _joined(*parts: Any) -> bytes:
     return memoryview(lines.buffers()[2])[offsets[0] : offsets[-1]].tobytes()
 
 
+def _printable(text: pa.Array) -> pa.Array:
+    odd = pc.any(pc.match_substring_regex(text, CONTROL)).as_py()
+    return pa.array([each and escape_controls(each) for each in text.to_pylist()], pa.string()) if odd else text
+
+
 def _neutralised(text: pa.Array, *, keeps_numbers: bool) -> pa.Array:
-    risky = pc.fill_null(pc.match_substring_regex(text, _FORMULA), False)
+    risky = pc.fill_null(pc.match_substring_regex(text, FORMULA), False)
     if keeps_numbers and pc.any(risky).as_py():
         risky = pc.and_not(risky, pc.fill_null(pc.match_substring_regex(text, _NUMBER), False))
     return pc.if_else(risky, pc.binary_join_element_wise("'", text, ""), text) if pc.any(risky).as_py() else text
 
 
 def _quoted(text: pa.Array) -> pa.Array:
-    odd = pc.fill_null(pc.match_substring_regex(text, _NEEDS_QUOTES), False)
+    odd = pc.fill_null(pc.match_substring_regex(text, NEEDS_QUOTES), False)
     if not pc.any(odd).as_py():
         return text
     doubled = pc.replace_substring(text, '"', '""')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
@@ -14,8 +15,11 @@ from api.schemas import Counts, ItemFailure, JobFailure, JobNote, JobObject, Req
 from core.db.jobs import Tallies
 from core.db.models import Job, JobState
 from core.db.results import ResultRow
+from core.precision import as_shown, shortest_floats
 from core.settings import ApiSettings
 
+LOOKALIKE = r"\\x[0-9a-f]{2}"  # what display_name writes for an odd byte
+_LOOKALIKE = re.compile(rb"\\(?=x[0-9a-f]{2})")
 _LINKS = {
     "self": "",
     "results": "/results",
@@ -75,7 +79,7 @@ def job_object(job: Job, tallies: Tallies, base: str) -> JobObject:
         version=job.version,
         requested=Requested(label=job.requested_label, version=job.requested_version),
         classes=list(spec["classes"]) if spec else None,
-        threshold=spec["thresholds"][spec["operating_point"]] if spec else None,
+        threshold=as_shown(spec["thresholds"][spec["operating_point"]]) if spec else None,
         waiting_for=job.waiting_for,
         error=JobFailure(code=job.error_code, message=job.error or "") if job.error_code else None,
         links={name: job_url(base, job.id) + path for name, path in _LINKS.items()},
@@ -96,8 +100,11 @@ def classes_of(job: Job) -> tuple[str, ...]:
 
 
 def display_name(name: bytes) -> str:
-    """A member's name as text. Bytes that are no UTF-8 become \\xNN, so that every name can be shown and none is lost."""
-    return name.decode("utf-8", "backslashreplace")
+    """A member's name as text. Bytes that are no UTF-8 become \\xNN, so that every name can be shown and none is lost.
+
+    A backslash that stands before such digits in the name itself becomes \\x5c: different names stay different.
+    """
+    return _LOOKALIKE.sub(rb"\\x5c", name).decode("utf-8", "backslashreplace")
 
 
 def metadata_of(job: Job) -> tuple[str, ...]:
@@ -112,7 +119,7 @@ def result_objects(
     keys = [f"p_{name}" for name in classes]
     missing = [None] * len(keys)
     probabilities = iter(shortest_floats(probability_matrix([row for row in rows if row.probabilities is not None], len(keys))))
-    heads = shortest_floats(np.array([(row.score or 0.0, row.risk or 0.0) for row in rows], np.float32).reshape(-1, 2))
+    heads = shortest_floats(np.array([(row.score or 0.0, row.risk or 0.0) for row in rows], np.float64).reshape(-1, 2))
     for row, (score, risk) in zip(rows, heads, strict=True):
         yield {
             "item": row.item_no,
@@ -146,8 +153,3 @@ def probability_matrix(rows: Sequence[ResultRow], classes: int) -> npt.NDArray[n
     """float32 [rows, classes]; every row must have probabilities."""
     joined = b"".join([row.probabilities or b"" for row in rows])
     return np.frombuffer(joined, "<f4").reshape(len(rows), classes)
-
-
-def shortest_floats(values: npt.NDArray[np.float32]) -> list[list[float]]:
-    """A matrix as Python floats whose text is the shortest of the float32: 0.9, and not 0.8999999761581421."""
-    return [list(map(float, row)) for row in values.astype(str).tolist()]

@@ -7,19 +7,22 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy.orm import Session
 from starlette.responses import StreamingResponse
 
 from api.intake.names import content_disposition
 from api.openapi import problems
+from api.parameters import refused_value, unknown_value
 from api.resources import Here, TenantId
 from api.results.cursors import decode_position, encode_position, next_url
 from api.results.exports import MEDIA_TYPES, Export, ExportFormat
 from api.results.views import base_url, classes_of, item_failures, metadata_of, result_objects
 from api.schemas import ItemFailureList, ResultList, Word
 from core.db.engine import reading
-from core.db.jobs import get_job
-from core.db.models import ItemState
+from core.db.jobs import get_job, read_tallies
+from core.db.models import ItemState, Job
 from core.db.results import ResultFilter, ResultSort, count_results, position_of, read_results
+from core.errors import ItemErrorCode
 from core.notes import ItemNote
 
 router = APIRouter(tags=["results"])
@@ -30,6 +33,7 @@ Cursor = Annotated[str | None, Query(max_length=300, description="From a page's 
 Sort = Annotated[
     ResultSort, Query(description="`-risk`: riskiest first. Failed items, which have no risk, come last in either direction.")
 ]
+ByteOrderMark = Annotated[bool, Query(description="CSV begins with a byte order mark, by which Excel knows that it is UTF-8.")]
 _OBJECT: dict[int | str, dict[str, Any]] = {
     200: {"model": ResultList, "headers": {"Link": {"schema": {"type": "string"}, "description": "rel=next"}}}
 }
@@ -46,6 +50,20 @@ def chosen_results(
 ) -> ResultFilter:
     """The filter that pages and files share."""
     return ResultFilter(label, min_risk, max_risk, status, flagged, note=note)
+
+
+def check_label(chosen: ResultFilter, job: Job) -> None:
+    """Refuse a label that is no class of the job's model: no row at all would look like "none found"."""
+    classes = classes_of(job)
+    if chosen.label is not None and classes and chosen.label not in classes:
+        raise unknown_value("label", chosen.label, classes)
+
+
+def check_code(session: Session, job_id: UUID, code: str | None) -> None:
+    """Refuse a code that is neither an item's error code nor, from another release, in the job."""
+    known = {str(each) for each in ItemErrorCode}
+    if code is not None and code not in known and code not in (found := read_tallies(session, job_id).errors):
+        raise unknown_value("code", code, sorted(known | set(found)))
 
 
 Chosen = Annotated[ResultFilter, Depends(chosen_results)]
@@ -68,6 +86,7 @@ def get_results(
     after = decode_position(cursor, sort) if cursor else None
     with reading(here.engine) as session:
         job = get_job(session, tenant_id, job_id)
+        check_label(chosen, job)
         rows = read_results(session, job_id, chosen=chosen, sort=sort, limit=limit + 1, after=after)
         counted = {"count": count_results(session, job_id, chosen)} if count else {}
     page = rows[:limit]
@@ -97,6 +116,7 @@ def get_errors(
     chosen = ResultFilter(state=ItemState.FAILED, error_code=code)
     with reading(here.engine) as session:
         get_job(session, tenant_id, job_id)
+        check_code(session, job_id, code)
         rows = read_results(session, job_id, chosen=chosen, sort=ResultSort.ITEM, limit=limit + 1, after=after)
     following = None
     if len(rows) > limit:
@@ -115,16 +135,26 @@ def get_errors(
     },
 )
 def export_file(
-    *, here: Here, tenant_id: TenantId, job_id: UUID, form: ExportFormat, chosen: Chosen, sort: Sort = ResultSort.ITEM
+    *,
+    here: Here,
+    tenant_id: TenantId,
+    job_id: UUID,
+    form: ExportFormat,
+    chosen: Chosen,
+    sort: Sort = ResultSort.ITEM,
+    bom: ByteOrderMark = False,
 ) -> StreamingResponse:
     """CSV, JSON lines or Parquet: exactly the filtered rows, with model and version, streamed.
 
-    A name that is no UTF-8 has \\xNN for each odd byte. In CSV, and nowhere else, a text that begins with = + - @, tab, CR or
-    LF gets a leading apostrophe, so that no spreadsheet takes it for a formula.
+    A name that is no UTF-8 has \\xNN for each odd byte. In CSV, and nowhere else, control characters are shown likewise, and a
+    text that begins with = + - @ gets a leading apostrophe, so that no spreadsheet takes it for a formula.
     """
+    if bom and form != ExportFormat.CSV:
+        raise refused_value("bom", f"only results.csv may begin with a byte order mark, not results.{form}")
     with reading(here.engine) as session:
         job = get_job(session, tenant_id, job_id)
-    export = Export(job.id, job.model, classes_of(job), chosen, sort, metadata_of(job))
+    check_label(chosen, job)
+    export = Export(job.id, job.model, classes_of(job), chosen, sort, metadata_of(job), bom)
     headers = {"Content-Disposition": content_disposition("attachment", f"{job.name}-results.{form}")}
     return StreamingResponse(export.blocks(here.engine, form), headers=headers, media_type=MEDIA_TYPES[form])
 

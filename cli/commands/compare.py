@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import Common, ModelOption, with_common_options
+from cli.options import Common, ExcelOption, ModelOption, ResultFormat, with_common_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +31,7 @@ def compare(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write the table.")] = Path(
         "comparison.csv"
     ),
+    excel: ExcelOption = False,
     common: Common,
 ) -> None:
     """Screen the same images once with each of two versions, and show where they disagree.
@@ -39,22 +40,23 @@ def compare(
     """
     from cli.http.submission import read_source
     from cli.output.comparison import compare_jobs
-    from cli.output.outfile import choose_out
-    from cli.output.terminal import open_out, print_json
+    from cli.output.outfile import choose_out, refuse_two_on_stdout
+    from cli.output.terminal import open_err, open_out, print_json
     from cli.service import open_service
     from cli.stack.stack import StackOptions
 
-    table = choose_out(out, None).path
+    target = choose_out(out, ResultFormat.CSV, excel=excel)
+    refuse_two_on_stdout(target, json=common.json)
     source = read_source(path)
     with open_service(common.target, StackOptions(sources=source.needed)) as service:
         job_a, job_b = _screen_both(service, source, model, (a, b))
         comparison = compare_jobs(service.client, job_a.id, job_b.id)
-        comparison.write(table)
-    report = {"a": _report(a, job_a), "b": _report(b, job_b), **comparison.summary(), "table": str(table)}
+        comparison.write(target.path, excel=excel)
+    report = {"a": _report(a, job_a), "b": _report(b, job_b), **comparison.summary(), "table": str(target)}
     if common.json:
         print_json(report)
     else:
-        _show(open_out(), comparison, report)
+        _show(open_err() if target.is_stdout else open_out(), comparison, report)
 
 
 def _screen_both(service: Service, source: Source, model: str | None, choices: tuple[str, str]) -> tuple[JobView, JobView]:

@@ -21,12 +21,12 @@ def demo(
 
     The pictures are drawn, not photographed: what the model says of them means nothing. Three members are broken on purpose.
     """
-    from cli.commands.screen import run_job, show_end
+    from cli.commands.screen import run_job, save_results, show_end
     from cli.http.client import JobRequest
     from cli.http.jobview import exit_code
     from cli.http.submission import read_source
     from cli.output.outfile import choose_out
-    from cli.output.terminal import open_out
+    from cli.output.terminal import open_err, open_out
     from cli.service import Target, open_service
     from cli.stack.folder import DataFolder
     from cli.stack.stack import StackOptions
@@ -39,8 +39,8 @@ def demo(
     source = read_source(str(archive))
     with open_service(Target(None, None, data_dir), StackOptions(sources=source.needed)) as service:
         job = run_job(service, source, JobRequest())
-        service.client.save_results(job.id, target_file.format.value, target_file.path)
-        show_end(service, job, console=open_out(), wrote=str(target_file.path))
+        wrote = save_results(service, job, target_file)
+        show_end(service, job, console=open_err() if target_file.is_stdout else open_out(), wrote=wrote)
         if not once and service.is_own:
             open_out().print(f"\nThe API is up at {service.client.url} (docs at /docs). Stop it with Ctrl-C.", soft_wrap=True)
             _wait_for_ctrl_c()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
-from cli.options import Common, FormatOption, JobArgument, OutOption, ResultFormat, Sort, with_common_options
+from cli.options import Common, ExcelOption, FormatOption, JobArgument, OutOption, ResultFormat, Sort, with_common_options
 
 
 @with_common_options
@@ -23,11 +22,13 @@ def results(
     note: Annotated[
         str | None, typer.Option("--note", metavar="N", help="Only items with this note, for example low_resolution.")
     ] = None,
+    excel: ExcelOption = False,
     sort: Annotated[Sort | None, typer.Option("--sort", help="Order. Default: as in the archive.")] = None,
     common: Common,
 ) -> None:
-    """Fetch results: into --out FILE, else to stdout (CSV, or JSON lines with --json)."""
+    """Fetch results: into --out FILE, else to standard output (CSV, or JSON lines with --json)."""
     from cli.output.outfile import choose_out
+    from cli.output.replacing import STDOUT
     from cli.output.terminal import open_err
     from cli.service import connect
 
@@ -36,17 +37,13 @@ def results(
     for key, value in asked.items():
         if value is not None:
             filters[key] = value
-    target = choose_out(out, format) if out else None
+    target = choose_out(
+        out or STDOUT, format or (ResultFormat.JSONL if common.json and out in (None, STDOUT) else None), excel=excel
+    )
     with connect(common.target).client as client:
-        if target:
-            client.save_results(job, target.format.value, target.path, filters)
-            open_err().print(f"Results: {target.path}", soft_wrap=True)
-            return
-        suffix = format or (ResultFormat.JSONL if common.json else ResultFormat.CSV)
-        _refuse_binary_on_terminal(suffix)
-        for block in client.result_blocks(job, suffix.value, filters):
-            sys.stdout.buffer.write(block)
-        sys.stdout.buffer.flush()
+        client.save_results(job, target.format.value, target.path, {**filters, **target.parameters})
+    if not target.is_stdout:
+        open_err().print(f"Results: {target}", soft_wrap=True)
 
 
 @with_common_options
@@ -79,10 +76,3 @@ def errors(
     open_out().print(table)
     if view.failed > len(rows):
         open_err().print(f"{len(rows)} of {view.failed} shown; --limit shows more.")
-
-
-def _refuse_binary_on_terminal(suffix: ResultFormat) -> None:
-    from cli.output.exit_codes import CliError, ExitCode
-
-    if suffix is ResultFormat.PARQUET and sys.stdout.isatty():
-        raise CliError("Parquet is not for a terminal", ExitCode.USAGE, "Give --out results.parquet.")

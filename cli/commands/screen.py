@@ -8,6 +8,7 @@ import typer
 
 from cli.options import (
     Common,
+    ExcelOption,
     FormatOption,
     LabelOption,
     ModelOption,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from cli.http.client import JobRequest
     from cli.http.jobview import JobView
     from cli.http.submission import Source
+    from cli.output.outfile import OutFile
     from cli.service import Service
 
 
@@ -40,31 +42,33 @@ def screen(
     out: OutOption = None,
     format: FormatOption = None,
     strict: StrictOption = False,
+    excel: ExcelOption = False,
     common: Common,
 ) -> None:
     """Screen images: submit, watch, show a summary, write the results.
 
     Uses the server you name, or the stack that runs on this machine; without one, a stack runs for as long as it takes.
-    Results go to results.csv, or to --out FILE (.csv, .jsonl, .parquet).
+    Results go to results.csv, or to --out FILE (.csv, .jsonl, .parquet). What is there stays until they are complete.
     """
     from cli.http.client import JobRequest
     from cli.http.jobview import exit_code
     from cli.http.submission import check_choice, read_source
-    from cli.output.outfile import choose_out
+    from cli.output.outfile import choose_out, refuse_two_on_stdout
     from cli.output.terminal import open_err, open_out, print_json
     from cli.service import open_service
     from cli.stack.stack import StackOptions
 
     check_choice(label, version)
-    target_file = choose_out(out, format)
+    target_file = choose_out(out, format, excel=excel)
+    refuse_two_on_stdout(target_file, json=common.json)
     source = read_source(path)
     options = StackOptions(sources=source.needed)
     with open_service(common.target, options) as service:
         job = run_job(service, source, JobRequest(model=model, label=label, version=version, path_column=path_column))
-        service.client.save_results(job.id, target_file.format.value, target_file.path)
+        wrote = save_results(service, job, target_file)
         if common.json:
             print_json(job.raw)
-        show_end(service, job, console=open_err() if common.json else open_out(), wrote=str(target_file.path))
+        show_end(service, job, console=open_err() if common.json or target_file.is_stdout else open_out(), wrote=wrote)
     raise typer.Exit(exit_code(job, strict=strict))
 
 
@@ -92,6 +96,23 @@ def run_job(service: Service, source: Source, request: JobRequest) -> JobView:
                 f"Job {job.id} goes on without you; to come back: dermq watch {job.id}{service.how_to_reach}", soft_wrap=True
             )
         raise
+
+
+def save_results(service: Service, job: JobView, target: OutFile) -> str:
+    """Write the results, and say where they are. A job that failed never takes the place of a file that is there.
+
+    Returns:
+        What stands behind "Results:".
+    """
+    is_there = not target.is_stdout and target.path.exists()
+    if job.state == "succeeded" or (job.finished_items and not is_there):
+        service.client.save_results(job.id, target.format.value, target.path, target.parameters)
+        return str(target)
+    kept = f"{target} is as it was" if is_there else "nothing is written"
+    if not job.finished_items:
+        return f"none; {kept}"
+    back = service.how_to_reach
+    return f"{kept}, as the job {job.state}; to fetch its {job.finished_items} rows: dermq results {job.id} --out FILE{back}"
 
 
 def show_end(service: Service, job: JobView, *, console: Console, wrote: str) -> None:

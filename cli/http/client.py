@@ -17,6 +17,7 @@ from stamina.instrumentation import set_on_retry_hooks
 from cli.http.problems import error_from_response, unreachable
 from cli.http.requestbody import Payload
 from cli.output.exit_codes import CliError, ExitCode
+from cli.output.replacing import writing
 
 API = "/v1"
 _TIMEOUT = httpx2.Timeout(60.0, connect=5.0, pool=5.0)
@@ -132,15 +133,10 @@ class Client:
     def save_results(
         self, job_id: str, suffix: str, path: Path, parameters: Mapping[str, str | int | float] | None = None
     ) -> None:
-        """Stream …/results.<suffix> into a file, which appears whole or not at all."""
-        part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-        try:
-            with part.open("wb") as file:
-                for block in self.result_blocks(job_id, suffix, parameters):
-                    file.write(block)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        """Stream …/results.<suffix> into a file, which appears whole or not at all; `-` is stdout."""
+        with writing(path) as file:
+            for block in self.result_blocks(job_id, suffix, parameters):
+                file.write(block)
 
     def result_blocks(
         self, job_id: str, suffix: str, parameters: Mapping[str, str | int | float] | None = None

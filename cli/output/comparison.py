@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import csv
+import codecs
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cli.output.replacing import writing
+from core.csvcells import csv_line
 
 if TYPE_CHECKING:
     from cli.http.client import Client
@@ -59,9 +61,8 @@ class Pair:
         return -weight, self.item
 
     def row(self) -> list[Any]:
-        """The values of COLUMNS; true and false as in results.csv."""
-        values = (getattr(self, name) for name in COLUMNS)
-        return [str(value).lower() if isinstance(value, bool) else value for value in values]
+        """The values of COLUMNS."""
+        return [getattr(self, name) for name in COLUMNS]
 
 
 @dataclass(frozen=True)
@@ -91,17 +92,12 @@ class Comparison:
             "largest_risk_difference": max(differences, default=None),
         }
 
-    def write(self, path: Path) -> None:
-        """As CSV, which appears whole or not at all."""
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with part.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow(COLUMNS)
-                writer.writerows(pair.row() for pair in self.pairs)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    def write(self, path: Path, *, excel: bool = False) -> None:
+        """As CSV, which appears whole or not at all (`-` is stdout); for Excel with a byte order mark."""
+        with writing(path) as file:
+            file.write(codecs.BOM_UTF8 * excel + csv_line(list(COLUMNS)).encode())
+            for pair in self.pairs:
+                file.write(csv_line(pair.row()).encode("utf-8", "backslashreplace"))
 
 
 def compare_jobs(client: Client, job_a: str, job_b: str) -> Comparison:

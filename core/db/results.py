@@ -23,6 +23,7 @@ from core.db.engine import reading
 from core.db.models import Chunk, ItemState, Job, Result
 from core.errors import NotFoundError
 from core.notes import ItemNote
+from core.precision import highest, lowest
 
 # Rows per reading transaction of an export: some 50 ms, for which a SQLite writer may have to wait.
 EXPORT_BATCH = 16_384
@@ -80,7 +81,7 @@ _as_row = partial(tuple.__new__, ResultRow)  # ResultRow._make without a call of
 
 @dataclass(frozen=True, slots=True)
 class ResultFilter:
-    """Which rows are wanted; None takes all."""
+    """Which rows are wanted; None takes all. Limits of the risk mean the risk as it is shown (core.precision)."""
 
     label: str | None = None
     min_risk: float | None = None
@@ -96,9 +97,9 @@ class ResultFilter:
         if self.label is not None:
             wanted.append(Result.label == self.label)
         if self.min_risk is not None:
-            wanted.append(Result.risk >= self.min_risk)
+            wanted.append(Result.risk >= lowest(self.min_risk))
         if self.max_risk is not None:
-            wanted.append(Result.risk <= self.max_risk)
+            wanted.append(Result.risk <= highest(self.max_risk))
         if self.state is not None:
             wanted.append(Result.state == self.state)
         if self.flagged is not None:

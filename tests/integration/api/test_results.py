@@ -7,6 +7,7 @@ import functools
 import io
 import itertools
 import json
+import operator
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -19,12 +20,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from core.csvcells import escape_controls
 from core.db.engine import transaction
 from core.db.models import Job
 from core.db.outcomes import ItemOutcome
 from core.db.results import export_results
 from core.errors import ItemErrorCode
 from core.notes import ItemNote
+from core.precision import as_shown
 from tests.integration.api.conftest import CLASSES, Api, failed, problem, scored
 
 ITEMS = 7013
@@ -129,7 +132,6 @@ FILTERS: tuple[dict[str, str], ...] = (
     {"status": "succeeded"},
     {"flagged": "true"},
     {"flagged": "false", "label": "nv"},
-    {"label": "nothing"},
     {"note": "low_resolution"},
     {"note": "over_exposed", "min_risk": "0.3"},
     {"note": "blurred"},
@@ -202,12 +204,12 @@ def rounded(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_file_headers(api: Api, job: uuid.UUID) -> None:
-    response = api.client.get(f"/v1/jobs/{job}/results.csv", params={"label": "nothing"})
+    response = api.client.get(f"/v1/jobs/{job}/results.csv", params={"note": "extra_pages"})
     assert response.headers["content-type"].startswith("text/csv")
     assert response.headers["content-disposition"].startswith('attachment; filename="lesions.zip-results.csv"')
     assert response.text == ",".join(COLUMNS) + "\n"
-    assert api.client.get(f"/v1/jobs/{job}/results.jsonl", params={"label": "nothing"}).content == b""
-    empty = pq.read_table(io.BytesIO(api.client.get(f"/v1/jobs/{job}/results.parquet", params={"label": "nothing"}).content))
+    assert api.client.get(f"/v1/jobs/{job}/results.jsonl", params={"note": "extra_pages"}).content == b""
+    empty = pq.read_table(io.BytesIO(api.client.get(f"/v1/jobs/{job}/results.parquet", params={"note": "extra_pages"}).content))
     assert (empty.num_rows, empty.column_names) == (0, COLUMNS)
 
 
@@ -263,7 +265,7 @@ NAMES = (
 
 
 def test_awkward_names(any_api: Api) -> None:
-    """Exactly as in the archive, but for bytes that are no UTF-8, and the apostrophe before formulas in CSV."""
+    """Exactly as in the archive, but for bytes that are no UTF-8; in CSV, also control characters and the start of formulas."""
     job = any_api.run(len(NAMES), lambda number: scored(number, [0.1, 0.2, 0.3, 0.4], NAMES[number]))
     shown = [name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name in NAMES]
     assert shown[13] == "odd\\xff\\xfe.jpg"
@@ -274,8 +276,18 @@ def test_awkward_names(any_api: Api) -> None:
     parquet = pq.read_table(io.BytesIO(any_api.client.get(f"/v1/jobs/{job}/results.parquet").content))
     assert parquet["name"].to_pylist() == shown
     text = any_api.client.get(f"/v1/jobs/{job}/results.csv").content.decode()
-    safe = [f"'{name}" if name[:1] in tuple("=+-@\t\r\n") and name else name for name in shown]
+    safe = [f"'{name}" if name[:1] in tuple("=+-@") and name else name for name in map(escape_controls, shown)]
     assert [row["name"] for row in csv.DictReader(io.StringIO(text, newline=""))] == safe
+
+
+def test_a_byte_order_mark_for_excel(api: Api) -> None:
+    job = api.run(1, lambda number: scored(number, [0.1, 0.2, 0.3, 0.4], "ümlaut.jpg"))
+    plain = api.client.get(f"/v1/jobs/{job}/results.csv").content
+    marked = api.client.get(f"/v1/jobs/{job}/results.csv?bom=true").content
+    assert marked == b"\xef\xbb\xbf" + plain
+    assert plain.startswith(b"item,name,")
+    answer = problem(api.client.get(f"/v1/jobs/{job}/results.jsonl?bom=true"), 422, "invalid_parameters")
+    assert "only results.csv" in answer["detail"]
 
 
 def test_pages_on_each_database(any_api: Api) -> None:
@@ -289,6 +301,67 @@ def test_pages_on_each_database(any_api: Api) -> None:
         assert found == chosen(rows, sort, query)
         file = any_api.client.get(f"/v1/jobs/{job}/results.jsonl", params={"sort": sort, **query}).text
         assert [json.loads(line) for line in file.splitlines()] == found
+
+
+EDGES = (0.7, 0.1, 0.35, 0.5, 1 / 3)
+
+
+@pytest.mark.parametrize("stored", ["as shown", "as summed by an earlier release"])
+def test_a_limit_takes_the_row_that_shows_it(any_api: Api, stored: str) -> None:
+    """Risks around each edge: what is shown as the limit or above is there, in pages, files and counts, and nothing else."""
+
+    def near(number: int) -> ItemOutcome:
+        edge, step = EDGES[number // 9], number % 9 - 4
+        risk = float(np.float32(edge)) + step * 2**-26
+        return replace(scored(number, [0.1, 0.2, 0.3, 0.4]), risk=as_shown(risk) if stored == "as shown" else risk)
+
+    job = any_api.run(9 * len(EDGES), near)
+    rows = any_api.client.get(f"/v1/jobs/{job}/results?limit=1000").json()["data"]
+    assert {0.7, 0.1, 0.35, 0.5} <= {row["risk"] for row in rows}
+    for limit in sorted({row["risk"] for row in rows} | {0.7, 0.70000001}):
+        for name, wanted in (("min_risk", operator.ge), ("max_risk", operator.le)):
+            expected_items = {row["item"] for row in rows if wanted(row["risk"], limit)}
+            query = {name: str(limit), "sort": "risk", "limit": "7"}
+            assert {row["item"] for page in pages(any_api, job, **query) for row in page} == expected_items, (name, limit)
+            file = any_api.client.get(f"/v1/jobs/{job}/results.jsonl", params={name: str(limit)}).text
+            assert {json.loads(line)["item"] for line in file.splitlines()} == expected_items
+            counted = any_api.client.get(f"/v1/jobs/{job}/results", params={name: str(limit), "count": "true"}).json()
+            assert counted["count"] == len(expected_items)
+
+
+def test_unknown_parameters_and_values_are_refused(api: Api, job: uuid.UUID) -> None:
+    for path in ("results", "results.csv", "results.parquet"):
+        answer = problem(api.client.get(f"/v1/jobs/{job}/{path}?min_rsk=0.9"), 422, "invalid_parameters")
+        assert answer["errors"][0]["field"] == "query.min_rsk"
+        assert answer["detail"].endswith("; did you mean min_risk?")
+        answer = problem(api.client.get(f"/v1/jobs/{job}/{path}?label=Mel"), 422, "invalid_parameters")
+        assert answer["detail"] == "query.label: expected one of akiec, bcc, mel, nv; did you mean mel?"
+    answer = problem(api.client.get(f"/v1/jobs/{job}/errors?code=trunkated"), 422, "invalid_parameters")
+    assert answer["detail"].endswith("; did you mean truncated?")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/jobs"),
+        ("GET", f"/v1/jobs/{uuid.uuid4()}"),
+        ("GET", f"/v1/jobs/{uuid.uuid4()}/events"),
+        ("GET", f"/v1/jobs/{uuid.uuid4()}/items/0/thumbnail"),
+        ("POST", f"/v1/jobs/{uuid.uuid4()}/cancel"),
+        ("DELETE", f"/v1/jobs/{uuid.uuid4()}"),
+        ("POST", "/v1/jobs"),
+        ("PUT", "/v1/jobs/a.zip"),
+        ("POST", "/v1/classify"),
+        ("GET", "/v1/models"),
+        ("GET", "/healthz"),
+        ("GET", "/docs"),
+    ],
+)
+def test_every_route_refuses_what_it_does_not_know(api: Api, method: str, path: str) -> None:
+    answer = problem(api.client.request(method, f"{path}?modle=x"), 422, "invalid_parameters")
+    assert answer["errors"][0]["field"] == "query.modle"
+    knows_model = method in ("POST", "PUT") and path in ("/v1/jobs", "/v1/jobs/a.zip", "/v1/classify")
+    assert ("did you mean model?" in answer["detail"]) == knows_model
 
 
 def test_results_while_the_job_runs(api: Api) -> None:

@@ -126,6 +126,82 @@ def test_screen_sends_watches_and_writes(
     assert {seen.headers["Authorization"] for seen in server.seen} == {"Bearer k"}
 
 
+HEADER = b"item,name\n"
+
+
+def lay_ended(server: LaidOutServer, job: dict[str, Any]) -> None:
+    """A job that ends as `job` says."""
+    path = f"/v1/jobs/{job['id']}"
+    server.lay("POST", "/v1/jobs", Answer({**job, "state": "queued"}, 202))
+    server.lay("GET", path, Answer(job))
+    server.lay("GET", f"{path}/results", Answer({"data": [], "next": None}))
+    server.lay("GET", f"{path}/errors", Answer({"data": [], "next": None}))
+    server.lay("GET", f"{path}/results.csv", Answer(HEADER, kind="text/csv"))
+
+
+NOTHING = {"total": None, "succeeded": 0, "failed": 0, "skipped": 0, "remaining": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "before", "after", "words"),
+    [
+        ({"state": "failed", "counts": NOTHING}, b"old\n", b"old\n", "Results: none; results.csv is as it was"),
+        ({"state": "failed", "counts": NOTHING}, None, None, "Results: none; nothing is written"),
+        (
+            {"state": "failed"},
+            b"old\n",
+            b"old\n",
+            "results.csv is as it was, as the job failed; to fetch its 45 rows:",
+        ),
+        ({"state": "cancelled"}, None, HEADER, "Results: results.csv"),
+        ({}, b"old\n", HEADER, "Results: results.csv"),
+    ],
+)
+def test_a_failed_screening_leaves_the_results_that_were_there(
+    *,
+    run: Run,
+    server: LaidOutServer,
+    job: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    before: bytes | None,
+    after: bytes | None,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    results = tmp_path / "results.csv"
+    if before is not None:
+        results.write_bytes(before)
+    lay_ended(server, {**job, **change})
+    done = run("screen", "s3://bucket/x/", "--server", server.url)
+    assert done.returncode == (1 if change else 0)
+    assert words in done.stdout
+    assert (results.read_bytes() if results.exists() else None) == after
+
+
+def test_results_on_stdout_alone(run: Run, server: LaidOutServer, job: dict[str, Any]) -> None:
+    lay_ended(server, job)
+    done = run("screen", "s3://bucket/x/", "--out", "-", "--server", server.url)
+    assert (done.returncode, done.stdout) == (0, HEADER.decode())
+    assert "lesions.zip succeeded" in done.stderr
+    assert "Results: standard output" in done.stderr
+    both = run("screen", "s3://bucket/x/", "--out", "-", "--json", "--server", server.url)
+    assert (both.returncode, both.stdout) == (2, "")
+    server.lay("GET", "/v1/jobs/1/results.jsonl", Answer(b"{}\n", kind="application/jsonl"))
+    assert run("results", "1", "--out", "-", "--json", "--server", server.url).stdout == "{}\n"
+
+
+def test_csv_for_excel(run: Run, server: LaidOutServer, job: dict[str, Any], tmp_path: Path) -> None:
+    lay_ended(server, job)
+    assert run("screen", "s3://bucket/x/", "--excel", "--out", str(tmp_path / "r.csv"), "--server", server.url).returncode == 0
+    assert server.seen[-1].path.endswith("/results") or server.seen[-1].path.endswith("/errors")
+    assert [seen.query for seen in server.seen if seen.path.endswith(".csv")] == [{"bom": "true"}]
+    refused = run("results", job["id"], "--excel", "--format", "jsonl", "--server", server.url)
+    assert refused.returncode == 2
+    assert "--excel is for CSV, and standard output is to be jsonl" in refused.stderr
+
+
 def test_submit_prints_the_id_alone(run: Run, server: LaidOutServer, job: dict[str, Any]) -> None:
     server.lay("POST", "/v1/jobs", Answer({**job, "state": "queued"}, 202))
     done = run("submit", "s3://bucket/x/", "--priority", "high", "--error-budget", "0.1", "--server", server.url)

@@ -66,6 +66,14 @@ def test_label_score_risk_and_flag() -> None:
     assert np.frombuffer(second.probabilities or b"", "<f4").tolist() == probabilities[1].tolist()
 
 
+def test_risk_and_flag_are_those_that_are_shown() -> None:
+    """0.2 + 0.5 of float32 is 0.7000000029802322: shown as 0.7, stored as 0.7, and flagged at a threshold of 0.7."""
+    spec = SPEC.model_copy(update={"thresholds": {"p": 0.7}})
+    probabilities = np.array([[0.3, 0.2, 0.5], [0.3, 0.7, 0.0], [0.31, 0.69, 0.0]], np.float32)
+    outcomes = list(make_outcomes(spec, [DecodedItem(n, "a", 1, 1) for n in range(3)], probabilities))
+    assert [(outcome.risk, outcome.flag) for outcome in outcomes] == [(0.7, True), (0.7, True), (0.69, False)]
+
+
 def test_at_most_two_batches_are_in_flight_and_order_is_kept() -> None:
     predictor = Predictor(PickyClient(), "tiny", 1, tiny_spec())
     assert list(predictor.submit(batch_of([1, 2], 0))) == []

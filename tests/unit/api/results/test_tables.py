@@ -7,10 +7,12 @@ import io
 import json
 import re
 
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.results.tables import csv_header, csv_lines, json_lines, make_batch, make_schema
+from core.csvcells import csv_line, escape_controls
 from core.db.results import ResultRow
 
 
@@ -18,17 +20,59 @@ def row(number: int, name: bytes) -> ResultRow:
     return ResultRow(number, name, "failed", None, None, None, None, None, "truncated", "why", None, None, None, None)
 
 
-@settings(deadline=None)
-@given(st.lists(st.binary(max_size=12) | st.text("=+-@\t\r\n\",'a", max_size=4).map(str.encode), min_size=1, max_size=20))
-def test_names_come_back(names: list[bytes]) -> None:
+NAMES = st.binary(max_size=12) | st.text("=+-@\t\r\n\",;'a\\xf0\x00\x85\u2028", max_size=6).map(str.encode)
+
+
+def files(names: list[bytes]) -> tuple[list[dict[str, str]], list[str], str]:
+    """Rows of the CSV, names of the JSON lines, and the CSV itself."""
     schema = make_schema(["a", "=b,"])
     batch = make_batch([row(number, name) for number, name in enumerate(names)], "=model", ["a", "=b,"], schema)
     text = (csv_header(schema) + csv_lines(batch)).decode()
-    found = list(csv.DictReader(io.StringIO(text, newline="")))
-    shown = [name.decode("utf-8", "backslashreplace") for name in names]
-    assert [each["name"] for each in found] == [f"'{name}" if name.startswith(tuple("=+-@\t\r\n")) else name for name in shown]
-    assert all(each["model"] == "'=model" and each["p_=b,"] == "" for each in found)
-    assert [json.loads(line)["name"] for line in json_lines(batch).decode().split("\n")[:-1]] == shown
+    lines = json_lines(batch).decode().split("\n")[:-1]
+    return list(csv.DictReader(io.StringIO(text, newline=""))), [json.loads(line)["name"] for line in lines], text
+
+
+def unescaped(text: str) -> bytes:
+    """The bytes of a name from what is shown of it."""
+    parts = re.split(r"\\x([0-9a-f]{2})", text)
+    return b"".join(bytes.fromhex(part) if number % 2 else part.encode() for number, part in enumerate(parts))
+
+
+@settings(deadline=None)
+@given(st.lists(NAMES, min_size=1, max_size=20))
+def test_names_come_back(names: list[bytes]) -> None:
+    rows, json_names, text = files(names)
+    assert [unescaped(name) for name in json_names] == names
+    cells = [each["name"] for each in rows]
+    assert [unescaped(re.sub(r"^'('*[=+\-@])", r"\1", cell)) for cell in cells] == names
+    assert not any(cell.startswith(tuple("=+-@\t\r\n")) for cell in cells)
+    assert all(each["model"] == "'=model" and each["p_=b,"] == "" for each in rows)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", text), "no control character but the ends of lines"
+    assert text.count("\n") == len(names) + 1
+
+
+def test_names_that_looked_alike() -> None:
+    """A byte that is no UTF-8 and the text that stands for it; a formula and a formula behind an apostrophe."""
+    names = [b"\xff.jpg", rb"\xff.jpg", rb"\x5cxff.jpg", rb"\xFF.jpg", b"a\n", rb"a\x0a", b"=a", b"'=a", b"''=a", b"'a"]
+    rows, json_names, _ = files(names)
+    assert json_names[:5] == [r"\xff.jpg", r"\x5cxff.jpg", r"\x5cx5cxff.jpg", r"\xFF.jpg", "a\n"]
+    assert [each["name"] for each in rows][4:] == [r"a\x0a", r"a\x5cx0a", "'=a", "''=a", "'" * 3 + "=a", "'a"]
+    assert len({each["name"] for each in rows}) == len(set(json_names)) == len(names)
+
+
+def test_a_spreadsheet_that_separates_by_semicolon_sees_the_same_cells() -> None:
+    """Whatever holds a `;` is quoted, so that no cell begins in the middle of a name."""
+    _, _, text = files([b"a;=1+1", b"a\t=1", b"a,b", b'a"b', b"=x", b"plain"])
+    assert [line.partition(",failed")[0] for line in text.splitlines()[1:]] == [
+        *('0,"a;=1+1"', r"1,a\x09=1", '2,"a,b"', '3,"a""b"', '4,"\'=x"', "5,plain"),
+    ]
+
+
+@given(st.text(max_size=8))
+def test_cells_of_other_tables_follow_the_same_rules(text: str) -> None:
+    schema = pa.schema([("name", pa.string())])
+    batch = pa.RecordBatch.from_arrays([pa.array([text], pa.string())], schema=schema)
+    assert csv_lines(batch).decode() == csv_line([text])
 
 
 CELLS = st.dictionaries(
@@ -51,10 +95,10 @@ def test_the_cells_of_a_table_come_back(cells: list[dict[str, str] | None]) -> N
     for each, shown in zip(cells, found, strict=True):
         for name in columns:
             cell = (each or {}).get(name, "")
-            is_formula = cell.startswith(tuple("=+-@\t\r\n")) and not re.fullmatch(
+            is_formula = re.match(r"'*[=+\-@]", cell) and not re.fullmatch(
                 r"[+-]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)([eE][+-]?[0-9]+)?", cell
             )
-            assert shown[f"meta_{name}"] == (f"'{cell}" if is_formula else cell)
+            assert shown[f"meta_{name}"] == (f"'{escape_controls(cell)}" if is_formula else escape_controls(cell))
     as_object = make_batch(rows, "m", ["a"], make_schema(["a"], columns, as_object=True), columns)
     lines = json_lines(as_object).decode().split("\n")[:-1]
     assert [json.loads(line)["metadata"] for line in lines] == [each or {} for each in cells]
