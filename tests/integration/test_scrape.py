@@ -90,9 +90,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Iter
 def test_a_job_is_seen_on_every_page(watched: Watched, tmp_path: Path) -> None:
     members = [*((f"{number:03}.jpg", jpeg(20 + number % 50)) for number in range(300)), ("a.jpg", b"words"), ("b.jpg", b"")]
     job_id = watched.stack.submit(write_zip(tmp_path / "a.zip", members))
-    watched.stack.wait_for_rows(job_id, 20)
-    during = watched.samples("api")
-    assert during["dermq_jobs", "running"] == 1
+    wait_until(lambda: watched.samples("api")["dermq_jobs", "running"] == 1, timeout_s=60, what="the job on the API's page")
     job = watched.stack.wait(job_id)
     wait_until(lambda: not watched.samples("worker")["dermq_worker_processes_busy",], timeout_s=20, what="idle workers")
     worker = watched.samples("worker")
