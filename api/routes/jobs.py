@@ -73,7 +73,8 @@ _SUBMISSION: dict[str, Any] = {
 @router.post("/v1/jobs", summary="Submit an archive", **_SUBMISSION)
 async def submit_job(given: Annotated[Submitting, Depends()]) -> JobObject:
     """The archive is the raw body (`curl --data-binary @lesions.zip`), a form (`curl -F archive=@lesions.zip`), or JSON that
-    names a source that the server can reach. It may be a ZIP, a TAR (gz, bz2, xz, zst), one image, or a CSV manifest.
+    names a source that the server can reach. It may be a ZIP, a TAR (gz, bz2, xz, zst), a 7z, one image, or a CSV
+    manifest.
     """
     return await _submit(given)
 
