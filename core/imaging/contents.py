@@ -19,6 +19,9 @@ class Contents:
     orientation: int = 1  # EXIF orientation, 1 to 8, that is still to be applied to the decoded pixels
     profile: bytes | None = None  # ICC; empty where the file has a broken one
     notes: set[ItemNote] = field(default_factory=set)
+    complete: Callable[[], bytes] | None = (
+        None  # makes `data` where that costs as much as decoding: called once the number of pixels is known to be allowed
+    )
     opened: ImageFile.ImageFile | None = None  # where the plugin had to read the header
     finish: Callable[[Image.Image], Image.Image] | None = (
         None  # from the plugin's pixels to the right ones; may raise ItemError

@@ -56,7 +56,7 @@ class PluginPicture(Picture):
 
 
 def _loaded(name: str, contents: Contents) -> ImageFile.ImageFile:
-    image = contents.opened or _opened(name, contents.data)
+    image = contents.opened or _opened(name, contents.complete() if contents.complete else contents.data)
     if image.size != contents.size:
         raise damaged(name, f"its pixels are {image.size}, its header says {contents.size}")
     image.load()

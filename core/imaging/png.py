@@ -127,7 +127,7 @@ def _contents(header: bytes, pixels: list[bytes], found: dict[bytes, bytes], xmp
         key = struct.pack(">H", int.from_bytes(key, "big") * 255 // (2**depth - 1))
     kept = [(b"IHDR", header), (b"PLTE", found.get(b"PLTE")), (b"tRNS", key)]
     parts = [chunk(kind, body) for kind, body in kept if body is not None]
-    contents.data = b"".join((_SIGNATURE, *parts, *_checked_pixels(pixels, expected), chunk(b"IEND", b"")))
+    contents.complete = lambda: b"".join((_SIGNATURE, *parts, *_checked_pixels(pixels, expected), chunk(b"IEND", b"")))
     facts = read_exif(found.get(b"eXIf", b""), xmp)
     contents.orientation = facts.orientation
     contents.profile = _profile(found)
