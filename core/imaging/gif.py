@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from core.imaging.contents import Contents
+from core.imaging.copies import is_text_copy
 from core.imaging.faults import damaged, truncated
 from core.notes import ItemNote
 
@@ -48,6 +49,8 @@ def read(data: bytes) -> Contents:
         at = end
     if not frames:
         raise truncated("GIF", "it has no frame")
+    if is_text_copy(frame):
+        raise damaged("GIF", "it was copied as text, which put a carriage return before each line feed")
     contents = Contents(data[:start] + control + frame + bytes([_TRAILER]), _size(data, frame))
     contents.finish = partial(_finish, colours=colours)
     if frames > 1:

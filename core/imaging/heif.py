@@ -12,11 +12,14 @@ from typing import Final
 
 from core.errors import ItemError, ItemErrorCode
 from core.imaging.contents import Contents
+from core.imaging.copies import has_hole, is_text_copy
 from core.imaging.exif import read_exif
 from core.imaging.faults import DECODER_ERRORS, damaged, item_error, truncated
 from core.imaging.profiles import MOST_BYTES, coded_profile
 from core.notes import ItemNote
 
+_ITEM: Final = re.compile(rb"infe(?:\x02...(..)..|\x03...(....)..)(av01|hvc1)", re.DOTALL)
+_HUGE: Final = 2**31  # pixels
 _NCLX: Final = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 
 
@@ -48,12 +51,13 @@ def _read(data: bytes, name: str, module: str, plugin: str) -> Contents:
         ) from error
     at, end = _meta(data, name)
     meta = data[at:end]
-    _check_extents(meta, len(data), name)
     hidden = data[:at] + meta.replace(b"Exif", b"exif").replace(b"application/rdf+xml", b"application/rdf xml") + data[end:]
     try:
         image = opener(io.BytesIO(hidden))
     except DECODER_ERRORS as error:
+        _check_extents(meta, data, name, _HUGE)  # bytes that are missing are the better reason
         raise item_error(name, error, at_end=False, doing="reading its header") from error
+    _check_extents(meta, data, name, image.size[0] * image.size[1])
     orientation = read_exif(image.info.get("exif") or b"").orientation if name == "AVIF" else 1
     contents = Contents(hidden, image.size, orientation, _profile(image.info.get("icc_profile"), meta))
     contents.opened = image
@@ -90,9 +94,9 @@ def _meta(data: bytes, name: str) -> tuple[int, int]:
     return found
 
 
-def _check_extents(meta: bytes, size: int, name: str) -> None:
-    """The item location box (section 8.11.3 of ISO/IEC 14496-12) points at bytes that are there."""
-    at = meta.find(b"iloc")
+def _check_extents(meta: bytes, data: bytes, name: str, pixels: int) -> None:
+    """The item location box (section 8.11.3 of ISO/IEC 14496-12) points at bytes that are there, and at no hole."""
+    at, coded_items = meta.find(b"iloc"), _pixel_items(meta)
     if at < 0:
         return
     version, at = meta[at + 4], at + 8
@@ -101,6 +105,7 @@ def _check_extents(meta: bytes, size: int, name: str) -> None:
     wide = 4 if version == 2 else 2
     count, at = int.from_bytes(meta[at + 2 : at + 2 + wide], "big"), at + 2 + wide
     for _ in range(count):
+        coded = meta[at : at + wide].rjust(4, b"\0") in coded_items
         at += wide
         method = int.from_bytes(meta[at : at + 2], "big") & 15 if version else 0
         at += (2 if version else 0) + 2
@@ -113,7 +118,15 @@ def _check_extents(meta: bytes, size: int, name: str) -> None:
                 int.from_bytes(meta[at + offset_bytes : at + offset_bytes + length_bytes], "big"),
                 at + offset_bytes + length_bytes,
             )
-            if method == 0 and offset + length > size:
-                raise truncated(name, f"{offset + length - size:,} bytes of its pixels are missing")
+            if method == 0 and offset + length > len(data):
+                raise truncated(name, f"{offset + length - len(data):,} bytes of its pixels are missing")
+            stream = data[offset : offset + length] if coded and method == 0 else b""
+            if has_hole(stream, pixels) or is_text_copy(stream):
+                raise damaged(name, "there are zeros where its pixels should be, or it was copied as text")
         if at > len(meta):
             raise damaged(name, "its table of items is cut")
+
+
+def _pixel_items(meta: bytes) -> set[bytes]:
+    """The ids, four bytes each, of items that hold coded pixels (section 8.11.6)."""
+    return {(match[1] or match[2]).rjust(4, b"\0") for match in _ITEM.finditer(meta)}

@@ -10,16 +10,19 @@ import io
 import re
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import simplejpeg
 from PIL import Image
 
+from core.imaging.copies import is_text_copy
 from core.imaging.exif import ExifFacts, read_exif
 from core.imaging.faults import damaged, truncated, unsupported
+from core.imaging.ifd import Directories
 from core.imaging.picture import Box, Picture
 from core.imaging.profiles import adobe_rgb
+from core.notes import ItemNote
 
 _MARKER: Final = re.compile(rb"\xff+([\x01-\xfe])")
 _END_OF_SCAN: Final = re.compile(rb"\xff+([\x02-\xcf\xd8-\xfe])")  # anything but stuffed zeros, TEM and RST0 to RST7
@@ -41,6 +44,8 @@ _OTHER_FRAMES: Final = {
     0xF7: "JPEG-LS",
 }
 _MOST_SCANS: Final = 500  # libjpeg-turbo's own limit (TJFLAG_LIMITSCANS): each scan passes over all of the picture
+_MP_ENTRIES: Final = 0xB002
+_MP_PREVIEWS: Final = (0x010001, 0x010002)
 _HOLE: Final = bytes(32)
 _JFIF: Final = b"\xff\xe0\0\x10JFIF\0\x01\x02\0\0\x01\0\x01\0\0"
 
@@ -73,6 +78,8 @@ class JpegPicture(Picture):
         self._data, self._header = data, header
         facts = read_exif(header.exif, header.xmp) if header.exif or header.xmp else ExifFacts()
         super().__init__("JPEG", header.size, facts.orientation)
+        if _pictures_beside(header):
+            self.notes.add(ItemNote.EXTRA_PAGES)
         if header.profile:
             self.profile = _joined(header.profile)
         elif facts.adobe_rgb and len(header.components) == 3:
@@ -132,7 +139,8 @@ def decode_strictly(data: bytes, header: Header, size: tuple[int, int]) -> Image
         _check_scans(data, header)
     elif _has_hole(data, header):
         raise damaged("JPEG", "there are zeros where its pixels should be")
-    if _is_text_copy(data, header):
+    feed = data.find(b"\n", header.scan_at)
+    if data[feed - 1 : feed] == b"\r" and is_text_copy(data[header.scan_at : _end_of_picture(data, header)]):
         raise damaged("JPEG", "it was copied as text, which put a carriage return before each line feed")
     try:
         pixels = _pixels(data, header, size)
@@ -242,17 +250,16 @@ def _has_hole(data: bytes, header: Header) -> bool:
     return any(first for table in header.huffman for first in _first_symbols(table))
 
 
-def _is_text_copy(data: bytes, header: Header) -> bool:
-    """Whether each line feed follows a carriage return, as a transfer in text mode (FTP's ASCII) leaves them.
-
-    In compressed data one line feed in 256 does: six or more that all do are no accident (256^-6).
-    """
-    first = data.find(b"\n", header.scan_at)
-    if first < 0 or data[first - 1] != 0x0D:
-        return False
-    scan = data[header.scan_at : _end_of_picture(data, header)]
-    feeds = scan.count(b"\n")
-    return feeds >= 6 and feeds == scan.count(b"\r\n")
+def _pictures_beside(header: Header) -> int:
+    """How many other pictures the multi-picture index names (CIPA DC-007, 5.2.3), apart from previews and HDR gain maps."""
+    if not header.multi_picture or b"hdrgm:" in header.xmp or b"HDRGainMap" in header.xmp:
+        return 0
+    files = Directories(header.multi_picture)
+    entry = files.read(files.first())[0].get(_MP_ENTRIES)
+    raw = (entry.raw if entry else None) or b""
+    order: Literal["little", "big"] = "little" if files.order == "<" else "big"
+    kinds = [int.from_bytes(raw[at : at + 4], order) & 0xFFFFFF for at in range(16, len(raw) - 15, 16)]
+    return sum(kind not in _MP_PREVIEWS for kind in kinds)
 
 
 def _joined(chunks: list[bytes]) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from core.imaging.contents import Contents
+from core.imaging.copies import has_hole, is_text_copy
 from core.imaging.exif import read_exif
 from core.imaging.faults import damaged, truncated
 from core.imaging.profiles import MOST_BYTES
@@ -34,9 +35,10 @@ def read(data: bytes) -> Contents:
     frames = [(kind, body) for kind, body in kept if kind in _FRAMES]
     if not frames:
         raise truncated("WEBP", "it has no pixels")
-    _check_partition(*frames[0])
+    size = _size(extended, *frames[0])
+    _check_frame(*frames[0], size[0] * size[1])
     body = b"".join(_chunk(kind, body) for kind, body in ([(b"VP8X", extended)] if extended else []) + kept)
-    contents = Contents(b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body, _size(extended, *frames[0]))
+    contents = Contents(b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body, size)
     contents.orientation = read_exif(others.get(b"EXIF", b""), others.get(b"XMP ", b"")).orientation
     contents.profile = others[b"ICCP"][: MOST_BYTES + 1] if b"ICCP" in others else None
     if len(frames) > 1:
@@ -63,10 +65,12 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("<I", len(body)) + body + bytes(len(body) & 1)
 
 
-def _check_partition(kind: bytes, body: bytes) -> None:
-    """The first partition of a lossy frame lies within it (RFC 6386, 9.1)."""
+def _check_frame(kind: bytes, body: bytes, pixels: int) -> None:
+    """The first partition of a lossy frame lies within it (RFC 6386, 9.1), and nothing tells of a bad copy."""
     if kind == b"VP8 " and (len(body) < 10 or body[3:6] != b"\x9d\x01\x2a"):
         raise damaged("WEBP", "its frame has no start code")
+    if has_hole(body, pixels) or is_text_copy(body):
+        raise damaged("WEBP", "there are zeros where its pixels should be, or it was copied as text")
     if kind == b"VP8 " and 10 + (int.from_bytes(body[:3], "little") >> 5) > len(body):
         raise truncated("WEBP", "its first partition is not all there")
 
