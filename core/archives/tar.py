@@ -40,7 +40,7 @@ from core.storage.base import RandomAccess
 
 _MAX_METADATA_BYTES = 1024 * 1024  # one long name or set of pax records
 _MAX_METADATA_RUN = 64  # of them before one member
-_METADATA = (LONG_NAME, LONG_LINK, PAX, PAX_SOLARIS, ACL)  # each says something of the next member
+_METADATA = (LONG_NAME, LONG_LINK, PAX, PAX_SOLARIS)  # each says something of the next member
 _ZEROS_AT_ONCE = 1024 * 1024
 _SPARSE_CONTINUES = 482  # byte of a GNU sparse header: another block of the map follows
 _SPARSE_CONTINUES_AGAIN = 504  # the same in such a block
@@ -140,7 +140,7 @@ class TarArchive:
     def _read_metadata(self, header: Header, position: int, overrides: _Overrides) -> None:
         if header.kind == LONG_NAME:
             overrides.long_name = self._metadata(position, header.size).partition(b"\0")[0]
-        elif header.kind in (LONG_LINK, ACL):
+        elif header.kind == LONG_LINK:
             self._metadata(position, header.size)  # of no use, but it must be there for what follows to be found
         else:
             overrides.records |= self._records(position, header.size)
@@ -198,10 +198,10 @@ class TarArchive:
         return block == ZEROS or is_header(block)
 
     def _passes_over(self, header: Header, name: str, size: int) -> bool:
-        """Whether it is a folder, a label or litter. A file with a folder's name gets its row."""
+        """Whether it is a folder, a label, access rights or litter. A file with a folder's name gets its row."""
         folder = header.kind in (FOLDER, FOLDER_DUMP) or (name[-1:] == "/" and size == 0)
         if not folder:
-            if header.kind != LABEL and name and not is_litter(name):
+            if header.kind not in (LABEL, ACL) and name and not is_litter(name):
                 return False
             self._notes.add(ArchiveNote.ENTRIES_SKIPPED, example=name)
         self._skipped += 1

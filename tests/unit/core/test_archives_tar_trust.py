@@ -162,6 +162,7 @@ def test_access_rights_of_solaris_are_no_member() -> None:
     archive = archive_of(entry("a.jpg", b"user::rw-,user:lp:--x", b"A") + entry("a.jpg", b"a.jpg") + ZERO * 2)
     assert outcomes(archive) == named("a.jpg")
     assert [member.size for member in archive.members()] == [5]
+    assert notes_of(archive) == {"entries_skipped": 1}
 
 
 def test_a_dumped_folder_hides_no_member() -> None:
