@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from prometheus_client import Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -17,6 +15,7 @@ from core.capacity import Bottleneck, Recommendation, recommend_workers
 from core.db.engine import reading
 from core.db.throughput import Backlog, read_backlog, read_throughput
 from core.settings import Settings
+from core.storage.factory import local_folder
 from core.telemetry.metrics import registry
 
 HTTP_REQUESTS = Counter(
@@ -109,12 +108,12 @@ class StorageCollector(Collector):
     """Free space in the folder of the objects; nothing for S3."""
 
     def __init__(self, storage_url: str) -> None:
-        self._url = urlsplit(storage_url)
+        self._folder = local_folder(storage_url) if storage_url.startswith("file:") else None
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        if self._url.scheme != "file":
+        place = self._folder
+        if place is None:
             return
-        place = Path(unquote(self._url.path))
         try:
             usage = shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists()))
         except OSError:

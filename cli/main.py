@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -79,6 +80,9 @@ def _root(
 
 def main() -> None:
     """Run the command line and leave with one of cli.output.exit_codes.ExitCode."""
+    for stream in (sys.stdout, sys.stderr):  # a file's name may hold bytes that are no UTF-8
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except CliError as error:

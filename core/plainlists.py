@@ -61,6 +61,17 @@ def check_host(value: str) -> str:
     return name
 
 
+def check_file_url(value: str) -> str:
+    """An address; if it is a file:// one, without query and fragment: they would silently be no part of the folder's name.
+
+    Raises:
+        ValueError: it has `?` or `#`.
+    """
+    if value.startswith("file:") and any(mark in value for mark in "?#"):
+        raise ValueError("expected ? as %3F and # as %23 in the path of a file:// address")
+    return value
+
+
 def check_start(value: str, *starts: str) -> str:
     """An address of one of these kinds, or "". The address is not shown: it may hold a password.
 

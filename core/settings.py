@@ -17,7 +17,8 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from core.errors import ConfigurationError
-from core.plainlists import check_host, check_s3_prefix, check_start, read_switch, split_list
+from core.plainlists import check_file_url, check_host, check_s3_prefix, check_start, read_switch, split_list
+from core.plaintext import is_utf8, plain_text
 from core.secretfiles import Concern, with_password
 
 # Lists as people write them: /data,/mnt or, for what has commas in it, JSON: ["/data"]
@@ -38,15 +39,29 @@ def resolve_data_dir(path: Path) -> Path:
     """The data folder as an absolute path, with `~` resolved. It need not exist yet.
 
     Raises:
-        ConfigurationError: the path begins with `~`, and the user has no home folder; or its links form a loop.
+        ConfigurationError: the path begins with `~`, and the user has no home folder; its links form a loop; or its name is no
+            UTF-8, which neither the ledger's address nor the model servers' configuration can say.
     """
     try:
-        return path.expanduser().resolve()
+        found = path.expanduser().resolve()
     except RuntimeError as error:  # so pathlib says both
         reason = str(error).rstrip(".")
         raise ConfigurationError(
             f"the data folder {path} cannot be found: {reason}; set DERMQ_DATA_DIR to a folder that can be written"
         ) from error
+    if not is_utf8(str(found)):
+        raise ConfigurationError(
+            f"the data folder {plain_text(str(found))} has bytes in its name that are no UTF-8; "
+            "set DERMQ_DATA_DIR to another one"
+        )
+    return found
+
+
+def _sqlite_url(path: Path) -> str:
+    """The address of a file, with `%`, `?` and `#` quoted."""
+    from sqlalchemy import URL  # noqa: PLC0415 - it would make each command slower that only looks for the data folder
+
+    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
 class DataSettings(Concern):
@@ -56,7 +71,8 @@ class DataSettings(Concern):
 
     data_dir: Path = Field(
         default_factory=default_data_dir,
-        description="Folder that holds all state of the embedded defaults: ledger, objects, models, queue, logs.",
+        description="Folder that holds all state of the embedded defaults: ledger, objects, models, queue, logs. `dermq` makes "
+        "it private (mode 700), or refuses it where others can read it and it holds other things.",
     )
 
 
@@ -105,7 +121,8 @@ class StorageSettings(Concern):
 
     url: str = Field(
         default="",
-        description="Where uploads and indexes lie: file:///path or s3://bucket/prefix. Empty: a folder in the data folder.",
+        description="Where uploads and indexes lie: file:///path or s3://bucket/prefix. Empty: a folder in the data folder. "
+        "In a path, % is %25, ? is %3F and # is %23.",
     )
     s3_endpoint: str = Field(default="", description="Address of an S3-compatible server. Empty: AWS.")
     s3_region: str = Field(default="us-east-1", description="Region of the bucket.")
@@ -118,7 +135,7 @@ class StorageSettings(Concern):
     @field_validator("url")
     @classmethod
     def _known_place(cls, value: str) -> str:
-        return check_start(value, "file:///", "file://localhost/", "s3://")
+        return check_file_url(check_start(value, "file:///", "file://localhost/", "s3://"))
 
 
 class ServingSettings(Concern):
@@ -326,7 +343,7 @@ class Settings:
     def database_url(self) -> str:
         """SQLAlchemy URL of the ledger, with its password: not for logs."""
         url = with_password(self.database.url, self.database.password, variable="DERMQ_DATABASE")
-        return url or f"sqlite:///{resolve_data_dir(self.data.data_dir) / 'dermq.db'}"
+        return url or _sqlite_url(resolve_data_dir(self.data.data_dir) / "dermq.db")
 
     @property
     def storage_url(self) -> str:

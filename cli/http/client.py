@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,9 @@ from cli.http.problems import error_from_response, unreachable
 from cli.http.requestbody import Payload
 from cli.output.exit_codes import CliError, ExitCode
 from cli.output.replacing import writing
+from core.plaintext import plain_text
 
+_Value = str | int | float
 API = "/v1"
 _TIMEOUT = httpx2.Timeout(60.0, connect=5.0, pool=5.0)
 _RETRIED_STATUS = frozenset({429, 502, 503, 504})
@@ -40,7 +43,7 @@ class JobRequest:
     def parameters(self) -> dict[str, str | int | float]:
         """The query or JSON parameters that are set."""
         values = {key: getattr(self, key) for key in self.__slots__}
-        return {key: value for key, value in values.items() if value is not None}
+        return _sendable({key: value for key, value in values.items() if value is not None})
 
 
 class _NotNowError(Exception):
@@ -90,7 +93,7 @@ class Client:
         headers = {"Idempotency-Key": key or str(uuid.uuid4()), "Content-Type": "application/octet-stream"}
         if payload.exact:
             headers["Content-Length"] = str(payload.size)
-        parameters = {"name": payload.name, **request.parameters()}
+        parameters = {"name": plain_text(payload.name), **request.parameters()}
 
         def send() -> httpx2.Response:
             body = _counted(payload.open(), on_sent)
@@ -100,7 +103,7 @@ class Client:
 
     def submit_source(self, source: str, request: JobRequest, *, key: str | None = None) -> dict[str, Any]:
         """Submit images that the server itself can reach: an s3:// prefix, or a path it allows."""
-        body = {"source": source, **request.parameters()}
+        body = {"source": plain_text(source), **request.parameters()}
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
         return _object(self._call(lambda: self._http.post(f"{API}/jobs", json=body, headers=headers)))
 
@@ -120,11 +123,13 @@ class Client:
 
     def get(self, path: str, parameters: Mapping[str, str | int | float] | None = None) -> dict[str, Any]:
         """GET one JSON object; a path may also be a link that the server gave."""
-        return _object(self._call(lambda: self._http.get(path, params=parameters)))
+        return _object(self._call(lambda: self._http.get(path, params=parameters and _sendable(parameters))))
 
     def act(self, job_id: str, action: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """POST …/cancel or …/retry; both may be repeated without harm."""
-        return _object(self._call(lambda: self._http.post(f"{_job_path(job_id)}/{action}", json=body)))
+        content = None if body is None else json.dumps(body).encode()  # ASCII, whatever the user's words hold
+        headers = {"Content-Type": "application/json"} if content else {}
+        return _object(self._call(lambda: self._http.post(f"{_job_path(job_id)}/{action}", content=content, headers=headers)))
 
     def delete(self, job_id: str) -> None:
         """Remove a job and its results."""
@@ -145,7 +150,10 @@ class Client:
         with (
             self._told(),
             self._http.stream(
-                "GET", f"{_job_path(job_id)}/results.{suffix}", params=parameters, headers={"Accept": "*/*"}
+                "GET",
+                f"{_job_path(job_id)}/results.{suffix}",
+                params=parameters and _sendable(parameters),
+                headers={"Accept": "*/*"},
             ) as response,
         ):
             if response.is_error:
@@ -221,4 +229,9 @@ def _counted(blocks: Iterator[bytes], on_sent: Callable[[int], None] | None) -> 
 def _job_path(job_id: str) -> str:
     from urllib.parse import quote
 
-    return f"{API}/jobs/{quote(job_id, safe='')}"
+    return f"{API}/jobs/{quote(plain_text(job_id), safe='')}"
+
+
+def _sendable(parameters: Mapping[str, _Value]) -> dict[str, _Value]:
+    """Parameters whose texts are plain Unicode, as URLs and JSON must have it."""
+    return {key: plain_text(value) if isinstance(value, str) else value for key, value in parameters.items()}

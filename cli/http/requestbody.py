@@ -21,6 +21,7 @@ from core.archives.folder import FolderArchive
 from core.errors import ArchiveError, StorageUnavailableError
 
 BLOCK_BYTES = 1 << 20
+_UTF8 = 0x800  # bit 11 of the flags, APPNOTE 4.4.4
 _UNIX = 3  # "version made by" of APPNOTE 4.4.2: the attributes are a Unix mode
 
 
@@ -102,11 +103,20 @@ def _zip_info(path: Path, member: Member) -> zipfile.ZipInfo:
         status = path.lstat()
     except OSError as error:
         raise _unreadable(error) from error
-    info = zipfile.ZipInfo(os.fsencode(member.name).decode("utf-8", "backslashreplace"), _zip_time(status.st_mtime))
+    info = _EntryInfo(member.name, _zip_time(status.st_mtime))
     info.file_size = member.size  # decides on ZIP64 before the first byte
     info.create_system = _UNIX
     info.external_attr = status.st_mode << 16
     return info
+
+
+class _EntryInfo(zipfile.ZipInfo):
+    """An entry whose name is the file's own bytes, flagged as UTF-8: DermQ reads odd ones as it reads a folder's."""
+
+    __slots__ = ()
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:
+        return os.fsencode(self.filename), self.flag_bits | _UTF8
 
 
 class _Sink:

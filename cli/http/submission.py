@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cli.http.jobview import JobView
 from cli.output.exit_codes import CliError, ExitCode
+from core.plaintext import is_utf8
 
 if TYPE_CHECKING:
     from cli.http.client import JobRequest
@@ -57,7 +58,7 @@ def read_source(text: str) -> Source:
         CliError: nothing readable is there, or it is an address of another kind.
     """
     source = Source(text)
-    if "://" in text and source.path is not None:
+    if "://" in text and source.path is not None and not source.path.exists():
         raise CliError(
             f"cannot screen {text}: expected a path or an s3:// address",
             ExitCode.USAGE,
@@ -80,7 +81,7 @@ def submit_source(service: Service, source: Source, request: JobRequest, view: P
 
     if source.path is None:
         return JobView(service.client.submit_source(source.text, request))
-    if service.reads(source.path):
+    if service.reads(source.path) and is_utf8(str(source.path.resolve())):  # else its name cannot be said in JSON
         named = replace(request, name=request.name or source.path.resolve().name)
         return JobView(service.client.submit_source(str(source.path.resolve()), named))
     payload = read_payload(source.path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,11 @@ from typing import Any, Literal
 from cli.output.exit_codes import CliError, ExitCode
 
 CHOOSE_ANOTHER = "Choose another with --data-dir or DERMQ_DATA_DIR, or change its permissions."
+# What DermQ puts into a data folder.
+_OWN_NAMES = {
+    *("lock", "state.json", "valkey", "models", "models.config", "logs", "objects", "demo"),
+    *(f"dermq.db{suffix}" for suffix in ("", "-journal", "-wal", "-shm")),
+}
 _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 
 
@@ -60,20 +67,41 @@ class DataFolder:
         return self.root / "logs" / f"{name}.log"
 
     def create(self) -> None:
-        """Make the folders, readable by the owner only: images of patients lie below.
+        """Make the folders, readable by the owner only: images of patients lie below. An empty one that is there is made so.
 
         Raises:
-            CliError: they cannot be made or written.
+            CliError: they cannot be made or written; or the data folder is there, and others can read it.
         """
         folders = (self.root, self.valkey, self.models, self.log("").parent)
         try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._make_private()
             for path in folders:
-                path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for path in folders:
+                path.mkdir(exist_ok=True, mode=0o700)
                 if not os.access(path, os.W_OK | os.X_OK):
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         except OSError as error:
             raise self._unusable("written", error) from error
+
+    def _make_private(self) -> None:
+        """Take others' permissions from a folder that is empty or DermQ's own; they may be meant where it holds other things.
+
+        Raises:
+            CliError: others can read it, and it holds other things or belongs to somebody else.
+            OSError: it cannot be looked at.
+        """
+        status, name = self.root.stat(), shlex.quote(str(self.root))
+        if not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            return
+        is_ours = status.st_uid == os.geteuid() and not status.st_mode & stat.S_ISVTX
+        others = [path for path in self.root.iterdir() if path.name not in _OWN_NAMES and path.suffix != ".part"]
+        if others or not is_ours:
+            raise CliError(
+                f"the data folder {self.root} can be read by others (mode {status.st_mode & 0o777:o}) and is not DermQ's alone",
+                ExitCode.USAGE,
+                f"Choose another with --data-dir or DERMQ_DATA_DIR, or make it private: chmod 700 {name}",
+            )
+        self.root.chmod(0o700)
 
     @contextmanager
     def faults_named(self, what: Literal["read", "written"]) -> Iterator[None]:

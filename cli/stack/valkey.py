@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import time
@@ -78,4 +79,6 @@ def await_ready(port: int, password: str, limit_s: float) -> bool:
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """A text in quotes, as Valkey's configuration has it: other bytes than printable ASCII as \\xNN, line ends among them."""
+    plain = (chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\x{byte:02x}" for byte in os.fsencode(text))
+    return f'"{"".join(plain)}"'

@@ -29,6 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from core.plaintext import plain_text
+
 # The tenant of a machine without keys; everything belongs to a tenant from the first migration on.
 LOCAL_TENANT_ID = uuid.UUID("00000000-0000-7000-8000-000000000001")
 
@@ -84,6 +86,16 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
+class PlainText(TypeDecorator[str]):
+    """Text that both databases can store, whatever an error message quotes of a file's name: see core.plaintext."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        return None if value is None else plain_text(value)
+
+
 class Base(DeclarativeBase):
     """Declarative base; constraint names are fixed so that migrations can name them."""
 
@@ -100,7 +112,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSON(),
         list[int]: JSON(),
         uuid.UUID: Uuid(),
-        str: Text(),
+        str: PlainText(),
     }
 
 

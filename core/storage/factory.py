@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
+from core.plainlists import check_file_url
 from core.settings import StorageSettings
 from core.storage.base import ObjectStorage
 from core.storage.local import LocalStorage
@@ -22,15 +24,24 @@ def open_storage(url: str, settings: StorageSettings) -> ObjectStorage:
         settings: endpoint, credentials and timeouts of S3.
 
     Raises:
-        ValueError: neither of the two.
+        ValueError: neither of the two, or a file:// URL with a query or a fragment.
     """
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
-        return LocalStorage(Path(unquote(parts.path)))
+        return LocalStorage(local_folder(url))
     if parts.scheme == "s3":
         bucket, prefix = split_s3_uri(url)
         return open_s3(bucket, prefix, settings)
     raise ValueError(f"expected file:///folder or s3://bucket/prefix as DERMQ_STORAGE_URL, got {url!r}")
+
+
+def local_folder(url: str) -> Path:
+    """The folder that a file:// URL names. Its bytes need not be UTF-8.
+
+    Raises:
+        ValueError: it has a query or a fragment: `?` and `#` in a folder's name are %3F and %23.
+    """
+    return Path(os.fsdecode(unquote_to_bytes(urlsplit(check_file_url(url)).path)))
 
 
 def open_s3(bucket: str, prefix: str, settings: StorageSettings) -> S3Storage:

@@ -135,6 +135,16 @@ def test_notes_of_the_archive_and_of_its_images_reach_the_ledger(stack: WorkerSt
         assert read_tallies(session, job.id).notes["low_resolution"] == 1
 
 
+@BOTH
+def test_a_failure_can_be_written_whatever_the_name_is(stack: WorkerStack, tmp_path: Path) -> None:
+    """A source whose name is no UTF-8, and which is no archive: the job fails and says so, and does not hang."""
+    path = tmp_path / os.fsdecode(b"sk\xffin.zip")
+    path.write_bytes(b"PK\x03\x04 no archive")
+    job = stack.wait(stack.submit(path))
+    assert (job.state, job.error_code, job.crashes) == (JobState.FAILED, "unreadable_archive", 0)
+    assert job.name == r"sk\xffin.zip"
+
+
 def test_a_folder_that_became_a_link_after_its_submission_is_not_read(
     stack: WorkerStack, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

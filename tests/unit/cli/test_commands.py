@@ -202,6 +202,23 @@ def test_csv_for_excel(run: Run, server: LaidOutServer, job: dict[str, Any], tmp
     assert "--excel is for CSV, and standard output is to be jsonl" in refused.stderr
 
 
+def test_odd_bytes_on_the_command_line_are_sent_and_shown(
+    run: Run, server: LaidOutServer, job: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sk\udcffin.zip").write_bytes(b"x")
+    lay_ended(server, job)
+    done = run("screen", "sk\udcffin.zip", "--out", "r\udcff.csv", "--server", server.url)
+    assert done.returncode == 0
+    assert server.seen[0].query["name"] == r"sk\xffin.zip"
+    assert r"Results: r\udcff.csv" in done.stdout
+    assert (tmp_path / "r\udcff.csv").read_bytes() == HEADER
+    gone = run("status", "a/../b?c#\udcff", "--server", server.url)
+    assert (gone.returncode, "Traceback" in gone.stderr) == (4, False)
+    assert run("results", job["id"], "--label", "\udcff", "--server", server.url).returncode == 0
+    assert run("retry", job["id"], "--code", "\udcff", "--server", server.url).returncode == 4
+
+
 def test_submit_prints_the_id_alone(run: Run, server: LaidOutServer, job: dict[str, Any]) -> None:
     server.lay("POST", "/v1/jobs", Answer({**job, "state": "queued"}, 202))
     done = run("submit", "s3://bucket/x/", "--priority", "high", "--error-budget", "0.1", "--server", server.url)

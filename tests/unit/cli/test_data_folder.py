@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from cli.output.exit_codes import CliError
+from cli.stack import valkey
+from cli.stack.folder import DataFolder
+from tests.support.servers import free_port
 from tests.unit.cli.in_process import Run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -155,3 +159,52 @@ def run_bound(arguments: list[str], **env: str) -> subprocess.CompletedProcess[s
     environment = os.environ | {"COLUMNS": "1000", "NO_COLOR": "1", "PYTHONPATH": str(ROOT)} | env
     command = [*obeying_permissions(), sys.executable, "-m", "cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
+
+
+@each_verb
+def test_a_folder_whose_name_is_no_utf8_is_told(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setenv("DERMQ_DATA_DIR", str(tmp_path / "odd\udcff"))
+    done = run(*arguments)
+    assert done.returncode == 2
+    told = " ".join(done.stderr.split())
+    assert r"odd\xff has bytes in its name that are no UTF-8; set DERMQ_DATA_DIR to another one" in told
+
+
+def test_an_empty_folder_that_others_can_read_is_made_private(tmp_path: Path) -> None:
+    folder = DataFolder.at(tmp_path / "data")
+    folder.root.mkdir(mode=0o755)
+    folder.create()
+    assert folder.root.stat().st_mode & 0o777 == 0o700
+    folder.root.chmod(0o755)
+    (folder.root / "dermq.db").touch()  # DermQ's own: made private again
+    folder.create()
+    assert folder.root.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_shared_folder_with_other_things_is_refused_and_left_alone(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o755)
+    (shared / "thesis.tex").touch()
+    with pytest.raises(CliError, match=r"can be read by others \(mode 755\) and is not DermQ's alone") as caught:
+        DataFolder.at(shared).create()
+    assert caught.value.code == 2
+    assert "chmod 700" in caught.value.hint
+    assert shared.stat().st_mode & 0o777 == 0o755
+    assert [path.name for path in shared.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("name", ["My%20Study", "what?x=1#2", "new\nline", 'quote"s \\ ü'])
+def test_valkey_keeps_its_file_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    port = free_port()
+    command = [str(valkey.find_binary()), str(valkey.write_config(folder, port, "secret"))]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=tmp_path) as server:
+        try:
+            assert valkey.await_ready(port, "secret", 20.0)
+            assert (folder / "appendonlydir").is_dir()
+        finally:
+            server.terminate()

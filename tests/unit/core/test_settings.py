@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import make_url
 
+from core.db.engine import open_engine
+from core.db.schema.migrate import upgrade
 from core.errors import ConfigurationError
 from core.settings import ApiSettings, Settings
+from core.storage.factory import open_storage
 
 
 def test_embedded_defaults_lie_in_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -17,6 +21,41 @@ def test_embedded_defaults_lie_in_the_data_folder(monkeypatch: pytest.MonkeyPatc
     assert settings.database_url == f"sqlite:///{tmp_path / 'dermq.db'}"
     assert settings.storage_url == (tmp_path / "objects").as_uri()
     assert settings.api.host == "127.0.0.1"
+
+
+ODD_NAMES = ["My%20Study", "what?x=1", "a#b", "a b+c", "new\nline", 'quote"s', "100%", "ü;&=@:", "back\\slash"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_data_folder_of_any_name_is_that_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.setenv("DERMQ_DATA_DIR", str(folder))
+    settings = Settings()
+    assert make_url(settings.database_url).database == str(folder / "dermq.db")
+    engine = open_engine(settings.database_url, settings.database)
+    upgrade(engine)
+    engine.dispose()
+    storage = open_storage(settings.storage_url, settings.storage)
+    with storage.writer("uploads/x") as writer:
+        writer.write(b"x")
+        writer.commit()
+    assert (folder / "objects" / "uploads" / "x").read_bytes() == b"x"
+    assert {path.name for path in tmp_path.iterdir()} == {name}
+    assert "dermq.db" in {path.name for path in folder.iterdir()}
+
+
+def test_a_data_folder_whose_name_is_no_utf8_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DERMQ_DATA_DIR", str(tmp_path / "odd\udcff"))
+    with pytest.raises(ConfigurationError, match=r"odd\\xff has bytes in its name that are no UTF-8; set DERMQ_DATA_DIR"):
+        _ = Settings().database_url
+
+
+@pytest.mark.parametrize("mark", ["?x=1", "#b"])
+def test_a_mark_that_would_cut_a_file_address_is_refused(monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
+    monkeypatch.setenv("DERMQ_STORAGE_URL", f"file:///data/what{mark}")
+    with pytest.raises(ValidationError, match="expected \\? as %3F and # as %23"):
+        Settings()
 
 
 def test_addresses_of_production_replace_them(monkeypatch: pytest.MonkeyPatch) -> None:

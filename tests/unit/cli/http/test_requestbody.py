@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import tracemalloc
 import zipfile
@@ -14,7 +13,11 @@ from hypothesis import strategies as st
 
 from cli.http.requestbody import BLOCK_BYTES, list_folder, read_payload, zip_stream
 from cli.output.exit_codes import CliError, ExitCode
+from core.archives.base import ArchiveKind, ArchiveRef
 from core.archives.folder import FolderArchive
+from core.archives.open import open_archive
+from core.settings import ApiSettings, Settings
+from core.storage.local import LocalStorage
 
 
 def read_back(root: Path, target: Path) -> dict[str, bytes]:
@@ -22,6 +25,17 @@ def read_back(root: Path, target: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(target) as archive:
         assert archive.testzip() is None
         return {name: archive.read(name) for name in archive.namelist()}
+
+
+def as_the_server_reads(folder: Path, sent: bytes) -> dict[bytes, bytes]:
+    """Names and contents of a ZIP."""
+    (folder / "a.zip").write_bytes(sent)
+    ref = ArchiveRef(ArchiveKind.ZIP, "path", str(folder / "a.zip"), "a.zip")
+    archive = open_archive(ref, LocalStorage(folder), Settings(api=ApiSettings(source_roots=(folder,))))
+    try:
+        return {os.fsencode(member.name): archive.read(member) for member in archive.members()}
+    finally:
+        archive.close()
 
 
 def test_a_folder_comes_back_byte_for_byte(tmp_path: Path) -> None:
@@ -99,11 +113,8 @@ def test_any_file_name_can_be_sent(tmp_path_factory: pytest.TempPathFactory, nam
     root = tmp_path_factory.mktemp("names")
     for name in names:
         (root / os.fsdecode(name)).write_bytes(name)
-    sent = io.BytesIO(b"".join(zip_stream(root)))
-    with zipfile.ZipFile(sent) as archive:
-        assert sorted(archive.read(each) for each in archive.infolist()) == sorted(
-            os.fsencode(member.name) for member in list_folder(root)
-        )
+    found = as_the_server_reads(tmp_path_factory.mktemp("sent"), b"".join(zip_stream(root)))
+    assert found == {name: name for name in (os.fsencode(member.name) for member in list_folder(root))}
 
 
 def test_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
@@ -129,3 +140,13 @@ def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.jpg").unlink()
     with pytest.raises(CliError, match=r"cannot read .*b\.jpg"):
         list(blocks)
+
+
+def test_names_that_are_no_utf8_arrive_as_they_are(tmp_path: Path) -> None:
+    """What the server finds in the ZIP is what it would find in the folder."""
+    names = {b"odd\xff.jpg", rb"odd\xff.jpg", "ümlaut.jpg".encode(), b"plain.jpg", b"new\nline?#%20.jpg"}
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in names:
+        (folder / os.fsdecode(name)).write_bytes(b"x")
+    assert as_the_server_reads(tmp_path, b"".join(zip_stream(folder))) == dict.fromkeys(names, b"x")
