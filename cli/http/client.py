@@ -93,7 +93,9 @@ class Client:
         headers = {"Idempotency-Key": key or str(uuid.uuid4()), "Content-Type": "application/octet-stream"}
         if payload.exact:
             headers["Content-Length"] = str(payload.size)
-        parameters = {"name": plain_text(payload.name), **request.parameters()}
+        # A name is not a place for \xNN: the server keeps what stands behind the last backslash, as of a Windows path.
+        name = payload.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        parameters = {"name": name, **request.parameters()}
 
         def send() -> httpx2.Response:
             body = _counted(payload.open(), on_sent)

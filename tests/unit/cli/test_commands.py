@@ -210,7 +210,7 @@ def test_odd_bytes_on_the_command_line_are_sent_and_shown(
     lay_ended(server, job)
     done = run("screen", "sk\udcffin.zip", "--out", "r\udcff.csv", "--server", server.url)
     assert done.returncode == 0
-    assert server.seen[0].query["name"] == r"sk\xffin.zip"
+    assert server.seen[0].query["name"] == "sk\ufffdin.zip"
     assert r"Results: r\udcff.csv" in done.stdout
     assert (tmp_path / "r\udcff.csv").read_bytes() == HEADER
     gone = run("status", "a/../b?c#\udcff", "--server", server.url)
