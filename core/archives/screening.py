@@ -13,6 +13,9 @@ _UNSAFE = re.compile(r"\A(?:[/\\]|[A-Za-z]:)|(?:\A|[/\\])\.\.(?:[/\\]|\Z)|\0")
 
 def name_problem(name: str) -> Problem | None:
     """UNSAFE_PATH for absolute names, drive letters, '..' parts and NUL, under POSIX and Windows rules alike."""
+    # Nearly all names have none of these characters, and each name of a million passes here.
+    if ".." not in name and "\0" not in name and name[:1] not in ("/", "\\") and name[1:2] != ":":
+        return None
     if _UNSAFE.search(name) is None:
         return None
     return ItemErrorCode.UNSAFE_PATH, "expected a relative name inside the archive, got one that is absolute or points outside"

@@ -104,7 +104,9 @@ class TarArchive:
             size = _size(header, overrides, data_start)
             name = _name(header, overrides)
             count += 1
-            end = self._data_end(header, size, data_start)
+            end = data_start + size
+            if header.kind in WITHOUT_DATA and not self._has_data(size, data_start):
+                end = data_start
             if end > self._access.size:
                 self._notes.add(ArchiveNote.ARCHIVE_CUT, end - self._access.size)
             if not self._passes_over(header, name, size):
@@ -154,11 +156,11 @@ class TarArchive:
             block = self._access.read_at(start, BLOCK)
             if not block:
                 return None, start
-        elif not block.strip(b"\0"):
-            if count and not self._notes[ArchiveNote.ARCHIVE_CUT]:
-                self._notes.add(ArchiveNote.END_MISSING)
-            return None, start
         elif len(block) < BLOCK:
+            if not block.strip(b"\0"):
+                if count and not self._notes[ArchiveNote.ARCHIVE_CUT]:
+                    self._notes.add(ArchiveNote.END_MISSING)
+                return None, start
             raise ArchiveError(f"the TAR ends within a header, after {count:,} members: it is cut off, upload it again")
         try:
             header = parse_header(block)
@@ -180,16 +182,14 @@ class TarArchive:
             position += len(piece)
         return self._access.size
 
-    def _data_end(self, header: Header, size: int, data_start: int) -> int:
-        """Where a member's data end. Links, devices and folders have none by most rules, but some writers store a link's file.
+    def _has_data(self, size: int, data_start: int) -> bool:
+        """Whether bytes follow the header of a link, device or folder. By most rules there are none, whatever the size says.
 
-        Two rules exist (POSIX 2001 has "-o linkdata"), so what follows decides: a header, the end marker or the end.
+        Some store a link's file (POSIX 2001, "-o linkdata"), so what follows decides: a header, the end marker or the end.
         """
-        if header.kind not in WITHOUT_DATA:
-            return data_start + size
-        if size == 0 or self._goes_on_at(data_start) or not self._goes_on_at(data_start + _padded(size)):
-            return data_start
-        return data_start + size
+        if size == 0 or self._goes_on_at(data_start):
+            return False
+        return self._goes_on_at(data_start + _padded(size))
 
     def _goes_on_at(self, position: int) -> bool:
         if position >= self._access.size:

@@ -15,7 +15,7 @@ from core.archives.screening import Problem, name_problem, size_problem
 from core.archives.skipping import is_litter
 from core.archives.zip_directory import Directory, Entry, find_directory, read_entries, settle_shift
 from core.archives.zip_local import LOCAL_BYTES, check_local, data_start
-from core.archives.zip_names import member_name
+from core.archives.zip_names import FLAG_UTF8, UNICODE_PATH_MARK, member_name
 from core.archives.zip_overlap import Overlaps
 from core.errors import ArchiveError, ItemError, ItemErrorCode
 from core.storage.base import RandomAccess
@@ -96,8 +96,11 @@ class ZipArchive:
     def _name(self, entry: Entry) -> tuple[str, str | None]:
         """The name, and the directory's own bytes where they are not simply its UTF-8; notes what was turned or guessed."""
         raw = entry.name
-        if not entry.extra and raw.isascii() and b"\\" not in raw:
-            return raw.decode(), None
+        if b"\\" not in raw:  # nearly all names: nothing to turn, nothing to guess
+            if entry.flags & FLAG_UTF8:
+                return raw.decode("utf-8", "surrogateescape"), None
+            if raw.isascii() and UNICODE_PATH_MARK not in entry.extra:
+                return raw.decode(), None
         name = member_name(raw, entry.flags, entry.extra, entry.host)
         if name.plain:
             return name.text, None

@@ -12,6 +12,7 @@ from core.archives.zip_directory import extra_field
 
 FLAG_UTF8 = 0x0800
 _EXTRA_UNICODE_PATH = 0x7075  # Info-ZIP: the name in UTF-8 beside a name in the local code page
+UNICODE_PATH_MARK = _EXTRA_UNICODE_PATH.to_bytes(2, "little")  # an extra field without these bytes has none
 _BACKSLASH_HOSTS = (0, 6, 10, 14)  # made on FAT, HPFS, NTFS, VFAT: no backslash can be part of a name there
 
 
