@@ -16,7 +16,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
     """Celery settings shared by publishers and consumers (lower-case names of Celery ≥ 4)."""
     broker, worker = settings.broker, settings.worker
     return {
-        "broker_url": broker.full_url,
+        "broker_url": broker.celery_url,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_pool_limit": 4,

@@ -104,14 +104,31 @@ class BrokerSettings(Concern):
 
     model_config = _env("DERMQ_BROKER_")
 
-    url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), description="Address of Redis or Valkey.")
+    url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"),
+        description="Address of Redis or Valkey: redis://host:port/0, rediss:// for TLS, or unix:///path of a socket, in which "
+        "% is %25, ? is %3F and # is %23.",
+    )
     password: SecretStr = Field(default=SecretStr(""), description="Put into the URL, which then must hold none.")
     socket_timeout_s: float = Field(default=5.0, description="How long to wait for an answer of the broker.")
 
+    @field_validator("url")
+    @classmethod
+    def _supported(cls, value: SecretStr) -> SecretStr:
+        check_start(value.get_secret_value(), "redis://", "rediss://", "unix:///", "redis+socket:///")
+        return value
+
     @property
     def full_url(self) -> str:
-        """The URL with its password: not for logs."""
-        return with_password(self.url.get_secret_value(), self.password, variable="DERMQ_BROKER")
+        """The URL with its password, as redis-py has it: not for logs."""
+        url = with_password(self.url.get_secret_value(), self.password, variable="DERMQ_BROKER")
+        return url.replace("redis+socket:///", "unix:///", 1) if url.startswith("redis+socket:///") else url
+
+    @property
+    def celery_url(self) -> str:
+        """The same, as Celery has it: a socket is redis+socket:///path there."""
+        url = self.full_url
+        return url.replace("unix:///", "redis+socket:///", 1) if url.startswith("unix:///") else url
 
 
 class StorageSettings(Concern):
