@@ -124,7 +124,7 @@ def _render(picture: Picture, target: tuple[int, int], resize: Resize) -> tuple[
     if resize == "crop":
         box = _middle(box, stored_target)
     small = upright(scaled(flat, whole if resize == "pad" else stored_target, box), picture.orientation)
-    if is_blurred(flat):
+    if is_blurred(flat, picture.green):
         picture.notes.add(ItemNote.BLURRED)
     return small, picture.size[::-1] if turned else picture.size
 

@@ -10,10 +10,12 @@ import io
 import re
 from dataclasses import dataclass, field
 from importlib import import_module
+from threading import local
 from typing import Final, Literal
 
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 from PIL import Image
 
 from core.imaging.copies import is_text_copy
@@ -44,6 +46,8 @@ _OTHER_FRAMES: Final = {
     0xF7: "JPEG-LS",
 }
 _MOST_SCANS: Final = 500  # libjpeg-turbo's own limit (TJFLAG_LIMITSCANS): each scan passes over all of the picture
+_REUSED: Final = 4 * 2**20  # bytes
+_LOCAL: Final = local()
 _MP_ENTRIES: Final = 0xB002
 _MP_PREVIEWS: Final = (0x010001, 0x010002)
 _HOLE: Final = bytes(32)
@@ -89,7 +93,11 @@ class JpegPicture(Picture):
         """See Picture.decode. The scale is 1, 1/2, 1/4 or 1/8, as Pillow's `draft()` chooses it."""
         scale = _scale(self.size, enough)
         size = (self.size[0] + scale - 1) // scale, (self.size[1] + scale - 1) // scale
-        image = decode_strictly(self._data, self._header, size)
+        pixels = decode_strictly(self._data, self._header, size)
+        mode = "CMYK" if pixels.shape[2] == 4 else "RGB"
+        if mode == "RGB":
+            self.green = pixels[..., 1]
+        image = Image.frombuffer(mode, size, pixels, "raw", mode, 0, 1)
         return self.shown(image), (0, 0, self.size[0] / scale, self.size[1] / scale)
 
 
@@ -103,9 +111,10 @@ def read_header(data: bytes) -> Header:
     while match := _MARKER.search(data, at):
         if is_table and match.start() != at:
             raise damaged("JPEG", "bytes were inserted into its tables")
-        marker, at = data[match.end() - 1], match.end()
+        at = match.end()
+        marker = data[at - 1]
         if marker == _SOS and at + 6 <= len(data):
-            header.scan_at = match.end() - 2
+            header.scan_at = at - 2
             return _checked(header)
         if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # without a length
             continue
@@ -129,8 +138,8 @@ def check(data: bytes) -> None:
     decode_strictly(data, header, ((header.size[0] + 7) // 8, (header.size[1] + 7) // 8))
 
 
-def decode_strictly(data: bytes, header: Header, size: tuple[int, int]) -> Image.Image:
-    """The pixels at `size` (width, height), in mode RGB or CMYK (0 is no ink).
+def decode_strictly(data: bytes, header: Header, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The pixels at `size` (width, height): RGB, or CMYK (0 is no ink), uint8 [height, width, 3 or 4].
 
     Raises:
         ItemError: truncated or damaged where libjpeg has anything to say about the scans; unsupported_format.
@@ -143,13 +152,11 @@ def decode_strictly(data: bytes, header: Header, size: tuple[int, int]) -> Image
     if data[feed - 1 : feed] == b"\r" and is_text_copy(data[header.scan_at : _end_of_picture(data, header)]):
         raise damaged("JPEG", "it was copied as text, which put a carriage return before each line feed")
     try:
-        pixels = _pixels(data, header, size)
+        return _pixels(data, header, size)
     except ValueError as error:
         if "subsampling" in str(error):
             raise unsupported("a JPEG with unusual sampling factors", "save it again with 4:4:4, 4:2:2 or 4:2:0") from error
-        pixels = _second_look(data, header, size)
-    mode = "CMYK" if pixels.shape[2] == 4 else "RGB"
-    return Image.frombuffer(mode, size, pixels, "raw", mode, 0, 1)
+        return _second_look(data, header, size)
 
 
 def _scale(size: tuple[int, int], enough: tuple[int, int]) -> int:
@@ -158,9 +165,11 @@ def _scale(size: tuple[int, int], enough: tuple[int, int]) -> int:
     return next((scale for scale in (8, 4, 2) if most >= scale), 1)
 
 
-def _pixels(data: bytes, header: Header, size: tuple[int, int]) -> np.ndarray:
+def _pixels(data: bytes, header: Header, size: tuple[int, int]) -> NDArray[np.uint8]:
     space = "CMYK" if len(header.components) == 4 else "RGB"
-    pixels: np.ndarray = simplejpeg.decode_jpeg(data, space, min_width=size[0], min_height=size[1], strict=True)
+    pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+        data, space, min_width=size[0], min_height=size[1], strict=True, buffer=_buffer(size[0] * size[1] * len(space))
+    )
     if pixels.shape[:2] != size[::-1]:
         raise ValueError(f"its pixels are {pixels.shape[1]} x {pixels.shape[0]}, not {size[0]} x {size[1]}")
     if max(header.size) < 8:  # simplejpeg takes the smallest scale of this size: 7/8 of 4 pixels are 4, too
@@ -168,7 +177,20 @@ def _pixels(data: bytes, header: Header, size: tuple[int, int]) -> np.ndarray:
     return 255 - pixels if space == "CMYK" else pixels
 
 
-def _tiny_pixels(data: bytes, whole: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+def _buffer(size: int) -> bytearray | None:
+    """This thread's memory for decoded pixels: fresh memory for each picture costs a quarter of its decode in page faults.
+
+    What lies there is valid until the thread's next picture. Larger pictures than a few megapixels get memory of their own.
+    """
+    if size > _REUSED:
+        return None
+    held: bytearray | None = getattr(_LOCAL, "buffer", None)
+    if held is None or len(held) < size:
+        held = _LOCAL.buffer = bytearray(size)
+    return held
+
+
+def _tiny_pixels(data: bytes, whole: tuple[int, int], size: tuple[int, int]) -> NDArray[np.uint8]:
     """The pixels of a picture of less than 8 x 8 pixels, which is known to be sound, at `size`."""
     scale = 1 if size == whole else 2  # `_scale` finds no other for such sizes
     image = import_module("PIL.JpegImagePlugin").JpegImageFile(io.BytesIO(data))
@@ -176,7 +198,7 @@ def _tiny_pixels(data: bytes, whole: tuple[int, int], size: tuple[int, int]) -> 
     return np.asarray(image if image.mode == "CMYK" else image.convert("RGB"))
 
 
-def _second_look(data: bytes, header: Header, size: tuple[int, int]) -> np.ndarray:
+def _second_look(data: bytes, header: Header, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Decodes again without metadata, and with an end marker: a warning about these is no fault of the pixels.
 
     A picture that only lacks its end marker is whole: if a row were missing, the scan would end too early now as well.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from core.errors import ItemError, ItemErrorCode
@@ -24,6 +26,7 @@ class Picture(ABC):
     orientation: int = 1  # EXIF orientation, 1 to 8, that is still to be applied to the decoded pixels
     profile: bytes | None = None  # ICC; empty where the file has a broken one
     notes: set[ItemNote] = field(default_factory=set)
+    green: NDArray[np.uint8] | None = None  # of the decoded pixels, uint8 [height, width], where `decode` has an array of them
 
     def shown(self, image: Image.Image) -> Image.Image:
         """The decoded image, opaque, as sRGB; a profile that is of no use is noted."""
