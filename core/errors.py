@@ -45,7 +45,7 @@ class ItemErrorCode(ErrorCode):
     TOO_MANY_PIXELS = "too_many_pixels", Fault.ARCHIVE, True, "The header announces more pixels than the limit."
     TOO_LARGE = "too_large", Fault.ARCHIVE, True, "More bytes than the limit for one member."
     ENCRYPTED = "encrypted", Fault.ARCHIVE, False, "The member needs a password."
-    BAD_CHECKSUM = "bad_checksum", Fault.ARCHIVE, False, "The member's bytes do not match the archive's checksum."
+    BAD_CHECKSUM = "bad_checksum", Fault.ARCHIVE, False, "The member's bytes, or its own header, contradict the archive."
     UNSAFE_PATH = "unsafe_path", Fault.ARCHIVE, False, "An absolute name, a name with '..', a link or a device."
     EMPTY = "empty", Fault.ARCHIVE, False, "No bytes at all."
     NOT_FOUND = "not_found", Fault.ARCHIVE, True, "A manifest or listing names bytes that are not there."
