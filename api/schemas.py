@@ -122,6 +122,9 @@ class RetryRequest(BaseModel):
     codes: list[Word] | None = Field(None, max_length=100, description="Only items with these codes; all if not given.")
     version: int | None = Field(None, ge=1, le=MAX_VERSION, description="Run them on this version instead.")
     label: Word | None = Field(None, description="Run them on the version that bears this label instead.")
+    error_budget: float | None = Field(
+        None, ge=0, le=1, description="A new share of failed items at which the job fails; the old one if not given."
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> RetryRequest:

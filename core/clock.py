@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -15,10 +17,40 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock. Hosts that share a database are expected to run NTP: leases compare in seconds."""
+    """The machine's clock."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+
+class SharedClock:
+    """The clock of a server that all hosts ask, so that leases and due times compare whatever a host's own clock says.
+
+    Between two questions it goes on by this machine's monotonic clock, which no clock adjustment moves. Before the first answer
+    it is the machine's own clock.
+    """
+
+    def __init__(self, local: Clock | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._local = local or SystemClock()
+        self._monotonic = monotonic
+        self._base: tuple[datetime, float] | None = None
+
+    def now(self) -> datetime:
+        if self._base is None:
+            return self._local.now()
+        instant, at = self._base
+        return instant + timedelta(seconds=self._monotonic() - at)
+
+    def sync(self, ask: Callable[[], datetime]) -> None:
+        """Ask the server. Its answer is taken for the middle of the time that the question took.
+
+        Args:
+            ask: returns the server's present instant, timezone-aware; what it raises goes on.
+        """
+        asked = self._monotonic()
+        instant = ask()
+        answered = self._monotonic()
+        self._base = (instant, (asked + answered) / 2)
 
 
 class ManualClock:

@@ -52,6 +52,7 @@ class ItemErrorCode(ErrorCode):
     BAD_ROW = "bad_row", Fault.ARCHIVE, False, "The row of the table has more cells than its header."
     DECODER_CRASH = "decoder_crash", Fault.SERVICE, True, "The process died on it, again and again."
     DECODE_TIMEOUT = "decode_timeout", Fault.SERVICE, True, "It took longer than the limit."
+    INTERNAL_ERROR = "internal_error", Fault.SERVICE, True, "An error of DermQ that nobody foresaw; the worker's log has it."
     REJECTED_BY_MODEL = "rejected_by_model", Fault.MODEL, True, "The model refuses this very image."
 
 
@@ -68,6 +69,8 @@ class JobErrorCode(ErrorCode):
     MODEL_CONTRACT = "model_contract", Fault.MODEL, True, "The served model does not describe itself as DermQ expects."
     SERVING_ERROR = "serving_error", Fault.SERVICE, True, "The model server refused a call for an unknown reason."
     PREPARE_CRASH = "prepare_crash", Fault.SERVICE, True, "The worker died again and again while it listed the archive."
+    PREPARE_TIMEOUT = "prepare_timeout", Fault.ARCHIVE, True, "Listing the archive took longer than the limit of the task."
+    INTERNAL_ERROR = "internal_error", Fault.SERVICE, True, "An error of DermQ that nobody foresaw; the worker's log has it."
     ERROR_BUDGET = "error_budget", Fault.ARCHIVE, False, "More items failed than the job's error budget allows."
 
 

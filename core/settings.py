@@ -264,13 +264,23 @@ class WorkerSettings(Concern):
     window: int = Field(default=16, gt=0, description="Chunks of one job that are published at a time, at priority 1.")
     soft_limit_s: float = Field(default=60.0, description="After this time a task ends its work in order.")
     hard_limit_s: float = Field(default=75.0, description="After this time the process of a task is killed.")
-    lease_s: float = Field(default=90.0, description="How long a worker holds a chunk. Then the chunk runs elsewhere.")
+    lease_s: float = Field(
+        default=15.0,
+        ge=3.0,
+        description="A worker renews its hold on a chunk three times in this time. A chunk that nobody renews runs elsewhere.",
+    )
     visibility_timeout_s: float = Field(
         default=300.0, description="After this time Redis would deliver a message again. More than twice the hard limit."
     )
     sweep_interval_s: float = Field(default=5.0, description="Time between two runs of the sweeper.")
     republish_s: float = Field(default=30.0, description="A published chunk that nobody has claimed is published again then.")
     max_crashes: int = Field(default=2, description="A chunk that has lost its worker process so often is split.")
+    max_crashes_alone: int = Field(
+        default=4, ge=1, description="An image that stood alone when its worker process was lost so often is `decoder_crash`."
+    )
+    max_bugs: int = Field(
+        default=2, ge=1, description="A chunk that an unforeseen error has ended so often is split; a single image fails."
+    )
     backoff_s: float = Field(default=1.0, description="First wait of a chunk for a dependency that is unavailable; it doubles.")
     max_backoff_s: float = Field(default=30.0, description="Longest wait of a chunk for a dependency that is unavailable.")
     retention_days: float = Field(
@@ -286,10 +296,10 @@ class WorkerSettings(Concern):
 
     @model_validator(mode="after")
     def _ordered(self) -> WorkerSettings:
-        if not self.soft_limit_s < self.hard_limit_s < self.lease_s:
+        if not self.soft_limit_s < self.hard_limit_s:
             raise ValueError(
-                "expected DERMQ_WORKER_SOFT_LIMIT_S < HARD_LIMIT_S < LEASE_S, got "
-                f"{self.soft_limit_s} < {self.hard_limit_s} < {self.lease_s}: a lease must outlive the task that holds it"
+                f"expected DERMQ_WORKER_SOFT_LIMIT_S < HARD_LIMIT_S, got {self.soft_limit_s} and {self.hard_limit_s}: a task "
+                "must have time to end in order before its process is killed"
             )
         if not self.visibility_timeout_s > 2 * self.hard_limit_s:
             raise ValueError(

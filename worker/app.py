@@ -58,7 +58,7 @@ def _opener(state: ProcessState, settings: Settings) -> Any:
     def open_context(**_: Any) -> None:
         enter_process(getattr(current_process(), "index", 0))
         configure_tracing(settings.tracing, "dermq-worker")
-        state.open()
+        state.open().presence.start()
 
     return open_context
 

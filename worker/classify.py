@@ -2,10 +2,8 @@
 
 What can go wrong on the way, and what it means:
 - an image: a coded outcome, nothing else;
-- a dependency (Serving, storage, database) is unavailable: the chunk waits and is put back, no attempt counts, no item fails;
-- the job as a whole (its archive or its model version is gone): the job fails and says why;
-- this process: the lease runs out, or the sweeper sees that the process is dead, and the chunk runs elsewhere;
-- the soft time limit or a shutdown: what is finished is committed, the rest waits for another task.
+- everything else that interrupts it: see worker.interruption;
+- the soft time limit: what is finished is committed, the rest waits for another task.
 """
 
 from __future__ import annotations
@@ -17,29 +15,25 @@ from dataclasses import replace
 from celery.exceptions import SoftTimeLimitExceeded
 
 from core.archives.base import Member
-from core.db.chunks import ChunkTiming, Claim, claim_chunk, fail_chunk_job, finish_chunk, is_wanted, put_back_chunk
+from core.db.chunks import ChunkTiming, Claim, claim_chunk, fail_chunk_job, finish_chunk, is_wanted, note_bug, put_back_chunk
 from core.db.engine import reading, retrying_transaction, transaction
 from core.db.outcomes import ItemOutcome
 from core.errors import ItemErrorCode, JobError, JobErrorCode, NotFoundError, TransientError
 from core.modelspec import ModelSpec
+from core.settings import WorkerSettings
 from core.telemetry.logs import get_logger
 from core.telemetry.spans import Kind
 from core.telemetry.tracing import span
 from worker.backoff import next_attempt_at
 from worker.batches import BatchDecoder
 from worker.context import WorkerContext
+from worker.interruption import Interruption, TimeLimitError, judge, new_error_id, put_down
 from worker.prediction import Predictor
 from worker.telemetry import metrics
 from worker.telemetry.metrics import ChunkEnd
 from worker.telemetry.stopwatch import Stopwatch
 
 log = get_logger(__name__)
-
-
-class _NothingFinishedError(TransientError):
-    """The soft time limit struck before the first outcome, and no single image is to blame."""
-
-    waits_for = "worker"
 
 
 def classify_chunk(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> None:
@@ -58,32 +52,54 @@ def classify_chunk(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> 
 
 
 def _run(context: WorkerContext, claim: Claim, stopwatch: Stopwatch) -> None:
-    job_id, chunk_no = claim.job_id, claim.chunk_no
     outcomes: list[ItemOutcome] = []
     members: dict[int, Member] = {}
-    try:
-        _collect_outcomes(context, claim, members, outcomes, stopwatch)
-    except _NothingFinishedError as error:
-        _put_back(context, claim, error)
-        return
-    except TransientError as error:
-        context.archives.forget(job_id)
-        if not outcomes:
+    with context.presence.holding(claim):
+        try:
+            _collect_outcomes(context, claim, members, outcomes, stopwatch)
+        except BaseException as error:  # noqa: BLE001 - each kind is dealt with by its own rule; bugs and shutdowns are raised again
+            if not _deal_with(context, claim, outcomes, error, stopwatch):
+                return
+        _finish(context, claim, [_with_metadata(outcome, members) for outcome in outcomes], stopwatch)
+
+
+def _deal_with(
+    context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome], error: BaseException, stopwatch: Stopwatch
+) -> bool:
+    """Apply the policy of worker.interruption; True if there are finished outcomes to commit."""
+    context.archives.forget(claim.job_id)
+    match judge(error):
+        case Interruption.OUTAGE if outcomes and isinstance(error, TransientError):
+            metrics.note_away(error)
+            log.warning("chunk_interrupted", **_names(claim), waits_for=error.waits_for, error=str(error))
+            return True
+        case Interruption.OUTAGE if isinstance(error, TransientError):
             _put_back(context, claim, error)
-            return
-        metrics.note_away(error)
-        log.warning("chunk_interrupted", job_id=str(job_id), chunk_no=chunk_no, waits_for=error.waits_for, error=str(error))
-    except (JobError, NotFoundError) as error:
-        context.archives.forget(job_id)
-        _fail_job(context, claim, error)
-        return
-    except BaseException:
-        # A shutdown gives the chunk back. Past the soft limit it is the hard limit that ends this process: that counts as a
-        # death of the worker, or an image that hangs would be handed round for ever.
-        if stopwatch.busy_s() < context.settings.worker.soft_limit_s:
-            _give_back(context, claim)
-        raise
-    _finish(context, claim, [_with_metadata(outcome, members) for outcome in outcomes], stopwatch)
+        case Interruption.TIME_LIMIT:
+            _put_back(context, claim, _time_limit(claim))
+        case Interruption.JOB_FAULT if isinstance(error, JobError | NotFoundError):
+            _fail_job(context, claim, error)
+        case Interruption.BUG:
+            _note_bug(context, claim, error)
+            raise error
+        case _:
+            # A shutdown gives the chunk back. Past the soft limit it is the hard limit that ends this process: that counts as
+            # a death of the worker, or an image that hangs would be handed round for ever.
+            if stopwatch.busy_s() < context.settings.worker.soft_limit_s:
+                _give_back(context, claim)
+            raise error
+    return False
+
+
+def _names(claim: Claim) -> dict[str, object]:
+    return {"job_id": str(claim.job_id), "chunk_no": claim.chunk_no}
+
+
+def _time_limit(claim: Claim) -> TimeLimitError:
+    return TimeLimitError(
+        f"no item of chunk {claim.chunk_no} was finished within the soft limit; give it longer (DERMQ_WORKER_SOFT_LIMIT_S), or "
+        "look at what keeps Serving or the storage busy"
+    )
 
 
 def _with_metadata(outcome: ItemOutcome, members: Mapping[int, Member]) -> ItemOutcome:
@@ -117,9 +133,9 @@ def _collect_outcomes(
     job = context.archives.get(claim)
     members = list(job.members(claim))
     found.update(members)
-    if len(members) == 1 and claim.crashes >= settings.worker.max_crashes:
+    if len(members) == 1 and (verdict := _verdict_on_one(claim, settings.worker)):
         number, member = members[0]
-        outcomes.append(ItemOutcome(number, member.name, error_code=ItemErrorCode.DECODER_CRASH, error=_blame(claim)))
+        outcomes.append(ItemOutcome(number, member.name, error_code=verdict[0], error=verdict[1]))
         return
     decoder = BatchDecoder(job.archive, spec, settings.image, settings.worker.batch_items, stopwatch)
     predictor = Predictor(context.client, claim.model, claim.version, spec, stopwatch)
@@ -131,24 +147,29 @@ def _collect_outcomes(
                     break
             outcomes.extend(predictor.submit(batch))
         outcomes.extend(predictor.drain())
-    except SoftTimeLimitExceeded as error:
+    except SoftTimeLimitExceeded:
         culprit = decoder.blame_current(settings.worker.soft_limit_s / 2)
         outcomes.extend([culprit] if culprit else [])
         log.warning("chunk_soft_limit", job_id=str(claim.job_id), chunk_no=claim.chunk_no, finished=len(outcomes))
         if not outcomes:
-            raise _NothingFinishedError(
-                f"no item of chunk {claim.chunk_no} was finished within {settings.worker.soft_limit_s:g} s; give it longer "
-                "(DERMQ_WORKER_SOFT_LIMIT_S), or look at what keeps Serving or the storage busy"
-            ) from error
+            raise
     finally:
         predictor.cancel()
 
 
-def _blame(claim: Claim) -> str:
-    return (
-        f"the process that decoded this image died or hung {claim.crashes} times, with no other image in the chunk; "
-        "look at the file by itself, or convert it anew"
-    )
+def _verdict_on_one(claim: Claim, settings: WorkerSettings) -> tuple[ItemErrorCode, str] | None:
+    """An image that stood alone when its process died, or when an unforeseen error came, so often that it is given up."""
+    if claim.crashes >= settings.max_crashes_alone:
+        return ItemErrorCode.DECODER_CRASH, (
+            f"the process that decoded this image died or hung {claim.crashes} times, with no other image in the chunk; "
+            "look at the file by itself, or convert it anew"
+        )
+    if claim.bugs >= settings.max_bugs:
+        return ItemErrorCode.INTERNAL_ERROR, (
+            f"DermQ met an error that it does not know {claim.bugs} times on this image; the worker's log has it as "
+            "`chunk_bug` with this job's id: please report it"
+        )
+    return None
 
 
 def _finish(context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome], stopwatch: Stopwatch) -> None:
@@ -172,17 +193,25 @@ def _put_back(context: WorkerContext, claim: Claim, error: TransientError) -> No
     due_at = next_attempt_at(now, claim.waits, context.settings.worker)
     metrics.CHUNKS.add(ChunkEnd.WAITING)
     metrics.note_backoff("classify", error)
-    log.warning("chunk_waits", job_id=str(claim.job_id), chunk_no=claim.chunk_no, waits_for=error.waits_for, error=str(error))
-    with transaction(context.engine) as session:
-        put_back_chunk(session, claim, f"{error.waits_for}: {error}", due_at, now)
+    log.warning("chunk_waits", **_names(claim), waits_for=error.waits_for, error=str(error))
+    put_down(context, "chunk", lambda session: put_back_chunk(session, claim, f"{error.waits_for}: {error}", due_at, now))
 
 
 def _give_back(context: WorkerContext, claim: Claim) -> None:
     """This process is going down: let another one have the chunk at once."""
     metrics.CHUNKS.add(ChunkEnd.GIVEN_BACK)
     now = context.clock.now()
-    with transaction(context.engine) as session:
-        put_back_chunk(session, claim, "worker: the one that held this chunk is shutting down", now, now)
+    reason = "worker: the one that held this chunk is shutting down"
+    put_down(context, "chunk", lambda session: put_back_chunk(session, claim, reason, now, now))
+
+
+def _note_bug(context: WorkerContext, claim: Claim, error: BaseException) -> None:
+    error_id, now = new_error_id(), context.clock.now()
+    due_at = next_attempt_at(now, claim.bugs, context.settings.worker)
+    metrics.CHUNKS.add(ChunkEnd.BUG)
+    log.error("chunk_bug", **_names(claim), error_id=error_id, bugs=claim.bugs + 1, exc_info=error)
+    max_bugs = context.settings.worker.max_bugs
+    put_down(context, "chunk", lambda session: note_bug(session, claim, error_id, due_at, now, max_bugs=max_bugs))
 
 
 def _fail_job(context: WorkerContext, claim: Claim, error: JobError | NotFoundError) -> None:
@@ -190,5 +219,5 @@ def _fail_job(context: WorkerContext, claim: Claim, error: JobError | NotFoundEr
     metrics.CHUNKS.add(ChunkEnd.JOB_FAILED)
     metrics.JOBS_FAILED.add(code)
     log.error("job_failed", job_id=str(claim.job_id), code=code, error=str(error))
-    with transaction(context.engine) as session:
-        fail_chunk_job(session, claim, code, str(error), context.clock.now())
+    now = context.clock.now()
+    put_down(context, "chunk", lambda session: fail_chunk_job(session, claim, code, str(error), now))

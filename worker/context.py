@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 
-from core.clock import Clock, SystemClock
+from core.clock import Clock, SharedClock, SystemClock
 from core.db.engine import open_engine
 from core.db.maintenance.rescue import RescuePolicy
 from core.db.window import WindowPolicy
@@ -18,6 +18,7 @@ from core.storage.factory import open_storage
 from serving.client import PredictClient
 from worker.archivecache import ArchiveCache
 from worker.ownership import owner_id
+from worker.presence import Presence
 from worker.telemetry import metrics
 
 
@@ -35,6 +36,7 @@ class WorkerContext:
 
     def __post_init__(self) -> None:
         self.archives = ArchiveCache(self.storage, self.settings)
+        self.presence = Presence(self.engine, self.clock, self.owner, self.settings.worker.lease_s)
 
     @classmethod
     def open(cls, settings: Settings, publish: Callable[[Iterable[Message]], None]) -> WorkerContext:
@@ -45,6 +47,7 @@ class WorkerContext:
             storage=open_storage(settings.storage_url, settings.storage),
             client=PredictClient(settings.serving.address, settings.serving.timeout_s, on_retry=metrics.PREDICT_RETRIES.add),
             publish=publish,
+            clock=SharedClock(),
         )
 
     @property
@@ -55,10 +58,18 @@ class WorkerContext:
     @property
     def rescue(self) -> RescuePolicy:
         """When chunks are given up as a whole."""
-        return RescuePolicy(self.window, self.settings.worker.max_crashes)
+        worker = self.settings.worker
+        return RescuePolicy(
+            self.window,
+            worker.max_crashes,
+            patience_s=worker.lease_s,
+            observed_since=self.presence.since,
+            backoff_s=worker.backoff_s,
+        )
 
     def close(self) -> None:
         """Release everything."""
+        self.presence.stop()
         self.archives.close()
         self.client.close()
         self.engine.dispose()

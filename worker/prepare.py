@@ -6,11 +6,9 @@ in an archive of a hundred and of a million members, and nothing is extracted.
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from core.archives.base import Archive, ArchiveRef
@@ -24,12 +22,13 @@ from core.db.preparing import (
     PreparedJob,
     claim_prepare,
     fail_prepare,
+    note_opening,
+    note_prepare_bug,
     put_back_prepare,
-    renew_prepare,
     start_job,
 )
+from core.db.tombstones import bury_if_gone
 from core.errors import (
-    DatabaseUnavailableError,
     JobError,
     JobErrorCode,
     ModelContractError,
@@ -49,11 +48,16 @@ from core.telemetry.tracing import current_traceparent, span
 from serving.client import Described
 from worker.backoff import next_attempt_at
 from worker.context import WorkerContext
+from worker.interruption import Interruption, judge, new_error_id, put_down
 from worker.telemetry import metrics
 
 log = get_logger(__name__)
 
 DEFAULT_LABEL = "stable"
+TIMEOUT_TEXT = (
+    "listing this archive took longer than the limit of a prepare task; split it, or send it as a ZIP or an uncompressed TAR, "
+    "which are listed without reading them whole"
+)
 
 
 def prepare_job(context: WorkerContext, job_id: uuid.UUID) -> list[Message]:
@@ -73,23 +77,18 @@ def prepare_job(context: WorkerContext, job_id: uuid.UUID) -> list[Message]:
 
 def _run(context: WorkerContext, claim: PrepareClaim, began: float) -> list[Message]:
     job_id = claim.job_id
-    try:
-        with _kept_lease(context, claim):
+    with context.presence.holding(claim):
+        try:
             prepared = _prepare(context, claim)
-    except TransientError as error:
-        _put_back(context, claim, error)
-        return []
-    except (JobError, NotFoundError) as error:
-        _fail(context, claim, error)
-        return []
-    except BaseException:
-        _give_back(context, claim)
-        raise
-    messages = retrying_transaction(
-        context.engine, lambda session: start_job(session, claim, prepared, context.window, context.clock.now())
-    )
+        except BaseException as error:  # noqa: BLE001 - each kind is dealt with by its own rule; bugs and shutdowns are raised again
+            _deal_with(context, claim, error)
+            return []
+        messages = retrying_transaction(
+            context.engine, lambda session: start_job(session, claim, prepared, context.window, context.clock.now())
+        )
     if messages is None:
         log.warning("job_lease_lost", job_id=str(job_id), attempt=claim.attempt)
+        put_down(context, "job", lambda session: bury_if_gone(session, job_id, context.clock.now()))
         return []
     metrics.JOBS_STARTED.add()
     metrics.PREPARE_SECONDS.observe(time.monotonic() - began)
@@ -100,6 +99,7 @@ def _run(context: WorkerContext, claim: PrepareClaim, began: float) -> list[Mess
 def _prepare(context: WorkerContext, claim: PrepareClaim) -> PreparedJob:
     described = _describe(context, claim)
     check_preprocessing(described.spec)
+    put_down(context, "job", lambda session: note_opening(session, claim))
     notes = Notes()
     ref = prepare_archive(claim.source, context.storage, seekable_key(claim.job_id), context.settings, notes=notes)
     archive = open_archive(ref, context.storage, context.settings)
@@ -178,46 +178,45 @@ def check_preprocessing(spec: ModelSpec) -> None:
         )
 
 
-@contextmanager
-def _kept_lease(context: WorkerContext, claim: PrepareClaim) -> Iterator[None]:
-    """Renew the lease while a long archive is listed, from a thread, as the listing cannot be interrupted for it."""
-    stop = threading.Event()
-    lease_s = context.settings.worker.lease_s
-
-    def renew() -> None:
-        while not stop.wait(lease_s / 3):
-            try:
-                with transaction(context.engine) as session:
-                    if not renew_prepare(session, claim, context.clock.now(), lease_s):
-                        return
-            except DatabaseUnavailableError as error:
-                log.warning("lease_not_renewed", job_id=str(claim.job_id), error=str(error))
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+def _deal_with(context: WorkerContext, claim: PrepareClaim, error: BaseException) -> None:
+    """Apply the policy of worker.interruption; raises the error again if it is a bug or a shutdown."""
+    match judge(error):
+        case Interruption.OUTAGE if isinstance(error, TransientError):
+            _put_back(context, claim, error)
+        case Interruption.JOB_FAULT if isinstance(error, JobError | NotFoundError):
+            _fail(context, claim, error.code if isinstance(error, JobError) else JobErrorCode.ARCHIVE_GONE, str(error))
+        case Interruption.TIME_LIMIT:
+            _fail(context, claim, JobErrorCode.PREPARE_TIMEOUT, TIMEOUT_TEXT)
+        case Interruption.BUG:
+            _note_bug(context, claim, error)
+            raise error
+        case _:
+            _give_back(context, claim)
+            raise error
 
 
 def _put_back(context: WorkerContext, claim: PrepareClaim, error: TransientError) -> None:
     due_at = next_attempt_at(context.clock.now(), claim.waits, context.settings.worker)
     metrics.note_backoff("prepare", error)
     log.warning("job_waits", job_id=str(claim.job_id), waits_for=error.waits_for, error=str(error))
-    with transaction(context.engine) as session:
-        put_back_prepare(session, claim, f"{error.waits_for}: {error}", due_at)
+    put_down(context, "job", lambda session: put_back_prepare(session, claim, f"{error.waits_for}: {error}", due_at))
 
 
 def _give_back(context: WorkerContext, claim: PrepareClaim) -> None:
-    with transaction(context.engine) as session:
-        put_back_prepare(session, claim, "worker: the one that prepared this job is shutting down", context.clock.now())
+    reason, now = "worker: the one that prepared this job is shutting down", context.clock.now()
+    put_down(context, "job", lambda session: put_back_prepare(session, claim, reason, now))
 
 
-def _fail(context: WorkerContext, claim: PrepareClaim, error: JobError | NotFoundError) -> None:
-    code = error.code if isinstance(error, JobError) else JobErrorCode.ARCHIVE_GONE
+def _note_bug(context: WorkerContext, claim: PrepareClaim, error: BaseException) -> None:
+    error_id, now = new_error_id(), context.clock.now()
+    due_at = next_attempt_at(now, claim.bugs, context.settings.worker)
+    log.error("job_bug", job_id=str(claim.job_id), error_id=error_id, bugs=claim.bugs + 1, exc_info=error)
+    max_bugs = 2 * context.settings.worker.max_bugs
+    put_down(context, "job", lambda session: note_prepare_bug(session, claim, error_id, due_at, now, max_bugs=max_bugs))
+
+
+def _fail(context: WorkerContext, claim: PrepareClaim, code: JobErrorCode, message: str) -> None:
     metrics.JOBS_FAILED.add(code)
-    log.error("job_failed", job_id=str(claim.job_id), code=code, error=str(error))
-    with transaction(context.engine) as session:
-        fail_prepare(session, claim, code, str(error), context.clock.now())
+    log.error("job_failed", job_id=str(claim.job_id), code=code, error=message)
+    now = context.clock.now()
+    put_down(context, "job", lambda session: fail_prepare(session, claim, code, message, now))

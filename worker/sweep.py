@@ -8,7 +8,7 @@ from collections.abc import Callable
 from worker.context import WorkerContext
 from worker.maintenance.republish import publish_due_jobs, republish_chunks, top_up_windows
 from worker.maintenance.rescue import rescue_chunks, rescue_from_dead_processes, rescue_prepares
-from worker.maintenance.retention import delete_expired
+from worker.maintenance.retention import delete_expired, empty_tombstones
 from worker.telemetry import metrics
 
 DUTIES: tuple[Callable[[WorkerContext], None], ...] = (
@@ -19,6 +19,7 @@ DUTIES: tuple[Callable[[WorkerContext], None], ...] = (
     republish_chunks,
     top_up_windows,
     delete_expired,
+    empty_tombstones,
 )
 
 

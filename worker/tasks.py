@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from celery import Celery
 
-from core.messages import CLASSIFY, PREPARE, QUEUE_INTERACTIVE, SWEEP
+from core.messages import CLASSIFY, PREPARE, SWEEP
 from worker.classify import classify_chunk
 from worker.context import WorkerContext
 from worker.prepare import prepare_job
@@ -60,9 +60,5 @@ def register_tasks(app: Celery, state: ProcessState) -> None:
 
 
 def run_prepare(context: WorkerContext, job_id: uuid.UUID) -> None:
-    """Prepare a job; a single image that somebody waits for is classified here and now, without another hop through Redis."""
-    messages = prepare_job(context, job_id)
-    if len(messages) == 1 and messages[0].queue == QUEUE_INTERACTIVE:
-        classify_chunk(context, job_id, int(messages[0].args[1]))
-    else:
-        context.publish(messages)
+    """Prepare a job, then wake those who classify it: that runs under its own time limits, in its own queue."""
+    context.publish(prepare_job(context, job_id))

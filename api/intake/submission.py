@@ -130,7 +130,7 @@ def _new_job(resources: Resources, submission: Submission) -> NewJob:
         idempotency_key=submission.idempotency_key,
         upload=submission.upload,
         traceparent=current_traceparent(),
-        expires_at=resources.clock.now() + timedelta(days=resources.settings.worker.retention_days),
+        retention_s=timedelta(days=resources.settings.worker.retention_days).total_seconds(),
     )
     return replace(new, request_hash=_hash_request(new)) if new.idempotency_key else new
 

@@ -22,10 +22,14 @@ from core.db.engine import reading, transaction
 from core.db.jobs import Tallies, get_job, list_jobs, read_tallies
 from core.db.lifecycle import delete_job, request_cancel, retry_job
 from core.db.models import TERMINAL_STATES, Job, JobState
+from core.db.tombstones import remove
 from core.db.window import WindowPolicy, open_window
+from core.errors import StorageUnavailableError
 from core.messages import prepare_message
+from core.telemetry.logs import get_logger
 from core.telemetry.tracing import current_traceparent
 
+log = get_logger(__name__)
 router = APIRouter(tags=["jobs"])
 
 IdempotencyKey = Annotated[
@@ -169,6 +173,8 @@ def _retry(here: Resources, tenant_id: UUID, job_id: UUID, wanted: RetryRequest,
     repin = find_repin(here, tenant_id, job_id, wanted)
     with transaction(here.engine) as session:
         job = retry_job(session, tenant_id, job_id, now, wanted.codes, repin=repin)
+        if wanted.error_budget is not None:
+            job.error_budget = wanted.error_budget
         job.traceparent = current_traceparent() or job.traceparent
         messages = open_window(session, job, WindowPolicy(worker.window, worker.republish_s), now)
         session.flush()
@@ -181,11 +187,20 @@ def _retry(here: Resources, tenant_id: UUID, job_id: UUID, wanted: RetryRequest,
 
 @router.delete("/v1/jobs/{job_id}", status_code=204, summary="Delete a job", responses=problems(404, 409, 503))
 def delete(here: Here, tenant_id: TenantId, job_id: UUID) -> None:
-    """With its rows and its upload. It must have ended."""
+    """With its rows and its upload. It must have ended.
+
+    What the storage cannot delete now, the sweep deletes later: the job is gone for good either way.
+    """
     with transaction(here.engine) as session:
-        prefixes = delete_job(session, tenant_id, job_id)
-    for prefix in prefixes:
-        here.storage.delete_prefix(prefix)
+        prefixes = delete_job(session, tenant_id, job_id, here.clock.now())
+    try:
+        for prefix in prefixes:
+            here.storage.delete_prefix(prefix)
+    except StorageUnavailableError as error:
+        log.warning("objects_not_deleted", job_id=str(job_id), error=str(error), consequence="the sweep deletes them later")
+        return
+    with transaction(here.engine) as session:
+        remove(session, prefixes)
 
 
 def view_job(session: Session, job: Job, base: str) -> JobObject:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.archives.inflate import Decoder, ZlibDecoder, zstd_module
+from core.archives.inflate import Decoder, ZlibDecoder, damage_errors, zstd_module
 from core.archives.notes import ArchiveNote, Notes
 from core.archives.tar_header import BLOCK, ZEROS, is_header
 from core.errors import ArchiveError, JobErrorCode
@@ -163,12 +163,9 @@ class _Stream:
 
 
 def _decompress(decoder: Decoder, data: bytes, codec: Codec) -> bytes:
-    # The libraries raise zlib.error, OSError (bz2), LZMAError, EOFError and ZstdError, which is a plain Exception.
     try:
         return decoder.decompress(data, _PIECE_BYTES)
-    except MemoryError:
-        raise
-    except Exception as error:
+    except damage_errors() as error:
         raise ArchiveError(f"the {codec} archive is damaged: {error}") from error
 
 

@@ -46,6 +46,15 @@ _XZ_MEMORY_BYTES = 192 * 1024 * 1024  # `xz -9` needs 65 MiB to unpack; a header
 _DEFLATE64_STEP = 4096  # packed bytes at a time: at most some 4 MB come out of them
 
 
+def damage_errors() -> tuple[type[Exception], ...]:
+    """What the decompressors raise at damaged bytes. Anything else that comes up meanwhile is not about the bytes: a time limit
+    that strikes, a lack of memory, a bug.
+    """
+    known = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)  # OSError: bz2; ValueError: properties of LZMA
+    zstd = zstd_module()
+    return known if zstd is None else (*known, zstd.ZstdError)
+
+
 class Decoder(Protocol):
     """What bz2, lzma and zstd decompressors have in common."""
 
@@ -169,15 +178,12 @@ def method_name(method: int) -> str:
 
 
 def _decode(method: int, data: bytes, size: int) -> bytes:
-    # The libraries raise zlib.error, OSError (bz2), LZMAError, ValueError (properties), EOFError and ZstdError, an Exception.
     try:
         decoder, data = _make_decoder(method, data, size)
         raw = _decode_bounded(decoder, data, size + 1)
     except ItemError:
         raise
-    except MemoryError:
-        raise
-    except Exception as error:
+    except damage_errors() as error:
         raise ItemError(ItemErrorCode.BAD_CHECKSUM, f"damaged: {error}") from error
     if not decoder.eof and len(raw) < size:
         raise ItemError(ItemErrorCode.TRUNCATED, f"the packed bytes end after {len(raw):,} of {size:,} bytes")

@@ -11,14 +11,16 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import case, exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from core.db.lifecycle import fail_job, settle_job
+from core.db.lifecycle import INTERNAL_ERROR_TEXT, fail_job, settle_job
 from core.db.models import Chunk, ChunkState, Job, JobState
 from core.db.outcomes import ItemOutcome, add_tallies, count_outcomes, insert_outcomes
+from core.db.splitting import chunk_items, split_chunk
 from core.db.window import WindowPolicy, open_window
 from core.errors import JobErrorCode
 from core.messages import Message
@@ -41,7 +43,16 @@ class Claim:
     modelspec: dict[str, Any]
     waits: int
     crashes: int  # times a worker died on it
+    bugs: int = 0  # times that an unforeseen error ended its run
     traceparent: str | None = None  # of what it belongs to
+
+
+class BugEnd(StrEnum):
+    """What became of a chunk whose run an unforeseen error ended."""
+
+    PUT_BACK = "put_back"
+    SPLIT = "split"
+    JOB_FAILED = "job_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,7 @@ def claim_chunk(
             state=ChunkState.RUNNING,
             attempt=Chunk.attempt + 1,
             owner=owner,
+            publishes=0,
             started_at=now,
             due_at=now + timedelta(seconds=lease_s),
         )
@@ -96,15 +108,14 @@ def claim_chunk(
         modelspec=job.modelspec,
         waits=chunk.waits,
         crashes=chunk.crashes,
+        bugs=chunk.bugs or 0,
         traceparent=job.traceparent,
     )
 
 
-def chunk_items(chunk: Chunk) -> tuple[int, ...]:
-    """The item numbers a chunk stands for."""
-    if chunk.picked is not None:
-        return tuple(chunk.picked)
-    return tuple(range(chunk.first_item, chunk.first_item + chunk.item_count))
+def renew_chunk(session: Session, claim: Claim, now: datetime, lease_s: float) -> bool:
+    """Extend the lease while the chunk runs; False if it was taken over."""
+    return _change_claimed(session, claim, {"due_at": now + timedelta(seconds=lease_s)})
 
 
 def is_wanted(session: Session, job_id: uuid.UUID) -> bool:
@@ -171,12 +182,44 @@ def put_back_chunk(session: Session, claim: Claim, waiting_for: str, due_at: dat
     if not _change_claimed(session, claim, values):
         return False
     job = session.scalar(
-        update(Job).where(Job.id == claim.job_id).values(waiting_for=waiting_for, revision=Job.revision + 1).returning(Job),
+        update(Job)
+        .where(Job.id == claim.job_id)
+        .values(
+            waiting_for=case((Job.state == JobState.RUNNING, waiting_for), else_=Job.waiting_for),
+            revision=Job.revision + 1,
+        )
+        .returning(Job),
         execution_options={"synchronize_session": False, "populate_existing": True},
     )
     if job is not None:
         settle_job(session, job, now)
     return True
+
+
+def note_bug(session: Session, claim: Claim, error_id: str, due_at: datetime, now: datetime, *, max_bugs: int) -> BugEnd | None:
+    """An error that nobody foresaw ended this run: count it, and cut the chunk up so that in the end it stands alone.
+
+    A chunk of one item that has failed so twice as often ends the job: not even the code that gives it a row of its own runs.
+
+    Returns:
+        What became of the chunk; None if the claim was no longer valid and nothing was changed.
+    """
+    bugs = claim.bugs + 1
+    if not _change_claimed(session, claim, {"state": ChunkState.PENDING, "owner": None, "due_at": due_at, "bugs": bugs}):
+        return None
+    job = session.scalar(select(Job).where(Job.id == claim.job_id).with_for_update())
+    if job is None or job.state != JobState.RUNNING:
+        if job is not None:
+            settle_job(session, job, now)
+        return BugEnd.PUT_BACK
+    if bugs >= 2 * max_bugs:
+        fail_job(session, job, JobErrorCode.INTERNAL_ERROR, INTERNAL_ERROR_TEXT.format(error_id=error_id), now)
+        return BugEnd.JOB_FAILED
+    if bugs >= max_bugs and len(claim.item_numbers) > 1:
+        chunk = session.get_one(Chunk, (claim.job_id, claim.chunk_no), populate_existing=True)
+        split_chunk(session, job, chunk)
+        return BugEnd.SPLIT
+    return BugEnd.PUT_BACK
 
 
 def fail_chunk_job(session: Session, claim: Claim, code: JobErrorCode, message: str, now: datetime) -> bool:

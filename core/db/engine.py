@@ -11,11 +11,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import stamina
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
@@ -122,6 +123,19 @@ def reading(engine: Engine) -> Iterator[Session]:
         session.begin(),
     ):
         yield session
+
+
+def read_time(engine: Engine) -> datetime:
+    """The present instant by the database's clock, UTC. SQLite has no clock but that of this machine.
+
+    Raises:
+        DatabaseUnavailableError: as `transaction`.
+    """
+    if engine.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    with reading(engine) as session:
+        instant: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+        return instant.astimezone(UTC)
 
 
 @contextmanager

@@ -44,7 +44,7 @@ class NewJob:
     request_hash: str | None = None
     upload: NewUpload | None = None
     upload_id: uuid.UUID | None = None  # of an upload that another job brought
-    expires_at: datetime | None = None
+    retention_s: float | None = None  # how long the job is kept after its end; None: for ever
     traceparent: str | None = None  # of the request that submits it (core.telemetry.tracing)
     id: uuid.UUID = field(default_factory=new_id)
 
@@ -88,7 +88,7 @@ def create_job(session: Session, new: NewJob, now: datetime) -> Job:
         state=JobState.QUEUED,
         created_at=now,
         due_at=now,
-        expires_at=new.expires_at,
+        retention_s=new.retention_s,
     )
     session.add(job)
     session.flush()

@@ -6,7 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, exists, select, update
@@ -23,6 +23,7 @@ from core.db.models import (
     Upload,
 )
 from core.db.outcomes import add_tallies
+from core.db.tombstones import bury
 from core.errors import ConflictError, JobErrorCode, NotFoundError
 from core.storage.layout import job_prefix, upload_prefix
 
@@ -35,6 +36,11 @@ _STAMPS = {
     JobState.CANCELLED: "cancelled_at",
 }
 
+INTERNAL_ERROR_TEXT = (
+    "DermQ met an error that it does not know, again and again; the worker's log has it as error_id {error_id}: "
+    "please report it with these lines, and retry the job when it is mended"
+)
+
 
 def enter_state(job: Job, state: JobState, now: datetime) -> None:
     """Set a state and its timestamp; the caller holds the job's row lock."""
@@ -43,6 +49,8 @@ def enter_state(job: Job, state: JobState, now: datetime) -> None:
     if state in _STAMPS:
         setattr(job, _STAMPS[state], now)
     if state in TERMINAL_STATES:
+        if job.retention_s is not None:
+            job.expires_at = now + timedelta(seconds=job.retention_s)
         job.due_at = None
         job.owner = None
         job.waiting_for = None
@@ -54,9 +62,7 @@ def settle_job(session: Session, job: Job, now: datetime) -> None:
         drop_waiting_chunks(session, job.id)
         if job.state == JobState.CANCELLING and not _has_running_chunk(session, job.id):
             enter_state(job, JobState.CANCELLED, now)
-    elif job.remaining == 0:
-        enter_state(job, JobState.SUCCEEDED, now)
-    elif _is_over_budget(job):
+    elif _is_over_budget(job):  # asked before success: the last chunk, or the only one, counts as every other
         fail_job(
             session,
             job,
@@ -65,6 +71,8 @@ def settle_job(session: Session, job: Job, now: datetime) -> None:
             "see its errors, then retry with a larger budget or a repaired archive",
             now,
         )
+    elif job.remaining == 0:
+        enter_state(job, JobState.SUCCEEDED, now)
 
 
 def fail_job(session: Session, job: Job, code: JobErrorCode, message: str, now: datetime) -> None:
@@ -136,7 +144,7 @@ def retry_job(
         _repin(job, repin)
     if job.archive is None:  # it failed before its archive was listed: start from the beginning
         job.attempt += 1
-        job.crashes = 0
+        job.crashes = job.bugs = 0
         job.due_at = now
         enter_state(job, JobState.QUEUED, now)
         return job
@@ -170,8 +178,11 @@ def _repin(job: Job, repin: Repin) -> None:
     job.version, job.modelspec = repin.version, repin.modelspec
 
 
-def delete_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> list[str]:
-    """Remove an ended job and its rows; returns the storage prefixes that may go after the commit.
+def delete_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, now: datetime) -> list[str]:
+    """Remove an ended job and its rows, and mark what it has in the storage for deletion.
+
+    Returns:
+        The storage prefixes that are marked (core.db.tombstones): they may go after the commit.
 
     Raises:
         NotFoundError: no such job.
@@ -182,11 +193,14 @@ def delete_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> lis
         raise ConflictError(f"job {job_id} is {job.state}: expected an ended job; cancel it first")
     prefixes = [job_prefix(job.id)]
     upload_id = job.upload_id
+    if upload_id is not None:  # two jobs on one upload that are deleted together must not each wait for the other to go
+        session.execute(select(Upload.id).where(Upload.id == upload_id).with_for_update())
     session.delete(job)
     session.flush()
     if upload_id is not None and not session.scalar(select(exists().where(Job.upload_id == upload_id))):
         session.execute(delete(Upload).where(Upload.id == upload_id))
         prefixes.append(upload_prefix(upload_id))
+    bury(session, prefixes, now)
     return prefixes
 
 
@@ -220,7 +234,7 @@ def _reopen_dropped_chunks(session: Session, job_id: uuid.UUID) -> int:
     reopened = session.execute(
         update(Chunk)
         .where(Chunk.job_id == job_id, Chunk.state == ChunkState.CANCELLED)
-        .values(state=ChunkState.PENDING, crashes=0, waits=0, publishes=0, due_at=None)
+        .values(state=ChunkState.PENDING, crashes=0, bugs=0, waits=0, publishes=0, due_at=None)
         .returning(Chunk.chunk_no),
         execution_options={"synchronize_session": False},
     )

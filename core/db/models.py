@@ -150,6 +150,7 @@ class Job(Base):
         Index("ix_jobs_state_due_at", "state", "due_at"),
         Index("ix_jobs_expires_at", "expires_at"),
         Index("ix_jobs_model_state", "model", "state"),
+        Index("ix_jobs_upload_id", "upload_id"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -189,6 +190,8 @@ class Job(Base):
     attempt: Mapped[int] = mapped_column(Integer, default=0)  # fencing token of prepare
     crashes: Mapped[int] = mapped_column(Integer, default=0)  # prepare attempts whose worker died
     waits: Mapped[int] = mapped_column(Integer, default=0)  # times prepare was put back because a dependency was unavailable
+    bugs: Mapped[int | None] = mapped_column(Integer)  # prepare attempts that an unforeseen error ended
+    opened_attempt: Mapped[int | None] = mapped_column(Integer)  # the last attempt that began to open the archive
     owner: Mapped[str | None]  # process that prepares it
     due_at: Mapped[datetime | None]  # when the sweeper must look at a queued or preparing job again
 
@@ -200,7 +203,8 @@ class Job(Base):
     failed_at: Mapped[datetime | None]
     cancelled_at: Mapped[datetime | None]
     progress_at: Mapped[datetime | None]  # last time an item got its outcome
-    expires_at: Mapped[datetime | None]  # when retention removes it
+    retention_s: Mapped[float | None] = mapped_column(Float(53))  # how long it is kept after its end; None: for ever
+    expires_at: Mapped[datetime | None]  # when retention removes it: set when the job ends
 
 
 class Chunk(Base):
@@ -227,7 +231,8 @@ class Chunk(Base):
     attempt: Mapped[int] = mapped_column(Integer, default=0)  # fencing token, grows with each claim
     crashes: Mapped[int] = mapped_column(Integer, default=0)  # claims whose worker died
     waits: Mapped[int] = mapped_column(Integer, default=0)  # times it was put back because a dependency was unavailable
-    publishes: Mapped[int] = mapped_column(Integer, default=0)
+    bugs: Mapped[int | None] = mapped_column(Integer)  # runs that an unforeseen error ended
+    publishes: Mapped[int] = mapped_column(Integer, default=0)  # of its present wake-up: since it was last claimed
     owner: Mapped[str | None]
     due_at: Mapped[datetime | None]
     succeeded: Mapped[int] = mapped_column(Integer, default=0)
@@ -278,6 +283,28 @@ class Tally(Base):
     kind: Mapped[str] = mapped_column(primary_key=True)  # "label", "error" or "note"
     name: Mapped[str] = mapped_column(primary_key=True)
     items: Mapped[int] = mapped_column(Integer)
+
+
+class Process(Base):
+    """A worker process that says again and again that it runs. So that its silence tells a death from an outage."""
+
+    __tablename__ = "processes"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)  # worker.ownership.owner_id
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class Tombstone(Base):
+    """Objects of the storage whose rows are gone. Written with the deletion of the rows, removed when the objects are gone."""
+
+    __tablename__ = "tombstones"
+    __table_args__ = (Index("ix_tombstones_due_at", "due_at"),)
+
+    prefix: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime]
+    due_at: Mapped[datetime]  # when the sweep tries next
+    tries: Mapped[int] = mapped_column(Integer)
 
 
 class ModelEvent(Base):

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
-from core.db.lifecycle import enter_state, fail_job, settle_job
+from core.db.lifecycle import INTERNAL_ERROR_TEXT, enter_state, fail_job, settle_job
 from core.db.models import Chunk, ChunkState, Job, JobState
 from core.db.window import WindowPolicy, open_window
 from core.errors import JobErrorCode
@@ -30,6 +30,7 @@ class PrepareClaim:
     version: int | None
     waits: int
     traceparent: str | None = None  # of what submitted it
+    bugs: int = 0  # times that an unforeseen error ended a prepare of this job
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,25 @@ def claim_prepare(session: Session, job_id: uuid.UUID, *, owner: str, now: datet
         version=job.requested_version,
         waits=job.waits,
         traceparent=job.traceparent,
+        bugs=job.bugs or 0,
     )
+
+
+def note_opening(session: Session, claim: PrepareClaim) -> None:
+    """This attempt begins to open the archive: from now on a death of its process speaks against the archive."""
+    _update_claimed(session, claim, {"opened_attempt": claim.attempt})
+
+
+def note_prepare_bug(
+    session: Session, claim: PrepareClaim, error_id: str, due_at: datetime, now: datetime, *, max_bugs: int
+) -> None:
+    """An error that nobody foresaw ended this attempt: count it, and fail the job in the end."""
+    bugs = claim.bugs + 1
+    if bugs >= max_bugs:
+        fail_prepare(session, claim, JobErrorCode.INTERNAL_ERROR, INTERNAL_ERROR_TEXT.format(error_id=error_id), now)
+        return
+    values = {"state": JobState.QUEUED, "owner": None, "due_at": due_at, "bugs": bugs, "revision": Job.revision + 1}
+    _update_claimed(session, claim, values)
 
 
 def renew_prepare(session: Session, claim: PrepareClaim, now: datetime, lease_s: float) -> bool:
@@ -126,7 +145,7 @@ def start_job(
     Returns:
         Messages to send after the commit, or None if the claim was no longer valid and nothing was changed.
     """
-    job = _update_claimed(session, claim, {"owner": None, "due_at": None, "waiting_for": None, "crashes": 0})
+    job = _update_claimed(session, claim, {"owner": None, "due_at": None, "waiting_for": None, "crashes": 0, "bugs": 0})
     if job is None:
         return None
     rows = [

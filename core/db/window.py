@@ -57,25 +57,16 @@ def open_window(session: Session, job: Job, policy: WindowPolicy, now: datetime)
 
 
 def mark_published(session: Session, job_id: uuid.UUID, numbers: list[int], policy: WindowPolicy, now: datetime) -> None:
-    """Record that messages for these chunks go out; each further publish of a chunk waits twice as long, up to 64 times."""
+    """Record that messages for these chunks go out. One that nobody takes up is looked at again after `republish_s`."""
     if not numbers:
         return
-    publishes = dict(
-        session.execute(
-            select(Chunk.chunk_no, Chunk.publishes).where(Chunk.job_id == job_id, Chunk.chunk_no.in_(numbers))
-        ).all()
+    session.execute(
+        update(Chunk)
+        .where(Chunk.job_id == job_id, Chunk.chunk_no.in_(numbers))
+        .values(
+            state=ChunkState.PUBLISHED,
+            publishes=Chunk.publishes + 1,
+            due_at=now + timedelta(seconds=policy.republish_s),
+        ),
+        execution_options={"synchronize_session": False},
     )
-    by_count: dict[int, list[int]] = {}
-    for number, count in publishes.items():
-        by_count.setdefault(min(count, 6), []).append(number)
-    for count, same in sorted(by_count.items()):
-        session.execute(
-            update(Chunk)
-            .where(Chunk.job_id == job_id, Chunk.chunk_no.in_(same))
-            .values(
-                state=ChunkState.PUBLISHED,
-                publishes=Chunk.publishes + 1,
-                due_at=now + timedelta(seconds=policy.republish_s * 2**count),
-            ),
-            execution_options={"synchronize_session": False},
-        )

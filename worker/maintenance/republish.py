@@ -32,9 +32,10 @@ def publish_due_jobs(context: WorkerContext) -> None:
 def republish_chunks(context: WorkerContext) -> None:
     """Chunks whose message nobody took in time; all of them at once where the broker's queues are empty."""
     now = context.clock.now()
-    lost_since = now - timedelta(seconds=SETTLING_S) if queues_are_empty(context) else None
+    queued = count_messages(context)
+    lost_since = now - timedelta(seconds=SETTLING_S) if queued == 0 else None
     with transaction(context.engine) as session:
-        messages = republish.republish_chunks(session, context.window, now, lost_since=lost_since)
+        messages = republish.republish_chunks(session, context.window, now, lost_since=lost_since, queued=queued)
     send(context, "republished_chunks", messages)
 
 
@@ -48,10 +49,11 @@ def _top_up_page(context: WorkerContext, after: uuid.UUID | None) -> tuple[list[
         return republish.top_up_jobs(session, context.window, context.clock.now(), after)
 
 
-def queues_are_empty(context: WorkerContext) -> bool:
-    """Whether no message waits in any queue, so that what is published but unclaimed must be lost.
+def count_messages(context: WorkerContext) -> int | None:
+    """Messages that wait in the queues; None if the broker does not answer.
 
-    Messages that a worker has taken and not yet started are not in a queue; the settling time covers them.
+    0 says that what is published but unclaimed must be lost. Messages that a worker has taken and not yet started are not in a
+    queue; the settling time covers them.
     """
     broker = context.settings.broker
     try:
@@ -60,8 +62,8 @@ def queues_are_empty(context: WorkerContext) -> bool:
             socket_timeout=broker.socket_timeout_s,
             socket_connect_timeout=broker.socket_timeout_s,
         ) as redis:
-            return not any(redis.llen(queue) for queue in QUEUES)
+            return sum(int(redis.llen(queue)) for queue in QUEUES)
     except RedisError as error:
         metrics.DEPENDENCY_ERRORS.add("broker")
         log.warning("broker_away", error=str(error))
-        return False
+        return None

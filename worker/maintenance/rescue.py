@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from core.db.engine import reading, transaction
 from core.db.maintenance import rescue
 from core.db.maintenance.rescue import Rescue, RescuePolicy
+from core.db.processes import forget_silent_processes
 from core.errors import JobErrorCode
 from core.telemetry.logs import get_logger
 from worker.context import WorkerContext
@@ -14,9 +17,13 @@ from worker.telemetry import metrics
 
 log = get_logger(__name__)
 
+FORGOTTEN_AFTER_S = 86_400.0  # without a sign of life: whatever the process held was taken from it long before
+
 
 def rescue_from_dead_processes(context: WorkerContext) -> None:
     """What a process held that is certainly dead, without waiting for its leases."""
+    with transaction(context.engine) as session:
+        forget_silent_processes(session, context.clock.now() - timedelta(seconds=FORGOTTEN_AFTER_S))
     with reading(context.engine) as session:
         owners = rescue.list_owners(session)
     for owner in filter(is_certainly_dead, owners):

@@ -1,16 +1,39 @@
-"""Deletes what is past its retention: rows first, then what they named in the storage."""
+"""Deletes jobs past their retention, and in the storage what deleted jobs have left there."""
 
 from __future__ import annotations
 
-from core.db.engine import transaction
+from core.db.engine import reading, transaction
 from core.db.maintenance import retention
+from core.db.tombstones import list_due, postpone, remove
+from core.errors import StorageUnavailableError
+from core.telemetry.logs import get_logger
 from worker.context import WorkerContext
+from worker.telemetry import metrics
+
+log = get_logger(__name__)
+
+PREFIXES = 200  # in one sweep
 
 
 def delete_expired(context: WorkerContext) -> None:
     """One page of expired jobs, and what crashed uploads left in the storage."""
     with transaction(context.engine) as session:
-        prefixes = retention.delete_expired_jobs(session, context.clock.now())
-    for prefix in prefixes:
-        context.storage.delete_prefix(prefix)
+        retention.delete_expired_jobs(session, context.clock.now())
     context.storage.remove_orphans()
+
+
+def empty_tombstones(context: WorkerContext) -> None:
+    """Delete objects whose rows are gone. One that cannot go now waits, and does not keep the others."""
+    with reading(context.engine) as session:
+        prefixes = list_due(session, context.clock.now(), PREFIXES)
+    for prefix in prefixes:
+        try:
+            context.storage.delete_prefix(prefix)
+        except StorageUnavailableError as error:
+            metrics.note_away(error)
+            log.warning("objects_not_deleted", prefix=prefix, error=str(error), consequence="tried again later")
+            with transaction(context.engine) as session:
+                postpone(session, prefix, context.clock.now())
+        else:
+            with transaction(context.engine) as session:
+                remove(session, [prefix])

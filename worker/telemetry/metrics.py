@@ -27,6 +27,7 @@ class ChunkEnd(StrEnum):
     PARTIAL = "partial"  # some have; the rest waits for another run (time limit, cancelled job, unavailable dependency)
     WAITING = "waiting"  # none has, as a dependency is unavailable: it backs off
     GIVEN_BACK = "given_back"  # this process was asked to stop
+    BUG = "bug"  # an error that nobody foresaw
     JOB_FAILED = "job_failed"  # it met what no image of the job can be read through
     LEASE_LOST = "lease_lost"  # it ran too long: what it found was not accepted
     NOT_CLAIMED = "not_claimed"  # there was nothing to do: a second message, or a cancelled job

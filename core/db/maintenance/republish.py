@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.db.lifecycle import settle_job
@@ -26,12 +26,16 @@ def publish_due_jobs(session: Session, policy: WindowPolicy, now: datetime) -> l
     return [prepare_message(job.id, interactive=job.interactive) for job in jobs]
 
 
-def republish_chunks(session: Session, policy: WindowPolicy, now: datetime, *, lost_since: datetime | None) -> list[Message]:
+def republish_chunks(
+    session: Session, policy: WindowPolicy, now: datetime, *, lost_since: datetime | None, queued: int | None = None
+) -> list[Message]:
     """Published chunks that nobody claimed in time.
 
     Args:
         lost_since: the broker's queues are empty, so whatever was published before this instant is lost and goes out at once;
             None where that is not known.
+        queued: messages that wait in the broker's queues. Where there are as many as published chunks, none is lost: they wait
+            for a free worker, and another message for each would only make the queue longer. None where it is not known.
     """
     chunks = session.scalars(
         select(Chunk)
@@ -40,6 +44,9 @@ def republish_chunks(session: Session, policy: WindowPolicy, now: datetime, *, l
         .limit(PAGE)
         .with_for_update(skip_locked=True)
     ).all()
+    if chunks and queued and queued >= _count_published(session):
+        _look_again_later([chunk for chunk in chunks if chunk.due_at is not None], policy, now)
+        return []
     if lost_since is not None:
         chunks = [chunk for chunk in chunks if _published_at(chunk, policy) <= lost_since]
     messages: list[Message] = []
@@ -84,6 +91,15 @@ def walk_pages(page: Callable[[uuid.UUID | None], tuple[list[Message], uuid.UUID
     return messages
 
 
+def _count_published(session: Session) -> int:
+    return session.scalar(select(func.count()).select_from(Chunk).where(Chunk.state == ChunkState.PUBLISHED)) or 0
+
+
+def _look_again_later(chunks: Sequence[Chunk], policy: WindowPolicy, now: datetime) -> None:
+    for chunk in chunks:
+        chunk.due_at = now + timedelta(seconds=policy.republish_s)
+
+
 def _published_at(chunk: Chunk, policy: WindowPolicy) -> datetime:
     assert chunk.due_at is not None  # noqa: S101 - the query asked for it
-    return chunk.due_at - timedelta(seconds=policy.republish_s * 2 ** min(max(chunk.publishes - 1, 0), 6))
+    return chunk.due_at - timedelta(seconds=policy.republish_s)

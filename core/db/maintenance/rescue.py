@@ -11,15 +11,15 @@ from enum import StrEnum
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from core.db.chunks import chunk_items
 from core.db.lifecycle import enter_state, fail_job, settle_job
 from core.db.maintenance.due import lock_due_jobs
 from core.db.models import Chunk, ChunkState, Job, JobState
+from core.db.processes import Verdict, forget_process, judge, read_seen
+from core.db.splitting import chunk_items, split_chunk
 from core.db.window import WindowPolicy, open_window
 from core.errors import JobErrorCode
 from core.messages import Message, prepare_message
 
-SPLIT_WAYS = 8  # a chunk that kills its workers is cut in so many: 256 items reach a single one in three cuts
 PAGE = 200  # rows in one transaction
 
 
@@ -38,12 +38,17 @@ class RescuePolicy:
 
     window: WindowPolicy
     max_crashes: int
+    patience_s: float = 15.0  # silence of a process that counts as its death: a lease
+    observed_since: datetime | None = None  # since when whoever sweeps has reached the database without a gap
+    backoff_s: float = 0.0  # first wait of a chunk after a death; it doubles
     done: Counter[Rescue] = field(default_factory=Counter)
 
 
 def rescue_prepares(session: Session, policy: RescuePolicy, now: datetime) -> list[Message]:
     """Jobs whose preparing worker let its lease run out."""
-    return _requeue_prepares(session, lock_due_jobs(session, JobState.PREPARING, now, PAGE), policy, now)
+    jobs = lock_due_jobs(session, JobState.PREPARING, now, PAGE)
+    verdicts = _judge_owners(session, [job.owner for job in jobs], policy, now)
+    return _requeue_prepares(session, jobs, verdicts, policy, now)
 
 
 def rescue_chunks(session: Session, policy: RescuePolicy, now: datetime) -> list[Message]:
@@ -55,20 +60,23 @@ def rescue_chunks(session: Session, policy: RescuePolicy, now: datetime) -> list
         .limit(PAGE)
         .with_for_update(skip_locked=True)
     ).all()
-    return [message for chunk in chunks for message in _rescue_chunk(session, chunk, policy, now)]
+    verdicts = _judge_owners(session, [chunk.owner for chunk in chunks], policy, now)
+    return [message for chunk in chunks for message in _rescue_chunk(session, chunk, verdicts[chunk.owner], policy, now)]
 
 
 def rescue_owned(session: Session, owner: str, policy: RescuePolicy, now: datetime) -> list[Message]:
     """Everything a dead process held, without waiting for its leases to run out."""
     jobs = session.scalars(select(Job).where(Job.state == JobState.PREPARING, Job.owner == owner).with_for_update()).all()
-    messages = _requeue_prepares(session, jobs, policy, now)
+    messages = _requeue_prepares(session, jobs, {owner: Verdict.DEAD}, policy, now)
     chunks = session.scalars(
         select(Chunk)
         .where(Chunk.state == ChunkState.RUNNING, Chunk.owner == owner)
         .order_by(Chunk.job_id, Chunk.chunk_no)
         .with_for_update()
     ).all()
-    return messages + [message for chunk in chunks for message in _rescue_chunk(session, chunk, policy, now)]
+    messages += [message for chunk in chunks for message in _rescue_chunk(session, chunk, Verdict.DEAD, policy, now)]
+    forget_process(session, owner)
+    return messages
 
 
 def list_owners(session: Session) -> Sequence[str]:
@@ -93,11 +101,25 @@ def expire_all_leases(session: Session, now: datetime) -> None:
     )
 
 
-def _requeue_prepares(session: Session, jobs: Sequence[Job], policy: RescuePolicy, now: datetime) -> list[Message]:
+def _judge_owners(
+    session: Session, owners: Sequence[str | None], policy: RescuePolicy, now: datetime
+) -> dict[str | None, Verdict]:
+    seen = read_seen(session, {owner for owner in owners if owner})
+    return {owner: judge(seen.get(owner or ""), policy.observed_since, now, policy.patience_s) for owner in owners}
+
+
+def _requeue_prepares(
+    session: Session, jobs: Sequence[Job], verdicts: dict[str | None, Verdict], policy: RescuePolicy, now: datetime
+) -> list[Message]:
     messages = []
     for job in jobs:
-        job.crashes += 1
-        policy.done[Rescue.PREPARE_CRASH] += 1
+        verdict = verdicts[job.owner]
+        if verdict is Verdict.OPEN:
+            continue
+        # A death before the archive was opened says nothing about the archive (the model server was asked meanwhile).
+        if verdict is Verdict.DEAD and job.opened_attempt == job.attempt:
+            job.crashes += 1
+            policy.done[Rescue.PREPARE_CRASH] += 1
         if job.crashes >= policy.max_crashes:
             policy.done[Rescue.JOB_FAILED] += 1
             fail_job(
@@ -116,42 +138,24 @@ def _requeue_prepares(session: Session, jobs: Sequence[Job], policy: RescuePolic
     return messages
 
 
-def _rescue_chunk(session: Session, chunk: Chunk, policy: RescuePolicy, now: datetime) -> list[Message]:
-    chunk.crashes += 1
-    policy.done[Rescue.CHUNK_CRASH] += 1
+def _rescue_chunk(session: Session, chunk: Chunk, verdict: Verdict, policy: RescuePolicy, now: datetime) -> list[Message]:
+    if verdict is Verdict.OPEN:
+        return []
     chunk.owner = None
     chunk.due_at = None
     chunk.state = ChunkState.PENDING
+    if verdict is Verdict.DEAD:
+        chunk.crashes += 1
+        policy.done[Rescue.CHUNK_CRASH] += 1
+        if chunk.crashes > 1:  # the first time it goes on at once
+            chunk.due_at = now + timedelta(seconds=policy.backoff_s * 2.0 ** min(chunk.crashes - 2, 6))
     session.flush()
     job = session.scalar(select(Job).where(Job.id == chunk.job_id).with_for_update())
     if job is None:
         return []
     if job.state == JobState.RUNNING and chunk.crashes >= policy.max_crashes and len(chunk_items(chunk)) > 1:
-        _split_chunk(session, job, chunk)
+        split_chunk(session, job, chunk)
         policy.done[Rescue.CHUNK_SPLIT] += 1
     settle_job(session, job, now)
     session.flush()
     return open_window(session, job, policy.window, now)
-
-
-def _split_chunk(session: Session, job: Job, chunk: Chunk) -> None:
-    """Replace a chunk that kills its workers by smaller ones, so that in the end only the guilty item is left alone."""
-    items = chunk_items(chunk)
-    step = -(-len(items) // SPLIT_WAYS)
-    for start in range(0, len(items), step):
-        part = items[start : start + step]
-        session.add(
-            Chunk(
-                job_id=job.id,
-                chunk_no=job.chunk_count,
-                first_item=part[0],
-                item_count=part[-1] - part[0] + 1,
-                picked=list(part) if chunk.picked is not None else None,
-                index_first_item=chunk.index_first_item,
-                index_offset=chunk.index_offset,
-                index_length=chunk.index_length,
-                state=ChunkState.PENDING,
-            )
-        )
-        job.chunk_count += 1
-    chunk.state = ChunkState.SPLIT

@@ -13,8 +13,8 @@ from core.db.models import TERMINAL_STATES, Job
 PAGE = 200  # jobs in one transaction
 
 
-def delete_expired_jobs(session: Session, now: datetime) -> list[str]:
-    """Remove ended jobs past their retention; returns storage prefixes to delete after the commit."""
+def delete_expired_jobs(session: Session, now: datetime) -> int:
+    """Remove a page of ended jobs past their retention, and mark their objects for deletion; returns how many jobs."""
     jobs = session.scalars(
         select(Job)
         .where(Job.expires_at <= now, Job.state.in_(TERMINAL_STATES))
@@ -22,4 +22,6 @@ def delete_expired_jobs(session: Session, now: datetime) -> list[str]:
         .limit(PAGE)
         .with_for_update(skip_locked=True)
     ).all()
-    return [prefix for job in jobs for prefix in delete_job(session, job.tenant_id, job.id)]
+    for job in jobs:
+        delete_job(session, job.tenant_id, job.id, now)
+    return len(jobs)

@@ -289,10 +289,10 @@ def test_prepare_waits_for_a_dependency(ledger: Ledger) -> None:
 def test_deleting_a_job_takes_its_rows_along(ledger: Ledger) -> None:
     job_id = ledger.start(items=4)
     with pytest.raises(ConflictError, match="cancel it first"), transaction(ledger.engine) as session:
-        delete_job(session, LOCAL_TENANT_ID, job_id)
+        delete_job(session, LOCAL_TENANT_ID, job_id, ledger.clock.now())
     ledger.run(job_id, 0)
     with transaction(ledger.engine) as session:
-        assert delete_job(session, LOCAL_TENANT_ID, job_id) == [f"jobs/{job_id}/"]
+        assert delete_job(session, LOCAL_TENANT_ID, job_id, ledger.clock.now()) == [f"jobs/{job_id}/"]
     assert (ledger.rows(job_id), ledger.chunks(job_id)) == (0, [])
     with pytest.raises(NotFoundError):
         ledger.job(job_id)

@@ -11,7 +11,8 @@ from core.db.engine import transaction
 from core.db.lifecycle import request_cancel
 from core.db.maintenance import republish, rescue, retention
 from core.db.models import LOCAL_TENANT_ID, Chunk, ChunkState, JobState
-from core.db.preparing import claim_prepare
+from core.db.preparing import claim_prepare, note_opening
+from core.db.tombstones import list_due
 from core.errors import ItemErrorCode
 from core.messages import PREPARE
 from tests.support.ledger import LEASE_S, Ledger, broken
@@ -74,7 +75,9 @@ def test_a_prepare_whose_worker_dies_runs_again_and_at_last_fails(ledger: Ledger
     job_id = ledger.submit()
     for attempt in range(ledger.max_crashes):
         with transaction(ledger.engine) as session:
-            assert claim_prepare(session, job_id, owner="w", now=ledger.clock.now(), lease_s=LEASE_S) is not None, attempt
+            claim = claim_prepare(session, job_id, owner="w", now=ledger.clock.now(), lease_s=LEASE_S)
+            assert claim is not None, attempt
+            note_opening(session, claim)
         ledger.clock.advance(LEASE_S + 1)
         with transaction(ledger.engine) as session:
             rescue.rescue_prepares(session, ledger.rescue, ledger.clock.now())
@@ -107,8 +110,9 @@ def test_top_up_walks_all_jobs_a_page_at_a_time(ledger: Ledger, monkeypatch: pyt
 
 def test_retention_removes_ended_jobs_only(ledger: Ledger) -> None:
     now = ledger.clock.now()
-    ended, running = ledger.start(items=4, expires_at=now), ledger.start(items=4, expires_at=now)
+    ended, running = ledger.start(items=4, retention_s=0.0), ledger.start(items=4, retention_s=0.0)
     ledger.run(ended, 0)
     with transaction(ledger.engine) as session:
-        assert retention.delete_expired_jobs(session, now) == [f"jobs/{ended}/"]
+        assert retention.delete_expired_jobs(session, now) == 1
+        assert list_due(session, now, 10) == [f"jobs/{ended}/"]
     assert ledger.job(running).state == JobState.RUNNING

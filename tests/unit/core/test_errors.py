@@ -43,7 +43,8 @@ def test_each_is_its_word(code: ErrorCode) -> None:
 def test_the_words_of_the_ledger_stay() -> None:
     assert {str(code) for code in JobErrorCode} == {
         *("unreadable_archive", "encrypted_archive", "archive_bomb", "archive_gone", "source_denied", "forbidden_source"),
-        *("unknown_model", "model_contract", "serving_error", "prepare_crash", "error_budget"),
+        *("unknown_model", "model_contract", "serving_error", "prepare_crash", "prepare_timeout", "error_budget"),
+        "internal_error",
     }
 
 
