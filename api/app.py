@@ -39,8 +39,9 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # api.routes.docs, with the headers it needs
         redoc_url=None,
     )
-    for routes in (jobs, results, events, items, classify, models, health, docs):
+    for routes in (jobs, results, events, items, classify, models, docs):
         app.include_router(routes.router, dependencies=[Depends(refuse_unknown)])
+    app.include_router(health.router)  # probes and scrapers may add a parameter of their own, against caches
     install_error_handlers(app)
     app.add_middleware(OwnSiteOnly, settings=settings.api)
     app.add_middleware(Envelope)  # the outermost

@@ -177,3 +177,9 @@ def test_openapi(api: Api) -> None:
         assert "multipart/form-data" in document["paths"][path][method]["requestBody"]["content"]
     assert document["components"]["schemas"]["JobObject"]["examples"]
     assert "swagger" in api.client.get("/docs").text.lower()
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_a_probe_may_add_a_parameter_of_its_own(api: Api, path: str) -> None:
+    """Against caches, as load balancers do: a probe that failed for it would take a healthy server out of service."""
+    assert api.client.get(path, params={"_": "1764093600"}).status_code == api.client.get(path).status_code
