@@ -104,6 +104,7 @@ def _check_extents(meta: bytes, data: bytes, name: str, pixels: int) -> None:
     base_bytes, index_bytes = meta[at + 1] >> 4, (meta[at + 1] & 15) if version else 0
     wide = 4 if version == 2 else 2
     count, at = int.from_bytes(meta[at + 2 : at + 2 + wide], "big"), at + 2 + wide
+    looked = 0
     for _ in range(count):
         coded = meta[at : at + wide].rjust(4, b"\0") in coded_items
         at += wide
@@ -111,17 +112,22 @@ def _check_extents(meta: bytes, data: bytes, name: str, pixels: int) -> None:
         at += (2 if version else 0) + 2
         base, at = int.from_bytes(meta[at : at + base_bytes], "big"), at + base_bytes
         extents, at = int.from_bytes(meta[at : at + 2], "big"), at + 2
-        for _ in range(extents):
+        for _ in range(extents if offset_bytes + length_bytes else 0):
             at += index_bytes
             offset = base + int.from_bytes(meta[at : at + offset_bytes], "big")
             length, at = (
                 int.from_bytes(meta[at + offset_bytes : at + offset_bytes + length_bytes], "big"),
                 at + offset_bytes + length_bytes,
             )
+            if at > len(meta):
+                raise damaged(name, "its table of items is cut")
             if method == 0 and offset + length > len(data):
                 raise truncated(name, f"{offset + length - len(data):,} bytes of its pixels are missing")
             stream = data[offset : offset + length] if coded and method == 0 else b""
-            if has_hole(stream, pixels) or is_text_copy(stream):
+            looked += len(stream)
+            if looked > 2 * len(data):
+                raise damaged(name, "its pixels overlap")
+            if stream and (has_hole(stream, pixels) or is_text_copy(stream)):
                 raise damaged(name, "there are zeros where its pixels should be, or it was copied as text")
         if at > len(meta):
             raise damaged(name, "its table of items is cut")

@@ -210,6 +210,8 @@ def _check_segments(page: _Page, data: bytes) -> None:
     needed = columns * rows * planes
     if len(places) < needed or len(lengths) < needed:
         raise truncated("TIFF", f"it names {min(len(places), len(lengths))} of {needed} strips or tiles")
+    if sum(lengths[:needed]) > 2 * len(data):
+        raise damaged("TIFF", "its strips or tiles overlap")
     depth = bits[0] * (1 if planes > 1 else samples) if len(bits) == 1 else (bits[0] if planes > 1 else sum(bits[:samples]))
     row_bytes = -(-across * depth // 8)
     for number, (at, length) in enumerate(zip(places[:needed], lengths[:needed], strict=True)):
@@ -234,7 +236,7 @@ def _check_segment(page: _Page, segment: bytes, expected: int) -> None:
 def _check_deflate(segment: bytes, expected: int) -> None:
     stream, count, rest = zlib.decompressobj(), 0, segment
     try:
-        while rest and not stream.eof and count < expected + 2**24:
+        while rest and not stream.eof and count < expected + 2**21:
             count += len(stream.decompress(rest, 2**20))
             rest = stream.unconsumed_tail
     except zlib.error as error:

@@ -214,3 +214,11 @@ def test_broken_exif_of_an_avif_does_not_matter() -> None:
     data = saved(photograph(120, 90), "AVIF", exif=exif)
     at = data.index(b"a maker") - 30
     assert np.array_equal(pixels(data[:at] + b"\xff" * 30 + data[at + 30 :]), pixels(data))
+
+
+def test_a_table_of_items_that_repeats_itself_costs_nothing() -> None:
+    """65,535 items of 65,535 extents that take no bytes, or that point at the same bytes."""
+    data = heif()
+    at = data.index(b"iloc")
+    for sizes in (b"\0\0", b"\x44\0"):
+        assert code(data[: at + 8] + sizes + b"\xff\xff" + b"\0\1\0\0\xff\xff" + data[at + 18 :]) in (TRUNCATED, DAMAGED)
