@@ -199,7 +199,7 @@ class ApiSettings(Concern):
         default="127.0.0.1",
         description="Address that the server listens on. Beyond loopback only with DERMQ_API_ALLOW_UNAUTHENTICATED.",
     )
-    port: int = Field(default=8080, description="Port that the server listens on.")
+    port: int = Field(default=8080, ge=1, le=65535, description="Port that the server listens on.")
     max_upload_bytes: int = Field(default=100 * 1024**3, description="Largest upload that is taken, in bytes.")
     source_roots: Paths = Field(
         default=(),
