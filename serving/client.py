@@ -181,9 +181,18 @@ class PredictClient:
         return self.predict_async(model, version, images, classes=classes).result()
 
     def predict_async(
-        self, model: str, version: int, images: npt.NDArray[np.uint8], *, classes: int | None = None
+        self,
+        model: str,
+        version: int,
+        images: npt.NDArray[np.uint8],
+        *,
+        classes: int | None = None,
+        row_by_row: bool = False,
     ) -> PendingPrediction:
-        """Send a batch and return at once; otherwise as `predict`. A retry, if one is due, happens inside `result()`."""
+        """Send a batch and return at once; otherwise as `predict`. A retry, if one is due, happens inside `result()`.
+
+        With `row_by_row`, values that are no probabilities make their own row NaN, and the others are returned.
+        """
         what = f"Predict of {_name(model, version, None)}"
         request = predict_pb2.PredictRequest(
             model_spec=_wire_spec(model, version, None, SERVING_DEFAULT), output_filter=[OUTPUT_ALIAS]
@@ -207,7 +216,7 @@ class PredictClient:
             answered = reply.model_spec.version.value
             if answered != version:
                 raise ModelContractError(f"{what} at {self.address}: version {answered} answered instead")
-            return check_probabilities(_output(reply, OUTPUT_ALIAS, what), len(images), classes, what)
+            return check_probabilities(_output(reply, OUTPUT_ALIAS, what), len(images), classes, what, row_by_row=row_by_row)
 
         return PendingPrediction(finish, flight.cancel, flight)
 

@@ -39,7 +39,9 @@ def check_serving_signature(signatures: Mapping[str, SignatureDef], spec: ModelS
     _check_tensor(signature.outputs[OUTPUT_ALIAS], OUTPUT_ALIAS, tensor_pb2.DT_FLOAT, (-1, len(spec.classes)), what)
 
 
-def check_probabilities(values: npt.NDArray[Any], batch: int, classes: int | None, what: str) -> npt.NDArray[np.float32]:
+def check_probabilities(
+    values: npt.NDArray[Any], batch: int, classes: int | None, what: str, *, row_by_row: bool = False
+) -> npt.NDArray[np.float32]:
     """The reply of one batch, or an error that says what is wrong with it.
 
     Args:
@@ -47,9 +49,10 @@ def check_probabilities(values: npt.NDArray[Any], batch: int, classes: int | Non
         batch: images sent.
         classes: probabilities per image; None takes what comes.
         what: the call in words, for the message.
+        row_by_row: values that are no probabilities spoil their own row only: all of it is NaN then.
 
     Returns:
-        float32 [batch, classes], finite, in [0, 1].
+        float32 [batch, classes], finite, in [0, 1]; with `row_by_row` a row may be NaN as a whole.
 
     Raises:
         ModelContractError: it is anything else.
@@ -60,9 +63,12 @@ def check_probabilities(values: npt.NDArray[Any], batch: int, classes: int | Non
             f"{what}: expected probabilities float32 [{batch}, {width}], got {values.dtype} {list(values.shape)}"
         )
     lowest, highest = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)  # NaN if any is NaN
-    if not (lowest >= -_ROUNDING and highest <= 1 + _ROUNDING):
-        raise ModelContractError(f"{what}: expected probabilities in [0, 1], got values from {lowest:g} to {highest:g}")
     clipped: npt.NDArray[np.float32] = np.clip(values, 0.0, 1.0)
+    if not (lowest >= -_ROUNDING and highest <= 1 + _ROUNDING):
+        if not row_by_row:
+            raise ModelContractError(f"{what}: expected probabilities in [0, 1], got values from {lowest:g} to {highest:g}")
+        fine = ((values >= -_ROUNDING) & (values <= 1 + _ROUNDING)).all(axis=1)
+        clipped[~fine] = np.nan
     return clipped
 
 

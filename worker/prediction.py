@@ -61,7 +61,9 @@ class Predictor:
 
     def _send(self, images: npt.NDArray[np.uint8]) -> PendingPrediction:
         began = time.monotonic()
-        pending = self._client.predict_async(self._model, self._version, images, classes=len(self._spec.classes))
+        pending = self._client.predict_async(
+            self._model, self._version, images, classes=len(self._spec.classes), row_by_row=True
+        )
         self._stopwatch.send_s += time.monotonic() - began
         metrics.BATCH_IMAGES.observe(len(images))
         return pending
@@ -90,16 +92,7 @@ class Predictor:
         self, items: Sequence[DecodedItem], images: npt.NDArray[np.uint8], error: BatchRejectedError
     ) -> Iterator[ItemOutcome]:
         if len(items) == 1:
-            message = f"model {self._model} version {self._version} refuses this image: {error}"
-            item = items[0]
-            yield ItemOutcome(
-                item.item_no,
-                item.name,
-                width=item.width,
-                height=item.height,
-                error_code=ItemErrorCode.REJECTED_BY_MODEL,
-                error=message,
-            )
+            yield _rejected(items[0], f"model {self._model} version {self._version} refuses this image: {error}")
             return
         middle = len(items) // 2
         for part in (slice(0, middle), slice(middle, None)):
@@ -111,6 +104,17 @@ class Predictor:
                 yield from make_outcomes(self._spec, items[part], probabilities)
 
 
+def _rejected(item: DecodedItem, message: str) -> ItemOutcome:
+    return ItemOutcome(
+        item.item_no,
+        item.name,
+        width=item.width,
+        height=item.height,
+        error_code=ItemErrorCode.REJECTED_BY_MODEL,
+        error=message,
+    )
+
+
 def make_outcomes(
     spec: ModelSpec, items: Sequence[DecodedItem], probabilities: npt.NDArray[np.float32]
 ) -> Iterator[ItemOutcome]:
@@ -119,14 +123,19 @@ def make_outcomes(
     Args:
         spec: names the classes, the malignant ones and the threshold.
         items: the batch.
-        probabilities: float32 [len(items), classes].
+        probabilities: float32 [len(items), classes]. A row that is NaN fails: the model gave no probabilities for that image.
     """
+    no_answer: npt.NDArray[np.bool_] = np.asarray(np.isnan(probabilities).any(axis=1))
+    probabilities = np.nan_to_num(probabilities, nan=0.0)
     best = probabilities.argmax(axis=1)
     risks = probabilities[:, spec.malignant_indices].sum(axis=1, dtype=np.float64).clip(0.0, 1.0)
     shown = [risk for (risk,) in shortest_floats(risks[:, None])]
     threshold = as_shown(spec.threshold)
     wire = np.ascontiguousarray(probabilities, dtype="<f4")
     for row, item in enumerate(items):
+        if no_answer[row]:
+            yield _rejected(item, f"model {spec.name} answered this image with values that are no probabilities (0 to 1)")
+            continue
         yield ItemOutcome(
             item_no=item.item_no,
             name=item.name,

@@ -268,6 +268,14 @@ def test_an_answer_that_breaks_the_contract_is_refused(scripted: Any, answer: An
         client.predict("m", 1, random_images(1))
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -0.5, 1.5])
+def test_values_that_are_no_probabilities_spoil_their_own_row_only(scripted: Any, odd: float) -> None:
+    _, client = scripted(answer_of([[0.25, 0.75], [odd, 0.5], [0.5, 0.5]]))
+    found = client.predict_async("m", 1, random_images(3), classes=2, row_by_row=True).result()
+    assert found[[0, 2]].tolist() == [[0.25, 0.75], [0.5, 0.5]]
+    assert np.isnan(found[1]).all()
+
+
 def test_a_cancelled_prediction_is_not_sent_again(scripted: Any) -> None:
     release = threading.Event()
 

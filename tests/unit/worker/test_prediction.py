@@ -7,7 +7,7 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import BatchRejectedError
+from core.errors import BatchRejectedError, ItemErrorCode
 from core.modelspec import ModelSpec
 from core.notes import ItemNote
 from serving.client import PredictClient
@@ -42,7 +42,15 @@ class PickyClient(PredictClient):
             raise BatchRejectedError("assertion failed: 77")
         return np.full((len(images), classes or 1), 1 / (classes or 1), np.float32)
 
-    def predict_async(self, model: str, version: int, images: npt.NDArray[np.uint8], *, classes: int | None = None):  # type: ignore[no-untyped-def]
+    def predict_async(  # type: ignore[no-untyped-def]
+        self,
+        model: str,
+        version: int,
+        images: npt.NDArray[np.uint8],
+        *,
+        classes: int | None = None,
+        row_by_row: bool = False,
+    ):
         from serving.client import PendingPrediction
 
         held = images.copy()
@@ -64,6 +72,15 @@ def test_label_score_risk_and_flag() -> None:
     assert (second.label, second.flag) == ("benign", True), "the flag follows the risk, not the label"
     assert abs((second.risk or 0) - 0.55) < 1e-6
     assert np.frombuffer(second.probabilities or b"", "<f4").tolist() == probabilities[1].tolist()
+
+
+def test_a_row_without_probabilities_fails_alone() -> None:
+    nan = float("nan")
+    probabilities = np.array([[0.7, 0.2, 0.1], [nan, nan, nan], [0.1, 0.1, 0.8]], np.float32)
+    outcomes = list(make_outcomes(SPEC, [DecodedItem(n, f"{n}.jpg", 6, 4) for n in range(3)], probabilities))
+    assert [outcome.label for outcome in outcomes] == ["benign", None, "worse"]
+    assert [outcome.error_code for outcome in outcomes] == [None, ItemErrorCode.REJECTED_BY_MODEL, None]
+    assert (outcomes[1].risk, outcomes[1].probabilities, outcomes[1].flag) == (None, None, None)
 
 
 def test_risk_and_flag_are_those_that_are_shown() -> None:
