@@ -72,7 +72,7 @@ def test_a_killed_writer_leaves_an_orphan_that_is_removed(tmp_path: Path) -> Non
         writer.write(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False, cwd=Path(__file__).parents[3])
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False, cwd=Path(__file__).parents[4])
     storage = LocalStorage(tmp_path)
     assert list(storage.list("")) == []
     assert len(files_below(tmp_path)) == 1

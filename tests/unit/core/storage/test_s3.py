@@ -115,7 +115,7 @@ def test_a_child_of_a_process_that_used_s3_is_told_so(s3: StorageSettings) -> No
         unused.check()
         assert run_child(unused.check) == 7
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60, cwd=Path(__file__).parents[3])
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60, cwd=Path(__file__).parents[4])
 
 
 def test_urls(tmp_path: Path) -> None:
@@ -134,4 +134,4 @@ def test_obstore_is_loaded_for_s3_only() -> None:
         "open_storage('file:///nowhere', StorageSettings()); assert 'obstore' not in sys.modules; "
         "open_storage('s3://bucket', StorageSettings()); assert 'obstore' in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[4])
