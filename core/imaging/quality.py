@@ -17,6 +17,7 @@ from core.notes import ItemNote
 _LINES: Final = 16  # rows, and columns, of the decoded picture that are looked at for detail
 _SMALL: Final = 20_000  # pixels
 _POINTS: Final = 48  # a side of the grid of pixels that is looked at for colour and light
+_DARK_MEAN: Final = 95 * 19 / 20 + 255 / 20  # where 19 of 20 points are 95 at most, the mean is no more
 _SHARPEST: Final = 0.54, 0.56  # ratios of steps over one and two pixels, and over two and four
 _LEAST_STEP: Final = 0.25  # mean step over four pixels below which a picture is flat, not blurred
 
@@ -39,7 +40,7 @@ def notes_on_light(pixels: NDArray[np.uint8]) -> Iterator[ItemNote]:
         np.count_nonzero(darkest >= 250) > count / 4 or np.count_nonzero(brightest >= 254) > count * 3 / 4
     ):
         yield ItemNote.OVER_EXPOSED
-    if mean < 200 and np.count_nonzero(brightest > 95) < count / 20:
+    if mean <= _DARK_MEAN and np.count_nonzero(brightest > 95) < count / 20:
         yield ItemNote.UNDER_EXPOSED
 
 
@@ -55,8 +56,12 @@ def is_blurred(image: Image.Image, green: NDArray[np.uint8] | None = None) -> bo
     side = min(image.size)
     if side < 16:
         return False
-    one, two, four = _steps(_lines(image) if green is None else _lines_of(green))
-    return bool(four > _LEAST_STEP and one < _SHARPEST[0] * two and two < _SHARPEST[1] * four)
+    lines = _lines(image) if green is None else _lines_of(green)
+    two = _step(lines, 2)
+    if _step(lines, 1) >= _SHARPEST[0] * two:  # most pictures have detail, and need no third look
+        return False
+    four = _step(lines, 4)
+    return four > _LEAST_STEP and two < _SHARPEST[1] * four
 
 
 def _lines(image: Image.Image) -> NDArray[np.int16]:
@@ -81,11 +86,8 @@ def _green(image: Image.Image) -> NDArray[np.uint8]:
     return values[..., 1] if values.ndim == 3 else values
 
 
-def _steps(lines: NDArray[np.int16]) -> list[float]:
-    """The mean differences between values that lie one, two and four pixels apart along the lines."""
-    means = []
-    for by in (1, 2, 4):
-        steps = lines[:, by:] - lines[:, :-by]
-        np.abs(steps, out=steps)
-        means.append(float(np.add.reduce(steps, axis=None, dtype=np.int64)) / steps.size)
-    return means
+def _step(lines: NDArray[np.int16], by: int) -> float:
+    """The mean difference between values that lie `by` pixels apart along the lines."""
+    steps = lines[:, by:] - lines[:, :-by]
+    np.abs(steps, out=steps)
+    return float(np.add.reduce(steps, axis=None, dtype=np.int64)) / steps.size
