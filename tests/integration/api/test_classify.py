@@ -103,6 +103,8 @@ STATUS = {
     JobErrorCode.MODEL_CONTRACT: 502,
     JobErrorCode.SERVING_ERROR: 502,
     JobErrorCode.PREPARE_CRASH: 500,
+    JobErrorCode.PREPARE_TIMEOUT: 422,
+    JobErrorCode.INTERNAL_ERROR: 500,
     JobErrorCode.ERROR_BUDGET: 422,
 }
 

@@ -317,7 +317,7 @@ def test_doctor_grades_what_it_finds(run: Run, server: LaidOutServer, empty: lis
 
 @pytest.mark.parametrize(
     ("setting", "words"),
-    [("DERMQ_API_PORT=x", "DERMQ_API_PORT: "), ("DERMQ_WORKER_LEASE_S=1", "expected DERMQ_WORKER_SOFT_LIMIT_S < ")],
+    [("DERMQ_API_PORT=x", "DERMQ_API_PORT: "), ("DERMQ_WORKER_HARD_LIMIT_S=1", "expected DERMQ_WORKER_SOFT_LIMIT_S < ")],
 )
 def test_wrong_settings_are_told_before_anything_starts(
     run: Run, empty: list[str], monkeypatch: pytest.MonkeyPatch, setting: str, words: str

@@ -49,7 +49,7 @@ def test_a_bad_value_ends_the_process_with_a_sentence(process: str, tmp_path: Pa
         ("DERMQ_API_ALLOWED_HOSTS", "http://a", "DERMQ_API_ALLOWED_HOSTS: expected a host name"),
         ("DERMQ_API_MODELS", "[1]", "DERMQ_API_MODELS: Input should be a valid string, got 1"),
         ("DERMQ_API_CANARY_PERCENT", "101", "DERMQ_API_CANARY_PERCENT: Input should be less than or equal to 100, got '101'"),
-        ("DERMQ_WORKER_LEASE_S", "10", "DERMQ_WORKER: expected DERMQ_WORKER_SOFT_LIMIT_S < HARD_LIMIT_S < LEASE_S"),
+        ("DERMQ_WORKER_HARD_LIMIT_S", "10", "DERMQ_WORKER: expected DERMQ_WORKER_SOFT_LIMIT_S < HARD_LIMIT_S"),
         ("DERMQ_LOG_LEVEL", "loud", "DERMQ_LOG_LEVEL: expected DEBUG, INFO, WARNING or ERROR, got 'loud'"),
         ("DERMQ_STORAGE_URL", "/data", "DERMQ_STORAGE_URL: expected an address that begins with file:/// or"),
         ("DERMQ_DATABASE_URL", "mysql://me:hidden@db/x", "DERMQ_DATABASE_URL: expected an address that begins with postgresql"),

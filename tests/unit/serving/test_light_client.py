@@ -30,7 +30,7 @@ SETTINGS = {
 }
 LOGS = {"structlog", "rich", "pygments", "attr", "attrs", "markdown_it", "mdurl"}  # rich and its own, which structlog looks for
 OWN = {"core", "core.telemetry", "serving"} | {
-    *(f"core.{name}" for name in ("errors", "modelspec", "plainlists", "secretfiles", "settings")),
+    *(f"core.{name}" for name in ("errors", "modelspec", "plainlists", "plaintext", "secretfiles", "settings")),
     *(f"core.telemetry.{name}" for name in ("logs", "spans", "tracing")),
     *(f"serving.{name}" for name in ("channel", "client", "contract", "failures", "flight", "stubs", "tensors")),
 }

@@ -103,8 +103,10 @@ class TestInEveryFormat:
         assert ItemNote.LOST_PROFILE in decoded.notes
 
     def test_grey_has_a_curve_of_its_own(self, fmt: str, options: dict[str, Any]) -> None:
-        if fmt == "WEBP":
-            pytest.skip("WebP has no grey")
+        if fmt == "WEBP":  # it has no grey: its writer makes colours of it, for which a grey profile is of no use
+            decoded = decode(saved(PICTURE.convert("L"), fmt, icc_profile=grey_profile(1.8)))
+            assert ItemNote.LOST_PROFILE in decoded.notes
+            return
         data = saved(PICTURE.convert("L"), fmt, icc_profile=grey_profile(1.8), **({"quality": 100} if fmt == "JPEG" else {}))
         wanted = stored(light(np.asarray(PICTURE.convert("L"))[..., None].repeat(3, -1), 1.8))
         assert off_by(data, wanted)[0] <= (24 if fmt == "JPEG" else 2)
