@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy.orm import Session
 
 from core.db.engine import reading, transaction
 from core.db.maintenance import rescue
 from core.db.maintenance.rescue import Rescue, RescuePolicy
 from core.db.processes import forget_silent_processes
 from core.errors import JobErrorCode
+from core.messages import Message
 from core.telemetry.logs import get_logger
 from worker.context import WorkerContext
 from worker.maintenance.sending import send
@@ -27,30 +32,32 @@ def rescue_from_dead_processes(context: WorkerContext) -> None:
     with reading(context.engine) as session:
         owners = rescue.list_owners(session)
     for owner in filter(is_certainly_dead, owners):
-        policy = context.rescue
-        with transaction(context.engine) as session:
-            messages = rescue.rescue_owned(session, owner, policy, context.clock.now())
-        log.warning("rescued_from_dead_process", owner=owner, messages=len(messages))
-        _count(policy)
-        send(context, "dead_owners", messages)
+        found = _rescue(context, "dead_owners", partial(_rescue_owned, owner))
+        log.warning("rescued_from_dead_process", owner=owner, messages=found)
 
 
 def rescue_prepares(context: WorkerContext) -> None:
     """Jobs whose preparing process let its lease run out."""
-    policy = context.rescue
-    with transaction(context.engine) as session:
-        messages = rescue.rescue_prepares(session, policy, context.clock.now())
-    _count(policy)
-    send(context, "rescued_prepares", messages)
+    _rescue(context, "rescued_prepares", rescue.rescue_prepares)
 
 
 def rescue_chunks(context: WorkerContext) -> None:
     """Chunks whose process let its lease run out."""
+    _rescue(context, "rescued_chunks", rescue.rescue_chunks)
+
+
+def _rescue(context: WorkerContext, step: str, work: Callable[[Session, RescuePolicy, datetime], list[Message]]) -> int:
+    """One transaction of rescues, then its counts and messages; returns how many messages."""
     policy = context.rescue
     with transaction(context.engine) as session:
-        messages = rescue.rescue_chunks(session, policy, context.clock.now())
+        messages = work(session, policy, context.clock.now())
     _count(policy)
-    send(context, "rescued_chunks", messages)
+    send(context, step, messages)
+    return len(messages)
+
+
+def _rescue_owned(owner: str, session: Session, policy: RescuePolicy, now: datetime) -> list[Message]:
+    return rescue.rescue_owned(session, owner, policy, now)
 
 
 def _count(policy: RescuePolicy) -> None:
