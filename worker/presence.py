@@ -42,8 +42,7 @@ class Presence:
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to renew. The database may be away: then the record begins when it is back."""
-        self.beat()
+        """Begin to renew, without waiting for the database: Celery kills a child that is not up within seconds."""
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
         self._thread.start()
 
@@ -89,5 +88,6 @@ class Presence:
         self._seen = now
 
     def _run(self) -> None:
+        self.beat()
         while not self._stop.wait(self.lease_s / RENEWALS):
             self.beat()
