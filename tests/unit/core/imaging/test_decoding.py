@@ -7,37 +7,20 @@ import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageOps
 
 from core.errors import ItemError, ItemErrorCode
 from core.imaging import decode_image, preprocessing_hash, thumbnail
 from core.notes import ItemNote
 from core.settings import ImageLimits
+from tests.support.pictures import photograph, saved
 
 LIMITS = ImageLimits()
-
-
-@cache
-def photograph(width: int, height: int, seed: int = 0) -> Image.Image:
-    """Soft colours with fine noise: about as much detail as a dermatoscope's picture has."""
-    rng = np.random.default_rng(seed)
-    coarse = Image.fromarray(rng.integers(90, 210, (5, 6, 3), np.uint8))
-    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
-    return Image.fromarray(np.clip(smooth + rng.standard_normal(smooth.shape, np.float32) * 6, 0, 255).astype(np.uint8)).filter(
-        ImageFilter.GaussianBlur(1)
-    )
-
-
-def saved(image: Image.Image, fmt: str = "JPEG", **options: Any) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, fmt, **options)
-    return stream.getvalue()
 
 
 def naive(data: bytes, width: int, height: int) -> np.ndarray:
