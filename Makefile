@@ -25,6 +25,8 @@ UV_FILE := $(filter .venv-uv/%,$(UV))
 # uv trusts the certificates that the system trusts (a company's own, say), as pip does. UV_SYSTEM_CERTS=0: those that it brings.
 UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
+# Every process would compile its packages again, TensorFlow's for 5 s of CPU, where the environment forbids to keep the bytecode.
+unexport PYTHONDONTWRITEBYTECODE
 # The whole suite; `make test ARGS="-k zip"` runs a part of it.
 ARGS ?=
 FUZZ_S ?= 120

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from core.db.schema.migrate import upgrade
 from core.settings import DatabaseSettings
 from tests.support.servers import ROOT, broker_binary, postgres_programs, running_broker, running_postgres, running_serving
 from tests.support.tiny_model import export_tiny_model
+
+# Tests start hundreds of Python processes. Without bytecode on disk, each compiles its packages again: TensorFlow for 5 s.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Tests assert no times: the machines are shared.
 settings.register_profile("dermq", deadline=None, suppress_health_check=[HealthCheck.too_slow])

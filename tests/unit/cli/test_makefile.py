@@ -195,3 +195,8 @@ def test_uv_trusts_what_the_system_trusts_unless_the_user_says_otherwise(clone: 
         calls = [call for call in (clone / "uv.log").read_text().splitlines() if call.startswith("pip install ")]
         assert len(calls) == 2
         assert all(call.endswith(f" UV_SYSTEM_CERTS={expected}") for call in calls)
+
+
+def test_what_make_starts_keeps_its_bytecode(clone: Path) -> None:
+    rule = "--eval=bytecode: ; @echo [$$PYTHONDONTWRITEBYTECODE]"
+    assert make(clone, rule, "bytecode", PYTHONDONTWRITEBYTECODE="1").stdout == "[]\n"
