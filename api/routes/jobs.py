@@ -140,9 +140,12 @@ def get_one_job(request: Request, response: Response, here: Here, tenant_id: Ten
     return job
 
 
-@router.post("/v1/jobs/{job_id}/cancel", summary="Stop a job", responses=problems(404, 503))
+@router.post("/v1/jobs/{job_id}/cancel", summary="Stop a job", responses=problems(404, 409, 503))
 def cancel_job(request: Request, here: Here, tenant_id: TenantId, job_id: UUID) -> JobObject:
-    """No new batch starts; what a worker holds comes home first. The rows so far stay. Harmless on a job that has ended."""
+    """No new batch starts; what a worker holds comes home first. The rows so far stay.
+
+    A second time it changes nothing. A job that has ended by itself answers 409: there is nothing to stop.
+    """
     with transaction(here.engine) as session:
         job = request_cancel(session, tenant_id, job_id, here.clock.now())
         return view_job(session, job, base_url(request, here.settings.api))

@@ -56,7 +56,9 @@ def cancel(job: JobArgument, *, common: Common) -> None:
     from cli.service import connect
 
     with connect(common.target).client as client:
-        _tell(client.act(job, "cancel"), common.json, "is being cancelled; results so far are kept")
+        raw = client.act(job, "cancel")
+    how = "is cancelled" if raw["state"] == "cancelled" else "is being cancelled"
+    _tell(raw, common.json, f"{how}; results so far are kept")
 
 
 @with_common_options

@@ -87,14 +87,17 @@ def fail_job(session: Session, job: Job, code: JobErrorCode, message: str, now: 
 
 
 def request_cancel(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, now: datetime) -> Job:
-    """Stop a job: no new batch starts; what a worker holds comes home first. Harmless on a job that has ended.
+    """Stop a job: no new batch starts; what a worker holds comes home first. A second time it changes nothing.
 
     Raises:
         NotFoundError: no such job.
+        ConflictError: it has ended by itself: there is nothing to stop.
     """
     job = _lock_job(session, tenant_id, job_id)
-    if job.state in TERMINAL_STATES or job.state == JobState.CANCELLING:
+    if job.state in (JobState.CANCELLING, JobState.CANCELLED):
         return job
+    if job.state in TERMINAL_STATES:
+        raise ConflictError(f"job {job_id} has ended already: it {job.state}; there is nothing to cancel, its results are kept")
     job.cancelling_at = now
     drop_waiting_chunks(session, job.id)
     # A prepare in flight is fenced by the state: its final commit finds the job no longer preparing.
@@ -188,6 +191,7 @@ def delete_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, now: d
         NotFoundError: no such job.
         ConflictError: it still runs.
     """
+    _lock_held_chunks(session, job_id)
     job = _lock_job(session, tenant_id, job_id)
     if job.state not in TERMINAL_STATES:
         raise ConflictError(f"job {job_id} is {job.state}: expected an ended job; cancel it first")
@@ -219,6 +223,15 @@ def _lock_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job:
     if job is None:
         raise NotFoundError(f"no job {job_id}; list yours with GET /v1/jobs or `dermq jobs`")
     return job
+
+
+def _lock_held_chunks(session: Session, job_id: uuid.UUID) -> None:
+    """Lock the chunks that a worker holds, before their job: whoever finishes one locks in this order, too.
+
+    Only these: cancel and retry change the others under the job's lock.
+    """
+    held = select(Chunk.chunk_no).where(Chunk.job_id == job_id, Chunk.state == ChunkState.RUNNING)
+    session.execute(held.order_by(Chunk.chunk_no).with_for_update())
 
 
 def _has_running_chunk(session: Session, job_id: uuid.UUID) -> bool:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from core.db.lifecycle import delete_job
-from core.db.models import TERMINAL_STATES, Job
+from core.db.models import TERMINAL_STATES, Chunk, ChunkState, Job
 
 PAGE = 200  # jobs in one transaction
 
 
 def delete_expired_jobs(session: Session, now: datetime) -> int:
-    """Remove a page of ended jobs past their retention, and mark their objects for deletion; returns how many jobs."""
+    """Remove a page of ended jobs past their retention, and mark their objects for deletion; returns how many jobs.
+
+    A job that failed while a worker holds a chunk of it is left to a later sweep: its chunk would have to be locked before it.
+    """
+    is_held = exists().where(Chunk.job_id == Job.id, Chunk.state == ChunkState.RUNNING)
     jobs = session.scalars(
         select(Job)
-        .where(Job.expires_at <= now, Job.state.in_(TERMINAL_STATES))
+        .where(Job.expires_at <= now, Job.state.in_(TERMINAL_STATES), ~is_held)
         .order_by(Job.expires_at)
         .limit(PAGE)
         .with_for_update(skip_locked=True)

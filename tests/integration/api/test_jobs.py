@@ -87,7 +87,7 @@ def test_every_link_leads_somewhere(api: Api) -> None:
     job = api.client.get(f"/v1/jobs/{api.run(8, outcome)}").json()
     for name, url in job["links"].items():
         response = api.client.post(url) if name in ("cancel", "retry") else api.client.get(url)
-        assert response.status_code == 200, (name, response.text)
+        assert response.status_code == (409 if name == "cancel" else 200), (name, response.text)
 
 
 def test_public_url_makes_the_links(tmp_path: Path) -> None:
@@ -147,6 +147,14 @@ def test_cancel(api: Api) -> None:
     assert job["timestamps"]["cancelled"]
     assert api.client.post(f"/v1/jobs/{job_id}/cancel").json() == job  # harmless
     assert len(api.client.get(f"/v1/jobs/{job_id}/results").json()["data"]) == 10
+
+
+def test_a_job_that_has_ended_is_not_cancelled(api: Api) -> None:
+    job_id = api.run(8, outcome)
+    before = api.client.get(f"/v1/jobs/{job_id}").json()
+    detail = problem(api.client.post(f"/v1/jobs/{job_id}/cancel"), 409, "conflict")["detail"]
+    assert detail == f"job {job_id} has ended already: it succeeded; there is nothing to cancel, its results are kept"
+    assert api.client.get(f"/v1/jobs/{job_id}").json() == before
 
 
 def test_retry(api: Api) -> None:

@@ -98,10 +98,10 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         job_id = data.draw(st.sampled_from([job.id for job in jobs]))
         with transaction(self.ledger.engine) as session:
-            if cancel:
-                request_cancel(session, LOCAL_TENANT_ID, job_id, self.ledger.clock.now())
-                return
             try:
+                if cancel:
+                    request_cancel(session, LOCAL_TENANT_ID, job_id, self.ledger.clock.now())
+                    return
                 retry_job(session, LOCAL_TENANT_ID, job_id, self.ledger.clock.now())
             except ConflictError:
                 session.rollback()

@@ -274,6 +274,18 @@ def test_cancel_retry_delete(run: Run, server: LaidOutServer, job: dict[str, Any
     assert [seen.method for seen in server.seen].count("DELETE") == 1
 
 
+def test_cancel_says_what_became_of_the_job(run: Run, server: LaidOutServer, job: dict[str, Any]) -> None:
+    conflict = {"status": 409, "code": "conflict", "title": "Conflict", "detail": "job 3 has ended already: it succeeded"}
+    server.lay("POST", "/v1/jobs/1/cancel", Answer({**job, "state": "cancelling"}))
+    server.lay("POST", "/v1/jobs/2/cancel", Answer({**job, "state": "cancelled"}))
+    server.lay("POST", "/v1/jobs/3/cancel", Answer(conflict, 409, kind="application/problem+json"))
+    assert f"Job {job['id']} is being cancelled; results so far are kept." in run("cancel", "1", "--server", server.url).stderr
+    assert f"Job {job['id']} is cancelled; results so far are kept." in run("cancel", "2", "--server", server.url).stderr
+    ended = run("cancel", "3", "--server", server.url)
+    assert ended.returncode == 5
+    assert "job 3 has ended already: it succeeded" in ended.stderr
+
+
 def test_jobs_and_errors_are_tables_or_json(run: Run, server: LaidOutServer, job: dict[str, Any]) -> None:
     failure = {"item": 3, "name": "x.jpg", "code": "truncated", "message": "ends too early"}
     server.lay("GET", "/v1/jobs", Answer({"data": [job, job], "next": f"{server.url}/v1/jobs?cursor=1"}))
