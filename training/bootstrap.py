@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -35,16 +35,29 @@ def intervals(
     Returns:
         Name → (low, high).
     """
-    members = _members(groups)
-    generator = np.random.default_rng(seed)
     drawn: dict[str, list[float]] = {name: [] for name in figures}
-    for _ in range(rounds):
-        chosen = np.concatenate([members[i] for i in generator.integers(0, len(members), len(members))])
+    for chosen in resamples(groups, rounds=rounds, seed=seed):
         for name, figure in figures.items():
             drawn[name].append(figure(labels[chosen], probabilities[chosen]))
-    tails = ((1.0 - level) / 2.0, (1.0 + level) / 2.0)
-    bounds = {name: np.nanquantile(values, tails) for name, values in drawn.items()}
-    return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
+    return {name: percentiles(values, level) for name, values in drawn.items()}
+
+
+def resamples(groups: Sequence[str], *, rounds: int, seed: int) -> Iterator[IntArray]:
+    """Positions of each resample, int64 [about n]: as many groups as there are, drawn with replacement, each whole."""
+    members = _members(groups)
+    generator = np.random.default_rng(seed)
+    for _ in range(rounds):
+        yield np.concatenate([members[i] for i in generator.integers(0, len(members), len(members))])
+
+
+def percentiles(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """The bounds of the middle `level` of these values; those that do not exist (NaN) are left out, NaN where none does."""
+    known = np.asarray(values, np.float64)
+    known = known[~np.isnan(known)]
+    if len(known) == 0:
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, ((1.0 - level) / 2.0, (1.0 + level) / 2.0))
+    return float(low), float(high)
 
 
 def _members(groups: Sequence[str]) -> list[IntArray]:

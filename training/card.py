@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from core.modelspec import ModelSpec
 from training.runs import RunRecord
+from training.screening import LEVELS, useful_range
 
 _INTENDED_USE = """\
 Research use only, not a diagnosis. The output is a list of probabilities over the classes named below, meant for sorting and
@@ -17,6 +19,12 @@ _LIMITS = """\
 - HAM10000 has no field for skin tone, so no evaluation by skin tone was possible, and none may be inferred.
 - The test part comes from the same collection as the training part: figures on images of another clinic will be lower."""
 
+_BOTH_WAYS = (("sensitivity", "specificity"), ("specificity", "sensitivity"))
+_SCREENING = """\
+Melanoma against all other classes by the probability of melanoma; malignant against benign by the risk. Intervals: 95 %,
+bootstrap over lesions; those of a threshold from validation resample the lesions of both parts. How many images must be
+reviewed for each one found depends on how rare it is: in a population with fewer cases it is more."""
+
 
 def render_card(record: RunRecord, spec: ModelSpec, evaluation: dict[str, Any]) -> str:
     """The card as Markdown. No dates and no paths: the same run gives the same card."""
@@ -27,6 +35,7 @@ def render_card(record: RunRecord, spec: ModelSpec, evaluation: dict[str, Any]) 
         "## Figures": _figures(spec, evaluation),
         "## By class": _by_class(evaluation),
         "## Operating points": _operating_points(evaluation),
+        "## Screening": _screening(evaluation),
         "## Limits": _LIMITS,
         "## Licence": f"Weights: {spec.licence}, as the images of {spec.dataset} they were derived from.",
     }
@@ -56,6 +65,7 @@ def _figures(spec: ModelSpec, evaluation: dict[str, Any]) -> str:
         ("macro AUC, one against the rest", "macro_auc", _decimal, "chance: 0.500"),
         (f"AUC, malignant ({malignant}) against benign", "malignant_auc", _decimal, "chance: 0.500"),
         ("expected calibration error, 15 bins", "ece", _decimal, f"before calibration: {before}"),
+        ("log-loss, nats", "log_loss", _decimal, f"all classes alike: {math.log(len(spec.classes)):.3f}"),
     ]
     lines = [
         f"| {title} | {show(figures[key])} | {show(spread[key][0])} to {show(spread[key][1])} | {beside} |"
@@ -85,6 +95,52 @@ def _operating_points(evaluation: dict[str, Any]) -> str:
     head = "Thresholds of the risk (summed probability of the malignant classes), chosen on validation, measured on test:"
     table = ["| operating point | risk ≥ | sensitivity | specificity | flagged |", "|---|---|---|---|---|", *rows]
     return head + "\n\n" + "\n".join(table)
+
+
+def _screening(evaluation: dict[str, Any]) -> str:
+    """Each question's place on its ROC curve, then what thresholds of validation gave on test, then the net benefit."""
+    asked = evaluation["screening"]
+    names = [f"{one} at {level} % {other}" for one, other in _BOTH_WAYS for level in LEVELS]
+    keys = [f"{one}_at_{other}_{level}" for one, other in _BOTH_WAYS for level in LEVELS]
+    head = [f"{question} ({found['positive']:,} of {found['images']:,})" for question, found in asked.items()]
+    rows = [
+        " | ".join([name, *(_share_within(found["curve"][key], found["curve_interval_95"][key]) for found in asked.values())])
+        for name, key in zip(names, keys, strict=True)
+    ]
+    curve = [
+        f"| on the test part's ROC curve | {' | '.join(head)} |",
+        "|---" * (len(head) + 1) + "|",
+        *(f"| {r} |" for r in rows),
+    ]
+    carried = [
+        "| threshold chosen on validation | score ≥ | sensitivity | specificity | images to review for each found |",
+        "|---|---|---|---|---|",
+        *(_carried(question, name, point) for question, found in asked.items() for name, point in found["carried"].items()),
+    ]
+    benefit = [_net_benefit(question, found) for question, found in asked.items()]
+    return "\n\n".join([_SCREENING, "\n".join(curve), "\n".join(carried), "\n".join(benefit)])
+
+
+def _carried(question: str, name: str, point: dict[str, Any]) -> str:
+    spread = point["interval_95"]
+    low, high = spread["threshold"]
+    cells = [
+        f"{question}, {name.replace('_', ' ')} %",
+        f"{point['threshold']:.3f} ({low:.3f} to {high:.3f})",
+        *(_share_within(point[key], spread[key]) for key in ("sensitivity", "specificity")),
+        f"{point['needed_to_review']:.1f} ({spread['needed_to_review'][0]:.1f} to {spread['needed_to_review'][1]:.1f})",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _net_benefit(question: str, found: dict[str, Any]) -> str:
+    useful = useful_range(found["decision_curve"])
+    said = f"from {_percent(useful[0])} to {_percent(useful[1])}" if useful else "at none"
+    return f"- {question}: more net benefit than flagging all or none for those who would act {said} of probability."
+
+
+def _share_within(value: float, bounds: tuple[float, float]) -> str:
+    return f"{_percent(value)} ({100 * bounds[0]:.1f} to {100 * bounds[1]:.1f})"
 
 
 def _decimal(value: float) -> str:

@@ -27,6 +27,7 @@ from training.calibrate import UNCALIBRATED, Calibration, calibrate
 from training.datasets.base import FloatArray, IntArray
 from training.runs import Predictions, RunFolder
 from training.scaling import apply_temperature
+from training.screening import questions, scored, screening_figures
 from training.served import TOLERANCE, compare_served
 
 AGE_BANDS = (  # name, years from, years below
@@ -49,13 +50,24 @@ def evaluate_run(run: RunFolder, predictions: dict[str, Predictions] | None = No
         rounds: bootstrap resamples; 0 leaves the intervals out.
     """
     found = predictions or {part: run.predictions(part) for part in ("validation", "test")}
-    malignant = run.record().malignant_indices
-    calibration = UNCALIBRATED if run.split().validates_on_test else calibrate(found["validation"], malignant)
-    return evaluate(run, found["test"], calibration, rounds=rounds)
+    if run.split().validates_on_test:
+        return evaluate(run, found["test"], UNCALIBRATED, rounds=rounds)
+    calibration = calibrate(found["validation"], run.record().malignant_indices)
+    return evaluate(run, found["test"], calibration, validation=found["validation"], rounds=rounds)
 
 
-def evaluate(run: RunFolder, test: Predictions, calibration: Calibration, *, rounds: int) -> dict[str, Any]:
-    """All figures of these test predictions, uncalibrated as they come, under this calibration."""
+def evaluate(
+    run: RunFolder, test: Predictions, calibration: Calibration, *, validation: Predictions | None = None, rounds: int
+) -> dict[str, Any]:
+    """All figures of these test predictions, uncalibrated as they come, under this calibration.
+
+    Args:
+        run: a finished run.
+        test: predictions of the test part.
+        calibration: the temperature and the thresholds of the risk.
+        validation: predictions of the validation part, for the screening thresholds; None where it is the test part.
+        rounds: bootstrap resamples; 0 leaves the intervals out.
+    """
     record, samples = run.record(), run.samples("test")
     labels, malignant = test.labels, record.malignant_indices
     probabilities = apply_temperature(test.probabilities, calibration.temperature)
@@ -74,10 +86,31 @@ def evaluate(run: RunFolder, test: Predictions, calibration: Calibration, *, rou
         "operating_points": operating_points(labels, probabilities, calibration, malignant),
         "groups": by_attribute(labels, probabilities, [sample.attributes for sample in samples], calibration, malignant),
     }
+    figures["screening"] = _screening(run, test, calibration, validation, rounds)
     figures["macro"] = metrics.macro_averages(figures["classes"].values())
     if rounds:
         figures["interval_95"] = _intervals(labels, probabilities, [sample.group for sample in samples], malignant, rounds)
     return figures
+
+
+def _screening(
+    run: RunFolder, test: Predictions, calibration: Calibration, validation: Predictions | None, rounds: int
+) -> dict[str, Any]:
+    """`screening_figures` of each question that the classes allow."""
+    record, parts = run.record(), {"test": test} | ({"validation": validation} if validation else {})
+    found = {}
+    for question, positive in questions(record.classes, record.malignant_indices).items():
+        under = {
+            part: scored(
+                held.labels,
+                apply_temperature(held.probabilities, calibration.temperature),
+                [sample.group for sample in run.samples(part)],
+                positive,
+            )
+            for part, held in parts.items()
+        }
+        found[question] = screening_figures(under["test"], under.get("validation"), rounds=rounds)
+    return {question: figures for question, figures in found.items() if figures}
 
 
 def operating_points(
@@ -139,6 +172,7 @@ def _intervals(
         "macro_auc": metrics.macro_auc,
         "malignant_auc": lambda y, p: metrics.auc(np.isin(y, malignant), metrics.risk(p, malignant)),
         "ece": metrics.expected_calibration_error,
+        "log_loss": metrics.negative_log_likelihood,
     }
     return intervals(labels, probabilities, groups, figures, rounds=rounds)
 

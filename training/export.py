@@ -81,7 +81,7 @@ def describe_run(run: RunFolder, model: str) -> tuple[ModelSpec, dict[str, Any]]
         )
     if not calibration.thresholds:
         raise InvalidRequestError(f"{run.path}: no class of {list(record.classes)} counts as malignant, so there is no risk")
-    evaluation = evaluate(run, run.predictions("test"), calibration, rounds=1000)
+    evaluation = evaluate(run, run.predictions("test"), calibration, validation=run.predictions("validation"), rounds=1000)
     return _spec(record, model, calibration, evaluation["headline"]), evaluation
 
 

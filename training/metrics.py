@@ -141,7 +141,10 @@ def threshold_for_sensitivity(is_malignant: Any, risks: FloatArray, sensitivity:
     positives = np.sort(risks[is_malignant])[::-1]
     if len(positives) == 0:
         raise ValueError("thresholds need malignant images: the validation part has none")
-    return float(positives[int(np.ceil(sensitivity * len(positives))) - 1])
+    needed = int(
+        np.ceil(sensitivity * len(positives) - 1e-9)
+    )  # a product such as 0.07 * 100 is a little more than it should be
+    return float(positives[max(needed, 1) - 1])
 
 
 def operating_point(is_malignant: Any, risks: FloatArray, threshold: float) -> dict[str, float]:
@@ -164,6 +167,7 @@ def headline(labels: IntArray, probabilities: FloatArray, malignant: tuple[int, 
         "macro_auc": macro_auc(labels, probabilities),
         "malignant_auc": auc(np.isin(labels, malignant), risk(probabilities, malignant)),
         "ece": expected_calibration_error(labels, probabilities),
+        "log_loss": negative_log_likelihood(labels, probabilities),
         "majority_accuracy": float(np.max(np.bincount(labels)) / len(labels)),
     }
 

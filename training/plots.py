@@ -15,15 +15,22 @@ from matplotlib.figure import Figure  # noqa: E402 - after the choice of backend
 
 from training.datasets.base import FloatArray  # noqa: E402
 
+TRACKED = ("loss", "accuracy", "recall")
+
 
 def training_curves(history: dict[str, list[float]]) -> str:
-    """Loss and accuracy by epoch, training and validation."""
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    """Loss, accuracy and recall by epoch, training and validation; what was not tracked is left out.
+
+    Recall is Keras' over all classes together: the share of images whose true class has a probability above 0.5.
+    """
+    names = [name for name in TRACKED if history.get(name)] or ["loss"]
+    figure = Figure(figsize=(4.2 * len(names), 3.2), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
-            if history.get(key):
-                axes.plot(range(1, len(history[key]) + 1), history[key], label=label)
+            values = history.get(key, [])
+            axes.plot(range(1, len(values) + 1), values, label=label)
         axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
     return _svg(figure)
 
@@ -45,16 +52,17 @@ def confusion(matrix: list[list[int]], classes: tuple[str, ...]) -> str:
     return _svg(figure)
 
 
-def roc(is_malignant: Any, risks: FloatArray, points: dict[str, dict[str, float]]) -> str:
-    """Malignant against benign by risk, with the operating points.
+def roc(positive: Any, scores: FloatArray, points: dict[str, dict[str, float]], question: str = "malignant") -> str:
+    """One question's ROC curve, with thresholds marked.
 
     Args:
-        is_malignant: bool [n].
-        risks: float [n].
-        points: of `training.evaluate.operating_points`.
+        positive: bool [n].
+        scores: float [n].
+        points: name → sensitivity and specificity.
+        question: what counts as positive, for the title.
     """
-    order = np.argsort(-risks, kind="stable")
-    hits, alarms = np.cumsum(is_malignant[order]), np.cumsum(~is_malignant[order])
+    order = np.argsort(-scores, kind="stable")
+    hits, alarms = np.cumsum(positive[order]), np.cumsum(~positive[order])
     figure = Figure(figsize=(4.5, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.plot(np.r_[0, alarms / max(alarms[-1], 1)], np.r_[0, hits / max(hits[-1], 1)])
@@ -62,8 +70,29 @@ def roc(is_malignant: Any, risks: FloatArray, points: dict[str, dict[str, float]
     for name, point in points.items():
         axes.plot(1 - point["specificity"], point["sensitivity"], "o", label=name)
     axes.set(xlabel="1 - specificity", ylabel="sensitivity")
+    axes.set_title(question)
     if points:
         axes.legend(loc="lower right")
+    return _svg(figure)
+
+
+def decision(rows: list[dict[str, float]], question: str) -> str:
+    """Net benefit by the probability at which one acts: of the model, of flagging all, of flagging none.
+
+    Args:
+        rows: of `training.screening.decision_curve`.
+        question: what counts as positive, for the title.
+    """
+    figure = Figure(figsize=(4.5, 4.5), layout="constrained")
+    axes = figure.subplots()
+    at, model = [row["at"] for row in rows], [row["model"] for row in rows]
+    axes.plot(at, model, label="model")
+    axes.plot(at, [row["all"] for row in rows], "--", color="grey", label="flag all")
+    axes.axhline(0, linestyle=":", color="grey", label="flag none")
+    highest = max(*model, rows[0]["all"], 0.01)
+    axes.set(xlabel="probability at which one acts", ylabel="net benefit", ylim=(-0.25 * highest, 1.05 * highest))
+    axes.set_title(question)
+    axes.legend()
     return _svg(figure)
 
 

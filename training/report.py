@@ -14,13 +14,15 @@ from PIL import Image
 
 from core.errors import InvalidRequestError
 from training import metrics, plots
-from training.datasets.base import FloatArray, UInt8Array
+from training.datasets.base import FloatArray, IntArray, UInt8Array
 from training.rundata import load_run_images
-from training.runs import Predictions, RunFolder
+from training.runs import Predictions, RunFolder, RunRecord
 from training.scaling import apply_temperature
+from training.screening import questions, scored
 
 MISTAKES = 18
 THUMBNAIL = 120  # pixels, the longer side
+_CARRIED = ("threshold", "sensitivity", "specificity", "needed_to_review", "flagged")
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c}
@@ -44,7 +46,7 @@ def render_report(
     """
     record, test = run.record(), test or run.predictions("test")
     probabilities = apply_temperature(test.probabilities, evaluation["temperature"])
-    is_malignant, risks = np.isin(test.labels, record.malignant_indices), metrics.risk(probabilities, record.malignant_indices)
+    risks = metrics.risk(probabilities, record.malignant_indices)
     body = [
         f"<h1>{escape(record.experiment)}</h1>",
         "<p class=note>Research use only, not a diagnosis.</p>",
@@ -58,10 +60,11 @@ def render_report(
         _table(_class_rows(evaluation)),
         "<div class=plots>",
         plots.confusion(evaluation["confusion"], record.classes),
-        plots.roc(is_malignant, risks, evaluation["operating_points"]),
         plots.reliability(evaluation["reliability"]),
         "</div>",
+        "<h2>Screening</h2>",
         _operating_points(evaluation),
+        _screening(record, test.labels, probabilities, evaluation),
         _groups(evaluation),
         "<h2>Malignant images with the lowest risk</h2>",
         _mistakes(run, probabilities, risks, data),
@@ -74,7 +77,7 @@ def _headline(evaluation: dict[str, Any]) -> str:
     spread = evaluation.get("interval_95", {})
     rows: list[Sequence[Any]] = [("figure", "value", "95 % interval")]
     for name, value in evaluation["headline"].items():
-        interval = f"{spread[name][0]:.3f} to {spread[name][1]:.3f}" if name in spread else ""
+        interval = _interval(spread[name]) if name in spread else ""
         rows.append((name.replace("_", " "), f"{value:.3f}", interval))
     rows += [(f"among the first {k}", f"{value:.3f}", "") for k, value in evaluation["top"].items()]
     return f"<h2>{evaluation['images']:,} images of the {evaluation['part']} part</h2>" + _table(rows)
@@ -94,6 +97,43 @@ def _operating_points(evaluation: dict[str, Any]) -> str:
     names = ("threshold", "sensitivity", "specificity", "precision", "flagged")
     rows = [(name, *(_number(found[key]) for key in names)) for name, found in points.items()]
     return _table([("operating point", *names), *rows])
+
+
+def _screening(record: RunRecord, labels: IntArray, probabilities: FloatArray, evaluation: dict[str, Any]) -> str:
+    """For each question the ROC curve with the thresholds of validation, the decision curve and the figures."""
+    parts, asked = [], questions(record.classes, record.malignant_indices)
+    for question, found in evaluation["screening"].items():
+        under = scored(labels, probabilities, (), asked[question])
+        parts += [
+            f"<h3>{escape(question)}: {found['positive']:,} of {found['images']:,} images, AUC {found['auc']:.3f}</h3>",
+            "<div class=plots>",
+            plots.roc(under.positive, under.scores, found["carried"], question),
+            plots.decision(found["decision_curve"], question),
+            "</div>",
+            _table([("on the ROC curve", "value", "95 % interval"), *_curve_rows(found)]),
+        ]
+        if found["carried"]:
+            head = ("threshold chosen on validation", *(name.replace("_", " ") for name in _CARRIED))
+            rows = [(name, *(_within(point, key) for key in _CARRIED)) for name, point in found["carried"].items()]
+            parts.append(_table([head, *rows]))
+    return "".join(parts) or "<p class=note>No class counts as malignant, or the part lacks one side.</p>"
+
+
+def _curve_rows(found: dict[str, Any]) -> list[Sequence[Any]]:
+    spread = found.get("curve_interval_95", {})
+    return [
+        (name.replace("_", " ") + " %", _number(value), _interval(spread[name]) if name in spread else "")
+        for name, value in found["curve"].items()
+    ]
+
+
+def _within(point: dict[str, Any], key: str) -> str:
+    spread = point.get("interval_95", {})
+    return _number(point[key]) + (f" ({_interval(spread[key])})" if key in spread else "")
+
+
+def _interval(bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:.3f} to {bounds[1]:.3f}"
 
 
 def _groups(evaluation: dict[str, Any]) -> str:
