@@ -48,7 +48,7 @@ class Recommendation:
 def recommend_workers(
     backlog: Backlog, throughput: Throughput | None, settings: MetricsSettings, chunk_items: int
 ) -> Recommendation:
-    """Reckon.
+    """Recommend how many worker processes finish the backlog as soon as the settings ask for.
 
     Args:
         backlog: what is to do.

@@ -7,6 +7,7 @@ import difflib
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr, ValidationError
@@ -14,7 +15,7 @@ from pydantic import SecretStr, ValidationError
 import core.settings
 from core.errors import ConfigurationError
 from core.secretfiles import Concern, with_password
-from core.settings import Settings
+from core.settings import Settings, resolve_data_dir
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -28,12 +29,15 @@ _ALIKE = 0.75  # difflib's ratio: one word of a name may be wrong
 def start_process() -> Settings:
     """Settings for a process that begins: logs are configured, unknown variables warned of.
 
-    Leaves the process with 2, and a sentence on stderr, where a setting cannot be used.
+    Leaves the process with 2, and a sentence on stderr, where a setting cannot be used, or the ledger's data folder cannot be
+    made or written.
     """
     from core.telemetry.logs import configure_logs, get_logger  # noqa: PLC0415 - the command line has no logs
 
     try:
         settings = read_settings()
+        if not settings.database.url:  # the ledger is a file in the data folder
+            make_data_folder(settings.data.data_dir)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(_EXIT_USAGE) from error
@@ -60,6 +64,25 @@ def read_settings() -> Settings:
     except ValueError as error:
         raise ConfigurationError(f"invalid settings in the environment: {error}") from error
     return settings
+
+
+def make_data_folder(path: Path) -> None:
+    """Make the data folder, readable by its owner only, unless it is there.
+
+    Raises:
+        ConfigurationError: it cannot be found, made or written; the message names the folder and DERMQ_DATA_DIR.
+    """
+    folder = resolve_data_dir(path)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(_refuse_folder(folder, f"cannot be made: {error.strerror}")) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigurationError(_refuse_folder(folder, "cannot be written"))
+
+
+def _refuse_folder(folder: Path, reason: str) -> str:
+    return f"the data folder {folder} {reason}; set DERMQ_DATA_DIR to a folder that can be written"
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:

@@ -76,7 +76,7 @@ class Experiment:
     epochs: int
     batch_size: int
     parameters: int | None  # as published, where known
-    minutes: float  # on two CPU cores; measured where a result file is committed, else reckoned
+    minutes: float  # on two CPU cores; measured where a result file is committed, else estimated
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.0  # of sgd

@@ -41,6 +41,17 @@ def test_a_bad_value_ends_the_process_with_a_sentence(process: str, tmp_path: Pa
     assert "DERMQ_API_MODELS: expected items between commas or a JSON list" in told
 
 
+@pytest.mark.parametrize("process", [name for name in PROCESSES if name != "dermq up"])  # tests/unit/cli/test_data_folder.py
+def test_a_data_folder_that_cannot_be_made_is_a_sentence(process: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run(process, tmp_path, DERMQ_DATA_DIR=str(tmp_path / "file" / "data"))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert (
+        f"the data folder {tmp_path}/file/data cannot be made: Not a directory; set DERMQ_DATA_DIR to a folder" in done.stderr
+    )
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "told"),
     [
