@@ -168,6 +168,14 @@ class ServingUnavailableError(TransientError):
     waits_for = "serving"
 
 
+class ServingOverloadedError(ServingUnavailableError):
+    """TensorFlow Serving has not enough memory for this batch (RESOURCE_EXHAUSTED): a smaller one may pass."""
+
+
+class ServingFaultError(ServingUnavailableError):
+    """TensorFlow Serving failed on this batch by a fault of its own (INTERNAL, UNKNOWN): the server, or one of the images."""
+
+
 class StorageUnavailableError(TransientError):
     """The object storage does not answer."""
 

@@ -22,7 +22,7 @@ from core.modelspec import DESCRIBE_INPUT_ALIAS, DESCRIBE_OUTPUT_ALIAS, DESCRIBE
 from core.telemetry.tracing import call_metadata, current_traceparent
 from serving.channel import ProcessChannel
 from serving.contract import check_probabilities, check_serving_signature
-from serving.failures import Failure, to_error
+from serving.failures import Call, Failure, to_error
 from serving.flight import Flight
 from serving.protos import management_pb2, metadata_pb2, predict_pb2, status_pb2
 from serving.protos.config_pb2 import ModelServerConfig
@@ -176,6 +176,8 @@ class PredictClient:
             BatchRejectedError: the model refuses the batch; bisect it.
             ModelNotFoundError: the version is not served (any more).
             ModelContractError: the answer is not what the contract says.
+            ServingOverloadedError: the server has not enough memory for the batch.
+            ServingFaultError: the server failed by a fault of its own, again and again.
             ServingUnavailableError: no answer in time.
         """
         return self.predict_async(model, version, images, classes=classes).result()
@@ -210,7 +212,7 @@ class PredictClient:
                 what,
                 deadline=deadline,
                 first=first,
-                is_batch=True,
+                kind=Call.BATCH,
                 metadata=flight.metadata,
             )
             answered = reply.model_spec.version.value
@@ -262,7 +264,8 @@ class PredictClient:
         """
         deadline = self._monotonic() + (self.timeout_s if timeout_s is None else timeout_s)
         request = management_pb2.ReloadConfigRequest(config=config)
-        self._call(lambda stubs: stubs.reload_config, request, "HandleReloadConfigRequest", deadline=deadline)
+        what = "HandleReloadConfigRequest"
+        self._call(lambda stubs: stubs.reload_config, request, what, deadline=deadline, kind=Call.CHANGE)
 
     def ready(self, model: str | None = None) -> bool:
         """Whether the server answers at all, or, with a model, whether some version of it is AVAILABLE."""
@@ -295,7 +298,7 @@ class PredictClient:
         *,
         deadline: float | None = None,
         first: grpc.Future | None = None,
-        is_batch: bool = False,
+        kind: Call = Call.QUESTION,
         metadata: tuple[tuple[str, str], ...] | None = None,
     ) -> Any:
         """Call until it succeeds, fails for good, or attempts or time run out. `first` is an attempt already under way."""
@@ -312,8 +315,8 @@ class PredictClient:
             wait = self._retry.wait_s(attempt)
             attempt += 1
             too_late = attempt >= self._retry.attempts or self._monotonic() + wait >= end
-            if not failure.is_transient or too_late or pending.cancelled():
-                raise to_error(failure, what=what, address=self.address, is_batch=is_batch)
+            if not failure.may_pass(kind) or too_late or pending.cancelled():
+                raise to_error(failure, what=what, address=self.address, call=kind)
             self._on_retry()
             self._sleep(wait)
 

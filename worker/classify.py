@@ -35,6 +35,9 @@ from worker.telemetry.stopwatch import Stopwatch
 
 log = get_logger(__name__)
 
+# What Serving says of a pinned version. One of several replicas, or one that begins anew, may say so for a moment.
+_SAID_BY_SERVING = frozenset({JobErrorCode.UNKNOWN_MODEL, JobErrorCode.MODEL_CONTRACT, JobErrorCode.SERVING_ERROR})
+
 
 def classify_chunk(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> None:
     """Run one chunk, if it is there to be run."""
@@ -78,7 +81,10 @@ def _deal_with(
         case Interruption.TIME_LIMIT:
             _put_back(context, claim, _time_limit(claim))
         case Interruption.JOB_FAULT if isinstance(error, JobError | NotFoundError):
-            _fail_job(context, claim, error)
+            if claim.bugs == 0 and isinstance(error, JobError) and error.code in _SAID_BY_SERVING:
+                _ask_again(context, claim, error)
+            else:
+                _fail_job(context, claim, error)
         case Interruption.BUG:
             _note_bug(context, claim, error)
             raise error
@@ -138,7 +144,7 @@ def _collect_outcomes(
         outcomes.append(ItemOutcome(number, member.name, error_code=verdict[0], error=verdict[1]))
         return
     decoder = BatchDecoder(job.archive, spec, settings.image, settings.worker.batch_items, stopwatch)
-    predictor = Predictor(context.client, claim.model, claim.version, spec, stopwatch)
+    predictor = Predictor(context.client, claim.model, claim.version, spec, stopwatch, limits=context.batch_limits)
     try:
         for batch in decoder.batches(members):
             with reading(context.engine) as session:
@@ -212,6 +218,15 @@ def _note_bug(context: WorkerContext, claim: Claim, error: BaseException) -> Non
     log.error("chunk_bug", **_names(claim), error_id=error_id, bugs=claim.bugs + 1, exc_info=error)
     max_bugs = context.settings.worker.max_bugs
     put_down(context, "chunk", lambda session: note_bug(session, claim, error_id, due_at, now, max_bugs=max_bugs))
+
+
+def _ask_again(context: WorkerContext, claim: Claim, error: JobError) -> None:
+    """The first time that Serving says so: counted as a bug is, and asked again after a back-off."""
+    now = context.clock.now()
+    metrics.CHUNKS.add(ChunkEnd.WAITING)
+    log.warning("chunk_asks_again", **_names(claim), code=error.code, error=str(error))
+    due_at, max_bugs = next_attempt_at(now, 0, context.settings.worker), context.settings.worker.max_bugs
+    put_down(context, "chunk", lambda session: note_bug(session, claim, new_error_id(), due_at, now, max_bugs=max_bugs))
 
 
 def _fail_job(context: WorkerContext, claim: Claim, error: JobError | NotFoundError) -> None:

@@ -17,6 +17,7 @@ from core.storage.base import ObjectStorage
 from core.storage.factory import open_storage
 from serving.client import PredictClient
 from worker.archivecache import ArchiveCache
+from worker.batchlimits import BatchLimits
 from worker.ownership import owner_id
 from worker.presence import Presence
 from worker.telemetry import metrics
@@ -36,6 +37,7 @@ class WorkerContext:
 
     def __post_init__(self) -> None:
         self.archives = ArchiveCache(self.storage, self.settings)
+        self.batch_limits = BatchLimits()
         self.presence = Presence(self.engine, self.clock, self.owner, self.settings.worker.lease_s)
 
     @classmethod

@@ -5,7 +5,7 @@
 | shutdown | the process was asked to end | nothing: the work is given back, due at once |
 | outage | Serving, storage or database is unavailable | nothing: the work backs off and says what it waits for |
 | time limit | the soft time limit struck, and no single image is to blame | nothing: as an outage of the worker |
-| job fault | no image of the job can be read through | the job fails, with the reason |
+| job fault | no image of the job can be read through | the job fails, with the reason; what Serving says is asked twice |
 | bug | an error that nobody foresaw | it is counted; the work backs off, is split, and ends as `internal_error` |
 | crash | the process died | counted by the sweep, by the process's own record (core.db.processes) |
 | poison | an image whose process died several times while it stood alone | `decoder_crash`, for that image |

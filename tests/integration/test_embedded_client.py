@@ -20,6 +20,7 @@ from core.errors import (
     JobError,
     ModelContractError,
     ModelNotFoundError,
+    ServingOverloadedError,
     ServingUnavailableError,
 )
 from serving.client import PredictClient, Retry, VersionStatus
@@ -218,7 +219,7 @@ def answer_of(values: list[list[float]], version: int = 1) -> predict_pb2.Predic
     return response
 
 
-@pytest.mark.parametrize("code", ["UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "CANCELLED"])
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "INTERNAL", "UNIMPLEMENTED"])
 def test_what_may_pass_is_tried_again_and_then_transient(scripted: Any, code: str) -> None:
     refusal = (grpc.StatusCode[code], "busy")
     handler, client = scripted(refusal, refusal, answer_of([[1.0]]))
@@ -238,8 +239,8 @@ def test_what_may_pass_is_tried_again_and_then_transient(scripted: Any, code: st
         ("INVALID_ARGUMENT", "output tensor alias not found in signature: probabilities", ModelContractError),
         ("FAILED_PRECONDITION", 'Serving signature key "serving_default" not found.', ModelContractError),
         ("NOT_FOUND", "Servable not found for request: Specific(m, 1)", ModelNotFoundError),
-        ("INTERNAL", "a bug", JobError),
-        ("UNIMPLEMENTED", "Method not found!", JobError),
+        ("RESOURCE_EXHAUSTED", "OOM when allocating tensor", ServingOverloadedError),
+        ("ALREADY_EXISTS", "nobody says so", JobError),
     ],
 )
 def test_what_will_not_pass_is_said_once(scripted: Any, code: str, details: str, error: type[Exception]) -> None:
@@ -302,7 +303,7 @@ def test_a_cancelled_prediction_is_not_sent_again(scripted: Any) -> None:
 @pytest.mark.parametrize(
     ("export", "words"),
     [
-        ({"describing": False}, "'describe' (its ModelSpec): export the model again"),
+        ({"describing": False}, "'describe' (its ModelSpec): wrap a model of another team (`dermq models wrap"),
         ({"spec_json": "{}"}, "the JSON is no ModelSpec"),
         (
             {"spec_json": tiny_spec(height=32, width=32).model_dump_json()},

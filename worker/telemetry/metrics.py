@@ -83,6 +83,9 @@ PREDICT_SECONDS = Histogram(
 PREDICTS_IN_FLIGHT = Gauge(values, "dermq_predicts_in_flight", "Batches sent to Serving and not answered yet.")
 PREDICT_RETRIES = Counter(values, "dermq_predict_retries", "Calls of Serving tried again within a task.")
 BATCHES_REJECTED = Counter(values, "dermq_batches_rejected", "Batches that the model refused, and that were taken apart.")
+BATCHES_HALVED = Counter(
+    values, "dermq_batches_halved", "Batches for which Serving had not enough memory, and that were sent in smaller ones."
+)
 PREPARE_SECONDS = Histogram(
     values, "dermq_prepare_duration_seconds", "From the claim of a job to the commit of its chunks.", _SECONDS
 )
