@@ -9,7 +9,7 @@ from api.resources import Resources
 from api.schemas import ModelObject, Promotion, RetryRequest, VersionObject
 from core.db.engine import reading
 from core.db.jobs import get_job
-from core.db.lifecycle import Repin
+from core.db.retrying import Repin
 from core.db.versions import last_promotions
 from core.errors import ConflictError, JobError, ModelNotFoundError, NotFoundError
 from core.imaging import preprocessing_hash

@@ -20,6 +20,7 @@ from core.settings import ApiSettings
 
 LOOKALIKE = r"\\x[0-9a-f]{2}"  # what display_name writes for an odd byte
 _LOOKALIKE = re.compile(rb"\\(?=x[0-9a-f]{2})")
+SHORTEST_RUN_S = 0.1  # what is done in less says nothing about a rate
 _LINKS = {
     "self": "",
     "results": "/results",
@@ -87,11 +88,15 @@ def job_object(job: Job, tallies: Tallies, base: str) -> JobObject:
 
 
 def _rate(job: Job) -> float | None:
-    """Items with an outcome per second of running, up to the last outcome."""
+    """Items of the present run per second, up to the last outcome; None before it, and where the run was only an instant.
+
+    A run begins when the archive is listed, and again with each retry.
+    """
     if job.running_at is None or job.progress_at is None:
         return None
     seconds = (job.progress_at - job.running_at).total_seconds()
-    return (job.succeeded + job.failed) / seconds if seconds > 0 else None
+    done = job.succeeded + job.failed - (job.done_before or 0)
+    return done / seconds if done > 0 and seconds >= SHORTEST_RUN_S else None
 
 
 def classes_of(job: Job) -> tuple[str, ...]:

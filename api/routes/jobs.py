@@ -19,9 +19,10 @@ from api.results.cursors import decode_job, encode_job, next_url
 from api.results.views import base_url, job_object, job_url
 from api.schemas import JobList, JobObject, JobParameters, RetryRequest
 from core.db.engine import reading, transaction
-from core.db.jobs import Tallies, get_job, list_jobs, read_tallies
-from core.db.lifecycle import delete_job, request_cancel, retry_job
+from core.db.jobs import Tallies, get_job, list_jobs, read_all_tallies, read_tallies
+from core.db.lifecycle import delete_job, request_cancel
 from core.db.models import TERMINAL_STATES, Job, JobState
+from core.db.retrying import continue_retry, retry_job
 from core.db.tombstones import remove
 from core.db.window import WindowPolicy, open_window
 from core.errors import StorageUnavailableError
@@ -126,7 +127,8 @@ def get_jobs(
     base = base_url(request, here.settings.api)
     with reading(here.engine) as session:
         jobs = list_jobs(session, tenant_id, limit=limit + 1, before=before, states=state or ())
-        data = [view_job(session, job, base) for job in jobs[:limit]]
+        tallies = read_all_tallies(session, [job.id for job in jobs[:limit]])
+    data = [job_object(job, tallies[job.id], base) for job in jobs[:limit]]
     following = next_url(request, response, base, encode_job(data[-1].id)) if len(jobs) > limit else None
     return JobList(data=data, next=following)
 
@@ -171,21 +173,23 @@ async def retry(request: Request, here: Here, tenant_id: TenantId, job_id: UUID)
 
 
 def _retry(here: Resources, tenant_id: UUID, job_id: UUID, wanted: RetryRequest, base: str) -> JobObject:
-    worker = here.settings.worker
-    now = here.clock.now()
+    window, now = WindowPolicy(here.settings.worker.window, here.settings.worker.republish_s), here.clock.now()
     repin = find_repin(here, tenant_id, job_id, wanted)
     with transaction(here.engine) as session:
         job = retry_job(session, tenant_id, job_id, now, wanted.codes, repin=repin)
         if wanted.error_budget is not None:
             job.error_budget = wanted.error_budget
         job.traceparent = current_traceparent() or job.traceparent
-        messages = open_window(session, job, WindowPolicy(worker.window, worker.republish_s), now)
-        session.flush()
-        shown = view_job(session, job, base)
+        messages = open_window(session, job, window, now)
     if job.state == JobState.QUEUED:
         messages = [prepare_message(job.id, interactive=job.interactive)]
     here.publisher.send_soon(job.id, messages)
-    return shown
+    pages_left = job.reopening is not None
+    while pages_left:  # should this process end here, the sweep goes on
+        with transaction(here.engine) as session:
+            messages, pages_left = continue_retry(session, job_id, window, here.clock.now())
+        here.publisher.send_soon(job_id, messages)
+    return load_job_object(here, tenant_id, job_id, base)
 
 
 @router.delete("/v1/jobs/{job_id}", status_code=204, summary="Delete a job", responses=problems(404, 409, 503))

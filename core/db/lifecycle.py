@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
@@ -16,13 +12,10 @@ from core.db.models import (
     TERMINAL_STATES,
     Chunk,
     ChunkState,
-    ItemState,
     Job,
     JobState,
-    Result,
     Upload,
 )
-from core.db.outcomes import add_tallies
 from core.db.tombstones import bury
 from core.errors import ConflictError, JobErrorCode, NotFoundError
 from core.storage.layout import job_prefix, upload_prefix
@@ -53,7 +46,8 @@ def enter_state(job: Job, state: JobState, now: datetime) -> None:
             job.expires_at = now + timedelta(seconds=job.retention_s)
         job.due_at = None
         job.owner = None
-        job.waiting_for = None
+        job.waiting_for = job.waiting_since = job.waiting_until = None
+        job.reopening = None
 
 
 def settle_job(session: Session, job: Job, now: datetime) -> None:
@@ -62,6 +56,8 @@ def settle_job(session: Session, job: Job, now: datetime) -> None:
         drop_waiting_chunks(session, job.id)
         if job.state == JobState.CANCELLING and not _has_running_chunk(session, job.id):
             enter_state(job, JobState.CANCELLED, now)
+    elif job.reopening is not None:
+        return  # a retry has not taken all its items back yet
     elif _is_over_budget(job):  # asked before success: the last chunk, or the only one, counts as every other
         fail_job(
             session,
@@ -93,7 +89,7 @@ def request_cancel(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, no
         NotFoundError: no such job.
         ConflictError: it has ended by itself: there is nothing to stop.
     """
-    job = _lock_job(session, tenant_id, job_id)
+    job = lock_job(session, tenant_id, job_id)
     if job.state in (JobState.CANCELLING, JobState.CANCELLED):
         return job
     if job.state in TERMINAL_STATES:
@@ -104,81 +100,6 @@ def request_cancel(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, no
     enter_state(job, JobState.CANCELLING if _has_running_chunk(session, job.id) else JobState.CANCELLED, now)
     session.flush()
     return job
-
-
-@dataclass(frozen=True, slots=True)
-class Repin:
-    """The version that the rest of a job runs on instead of the one it was pinned to."""
-
-    version: int
-    modelspec: dict[str, Any]
-
-
-def retry_job(
-    session: Session,
-    tenant_id: uuid.UUID,
-    job_id: uuid.UUID,
-    now: datetime,
-    codes: Collection[str] | None = None,
-    *,
-    repin: Repin | None = None,
-) -> Job:
-    """Run failed items again: all of them and whatever never ran, or only those with the given error codes.
-
-    Args:
-        session: its transaction is to be rolled back on an error.
-        tenant_id: whose job.
-        job_id: an ended one.
-        now: the present.
-        codes: only items that failed with one of these.
-        repin: run them on another version; rows that are there keep the version that saw them.
-
-    Raises:
-        NotFoundError: no such job.
-        ConflictError: the job has not ended, nothing of it can be retried, or the other version's rows would not mean the same.
-    """
-    job = _lock_job(session, tenant_id, job_id)
-    if job.state not in TERMINAL_STATES:
-        raise ConflictError(f"job {job_id} is {job.state}: expected an ended job; wait for it or cancel it first")
-    job.error_code = job.error = None
-    for stamp in ("cancelling_at", "succeeded_at", "failed_at", "cancelled_at"):
-        setattr(job, stamp, None)
-    if repin is not None:
-        _repin(job, repin)
-    if job.archive is None:  # it failed before its archive was listed: start from the beginning
-        job.attempt += 1
-        job.crashes = job.bugs = 0
-        job.due_at = now
-        enter_state(job, JobState.QUEUED, now)
-        return job
-    reopened = _reopen_dropped_chunks(session, job_id) if codes is None else 0
-    again = _reopen_failed_items(session, job, codes)
-    if not reopened and not again:
-        wanted = f" with codes {sorted(codes)}" if codes else ""
-        raise ConflictError(f"job {job_id} has no failed items{wanted} to retry")
-    job.remaining += again
-    enter_state(job, JobState.RUNNING, now)
-    session.flush()
-    return job
-
-
-def _repin(job: Job, repin: Repin) -> None:
-    """Pin an ended job to another version.
-
-    Raises:
-        ConflictError: its classes or their risk are others: rows of one job must mean the same.
-    """
-    if job.modelspec is None:  # it never started: prepare asks for this very version
-        job.requested_label, job.requested_version = None, repin.version
-        return
-    for key in ("classes", "malignant"):
-        old, new = list(job.modelspec.get(key, ())), list(repin.modelspec.get(key, ()))
-        if old != new:
-            raise ConflictError(
-                f"job {job.id} cannot go on with {job.model} version {repin.version}: expected its {key} to be {old} as in "
-                f"version {job.version}, got {new}; submit the images again as a new job"
-            )
-    job.version, job.modelspec = repin.version, repin.modelspec
 
 
 def delete_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, now: datetime) -> list[str]:
@@ -192,7 +113,7 @@ def delete_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, now: d
         ConflictError: it still runs.
     """
     _lock_held_chunks(session, job_id)
-    job = _lock_job(session, tenant_id, job_id)
+    job = lock_job(session, tenant_id, job_id)
     if job.state not in TERMINAL_STATES:
         raise ConflictError(f"job {job_id} is {job.state}: expected an ended job; cancel it first")
     prefixes = [job_prefix(job.id)]
@@ -218,7 +139,12 @@ def drop_waiting_chunks(session: Session, job_id: uuid.UUID) -> None:
     )
 
 
-def _lock_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job:
+def lock_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job:
+    """A tenant's job under its row lock.
+
+    Raises:
+        NotFoundError: no such job.
+    """
     job = session.scalar(select(Job).where(Job.id == job_id, Job.tenant_id == tenant_id).with_for_update())
     if job is None:
         raise NotFoundError(f"no job {job_id}; list yours with GET /v1/jobs or `dermq jobs`")
@@ -240,61 +166,3 @@ def _has_running_chunk(session: Session, job_id: uuid.UUID) -> bool:
 
 def _is_over_budget(job: Job) -> bool:
     return job.error_budget is not None and job.failed > job.error_budget * (job.total or 0)
-
-
-def _reopen_dropped_chunks(session: Session, job_id: uuid.UUID) -> int:
-    """Chunks dropped by a cancel or an exhausted budget wait again; their items are still in `remaining`."""
-    reopened = session.execute(
-        update(Chunk)
-        .where(Chunk.job_id == job_id, Chunk.state == ChunkState.CANCELLED)
-        .values(state=ChunkState.PENDING, crashes=0, bugs=0, waits=0, publishes=0, due_at=None)
-        .returning(Chunk.chunk_no),
-        execution_options={"synchronize_session": False},
-    )
-    return len(reopened.all())
-
-
-def _reopen_failed_items(session: Session, job: Job, codes: Collection[str] | None) -> int:
-    """Take failed rows back and make new chunks of their items; returns how many items."""
-    chosen = [Result.job_id == job.id, Result.state == ItemState.FAILED]
-    if codes is not None:
-        chosen.append(Result.error_code.in_(codes))
-    rows = session.execute(select(Result.item_no, Result.error_code).where(*chosen).order_by(Result.item_no)).all()
-    if not rows:
-        return 0
-    numbers = [number for number, _ in rows]
-    for origin, picked in _group_by_chunk(session, job.id, numbers):
-        session.add(
-            Chunk(
-                job_id=job.id,
-                chunk_no=job.chunk_count,
-                first_item=origin.first_item,
-                item_count=origin.item_count,
-                picked=picked,
-                index_first_item=origin.index_first_item,
-                index_offset=origin.index_offset,
-                index_length=origin.index_length,
-                state=ChunkState.PENDING,
-            )
-        )
-        job.chunk_count += 1
-    session.flush()
-    session.execute(delete(Result).where(*chosen), execution_options={"synchronize_session": False})
-    add_tallies(session, job.id, Counter({("error", str(code)): -count for code, count in Counter(c for _, c in rows).items()}))
-    job.failed -= len(numbers)
-    return len(numbers)
-
-
-def _group_by_chunk(session: Session, job_id: uuid.UUID, numbers: list[int]) -> Iterator[tuple[Chunk, list[int]]]:
-    """Pair ascending item numbers with the widest chunk that covers them; later, narrower chunks of a range are passed over."""
-    chunks = session.scalars(
-        select(Chunk).where(Chunk.job_id == job_id).order_by(Chunk.first_item, Chunk.item_count.desc(), Chunk.chunk_no)
-    ).all()
-    position = 0
-    for chunk in chunks:
-        end = chunk.first_item + chunk.item_count
-        start = position
-        while position < len(numbers) and numbers[position] < end:
-            position += 1
-        if position > start:
-            yield chunk, numbers[start:position]

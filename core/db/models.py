@@ -176,6 +176,8 @@ class Job(Base):
     state: Mapped[str] = mapped_column(default=JobState.QUEUED)
     revision: Mapped[int] = mapped_column(BigInteger, default=1)  # grows with each visible change (server-sent events)
     waiting_for: Mapped[str | None]  # which dependency is unavailable, in words
+    waiting_since: Mapped[datetime | None]
+    waiting_until: Mapped[datetime | None]  # when it is tried again
     error_code: Mapped[str | None]
     error: Mapped[str | None]
     notes: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)  # core.archives.notes: [{"code", "count", "text"}, …]
@@ -193,6 +195,8 @@ class Job(Base):
     bugs: Mapped[int | None] = mapped_column(Integer)  # prepare attempts that an unforeseen error ended
     opened_attempt: Mapped[int | None] = mapped_column(Integer)  # the last attempt that began to open the archive
     owner: Mapped[str | None]  # process that prepares it
+    reopening: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # a retry under way: core.db.retrying
+    done_before: Mapped[int | None] = mapped_column(Integer)  # items that had their outcome when its present run began
     due_at: Mapped[datetime | None]  # when the sweeper must look at a queued or preparing job again
 
     created_at: Mapped[datetime]

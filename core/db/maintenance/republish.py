@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from core.db.lifecycle import settle_job
 from core.db.maintenance.due import lock_due_jobs
 from core.db.models import Chunk, ChunkState, Job, JobState
+from core.db.retrying import continue_retry
 from core.db.window import WindowPolicy, mark_published, open_window
 from core.messages import Message, classify_message, prepare_message
 
@@ -77,6 +78,9 @@ def top_up_jobs(
     jobs = session.scalars(query if after is None else query.where(Job.id > after)).all()
     messages: list[Message] = []
     for job in jobs:
+        if job.reopening is not None:  # whoever began this retry has died, or takes the next page this very moment
+            messages += continue_retry(session, job.id, policy, now)[0]
+            continue
         settle_job(session, job, now)
         messages += open_window(session, job, policy, now)
     return messages, jobs[-1].id if len(jobs) == PAGE else None

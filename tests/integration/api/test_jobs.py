@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 import redis
-from sqlalchemy import insert
+from sqlalchemy import Engine, event, insert
 
 from api.__main__ import Server
 from core.archives.notes import ArchiveNote, Notes
@@ -136,6 +136,27 @@ def test_list(tmp_path: Path) -> None:
         assert [job["id"] for job in running] == [str(ids[4])]
         problem(api.client.get("/v1/jobs?limit=0"), 422, "invalid_parameters")
         problem(api.client.get("/v1/jobs?cursor=zzz"), 400, "invalid_request")
+
+
+def test_a_page_of_jobs_costs_as_many_statements_as_one_job(any_api: Api) -> None:
+    jobs = [any_api.run(8, outcome) for _ in range(5)]
+    statements: list[str] = []
+
+    def note(*arguments: Any) -> None:
+        statements.append(arguments[2])
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        sizes, costs = [], []
+        for limit in (1, 3, 50):
+            statements.clear()
+            data = any_api.client.get("/v1/jobs", params={"limit": limit}).json()["data"]
+            sizes.append(len(data))
+            costs.append(len([text for text in statements if "FROM jobs" in text or "FROM tallies" in text]))
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert (sizes, costs) == ([1, 3, 5], [2, 2, 2])
+    assert data == [any_api.client.get(f"/v1/jobs/{job_id}").json() for job_id in jobs[::-1]]
 
 
 def test_cancel(api: Api) -> None:

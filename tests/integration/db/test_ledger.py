@@ -12,10 +12,11 @@ from sqlalchemy.exc import IntegrityError
 from core.db.chunks import fail_chunk_job, finish_chunk, is_wanted, put_back_chunk
 from core.db.engine import reading, transaction
 from core.db.jobs import find_job_by_key, list_jobs, read_tallies
-from core.db.lifecycle import delete_job, request_cancel, retry_job
+from core.db.lifecycle import delete_job, request_cancel
 from core.db.maintenance import republish, rescue
 from core.db.models import LOCAL_TENANT_ID, ChunkState, JobState
 from core.db.preparing import claim_prepare, fail_prepare, put_back_prepare, renew_prepare
+from core.db.retrying import retry_job
 from core.errors import ConflictError, ItemErrorCode, JobErrorCode, NotFoundError
 from core.ids import new_id
 from core.messages import CLASSIFY, QUEUE_BULK, QUEUE_INTERACTIVE

@@ -17,9 +17,10 @@ from sqlalchemy import func, select
 from core.db.chunks import Claim, put_back_chunk
 from core.db.engine import open_engine, reading, transaction
 from core.db.jobs import read_tallies
-from core.db.lifecycle import request_cancel, retry_job
+from core.db.lifecycle import request_cancel
 from core.db.maintenance import republish, rescue
 from core.db.models import LOCAL_TENANT_ID, TERMINAL_STATES, ItemState, Job, JobState, Result
+from core.db.retrying import retry_job
 from core.db.schema.migrate import upgrade
 from core.errors import ConflictError
 from core.messages import CLASSIFY, Message
