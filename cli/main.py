@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import typer
@@ -24,6 +25,7 @@ from cli.commands.watch import watch
 from cli.helpstyle import PlainTyper
 from cli.output.exit_codes import EXIT_CODES_HELP, CliError, ExitCode, as_cli_error
 from core.errors import DermqError
+from core.proxies import keep_loopback_direct
 
 _SCREENING = "Screen images"
 _JOBS = "Jobs"
@@ -83,6 +85,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a file's name may hold bytes that are no UTF-8
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    keep_loopback_direct(os.environ)
     try:
         app()
     except CliError as error:

@@ -14,6 +14,7 @@ from pydantic import SecretStr, ValidationError
 
 import core.settings
 from core.errors import ConfigurationError
+from core.proxies import keep_loopback_direct
 from core.secretfiles import Concern, with_password
 from core.settings import Settings, resolve_data_dir
 
@@ -41,6 +42,7 @@ def start_process() -> Settings:
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(_EXIT_USAGE) from error
+    keep_loopback_direct(os.environ)
     configure_logs(settings.log.level)
     for warning in unknown_variables(os.environ):
         get_logger(__name__).warning("unknown_variable", reason=warning)

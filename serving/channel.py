@@ -25,6 +25,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.min_reconnect_backoff_ms", 2_000),  # also the time one attempt to connect may take
     ("grpc.max_reconnect_backoff_ms", 3_000),
     ("grpc.primary_user_agent", "dermq"),
+    # Images go to Serving directly. A machine's http_proxy is for the web, and many refuse gRPC (grpc/grpc#29718).
+    ("grpc.enable_http_proxy", 0),
 )
 
 

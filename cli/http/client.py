@@ -71,7 +71,7 @@ class Client:
         headers = {"User-Agent": "dermq-cli", "Accept": "application/json"}
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
-        self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT)
+        self._http = _open_http(self.url, headers)
 
     def __enter__(self) -> Self:
         return self
@@ -181,6 +181,17 @@ class Client:
             raise unreachable(self.url, error) from error
         except httpx2.InvalidURL as error:
             raise unreachable(self.url, error) from error
+
+
+def _open_http(url: str, headers: Mapping[str, str]) -> httpx2.Client:
+    try:
+        return httpx2.Client(base_url=url, headers=headers, timeout=_TIMEOUT)
+    except (ValueError, ImportError) as error:  # a proxy of a kind that httpx2 does not know, or whose package is absent
+        raise CliError(
+            f"the proxy that the environment names cannot be used: {error}",
+            ExitCode.USAGE,
+            "Set http_proxy, https_proxy or all_proxy to an http://, https:// or socks5:// address, or unset them.",
+        ) from error
 
 
 def _should_retry(error: Exception) -> bool | float:

@@ -48,6 +48,14 @@ def test_describe_gives_spec_and_version(client: PredictClient) -> None:
     assert client.describe("tiny", version=2) == described
 
 
+def test_serving_is_reached_without_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch, serving_address: str) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with PredictClient(serving_address) as client:
+        assert client.describe("tiny").version == 2
+
+
 def test_probabilities_are_those_of_the_model(client: PredictClient) -> None:
     images = random_images(5)
     found = client.predict("tiny", 2, images, classes=7)

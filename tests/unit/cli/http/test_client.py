@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from cli.http.client import Client, JobRequest
 from cli.http.requestbody import read_payload
 from cli.output.exit_codes import CliError, ExitCode
 from cli.stack.ports import free_port
+from tests.unit.cli.in_process import Run
 from tests.unit.cli.laid_out import Answer, LaidOutServer
 
 BUSY = Answer({"detail": "database away", "title": "Database away"}, 503, {"Retry-After": "0"}, "application/problem+json")
@@ -168,3 +170,48 @@ def test_an_id_cannot_become_another_address(server: LaidOutServer, client: Clie
     with pytest.raises(CliError):
         client.job("../models?x=1")
     assert server.seen[0].path == "/v1/jobs/..%2Fmodels%3Fx%3D1"
+
+
+PROXIES = {
+    "http": {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"},
+    "socks": {"ALL_PROXY": "socks5://127.0.0.1:9"},
+    "socks, with exceptions": {"ALL_PROXY": "socks5h://127.0.0.1:9", "NO_PROXY": "localhost,127.0.0.1"},
+}
+
+
+@pytest.fixture
+def no_exceptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):  # set first, so that what a command sets is taken back after the test
+        monkeypatch.setenv(name, "")
+
+
+@pytest.mark.usefixtures("no_exceptions")
+@pytest.mark.parametrize("variables", PROXIES.values(), ids=PROXIES)
+def test_a_server_on_this_machine_is_asked_without_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, server: LaidOutServer, run: Run, job: dict[str, Any], variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    server.lay("GET", f"/v1/jobs/{job['id']}", Answer(job))
+    done = run("status", job["id"], "--server", server.url, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["id"] == job["id"]
+
+
+@pytest.mark.usefixtures("no_exceptions")
+def test_a_server_elsewhere_is_asked_through_the_proxy(
+    monkeypatch: pytest.MonkeyPatch, server: LaidOutServer, run: Run
+) -> None:
+    monkeypatch.setenv("http_proxy", server.url)
+    done = run("status", "1", "--server", "http://dermq.clinic.example")
+    assert done.returncode == ExitCode.NOT_FOUND  # so the proxy, which this server plays, has answered
+    assert server.seen[0].headers["Host"] == "dermq.clinic.example"
+
+
+@pytest.mark.usefixtures("no_exceptions")
+def test_a_proxy_of_an_unknown_kind_is_a_sentence(monkeypatch: pytest.MonkeyPatch, server: LaidOutServer, run: Run) -> None:
+    monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:9")
+    done = run("jobs", "--server", server.url)
+    assert done.returncode == ExitCode.USAGE
+    assert "the proxy that the environment names cannot be used: Unknown scheme for proxy URL" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
