@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -10,10 +11,11 @@ import numpy as np
 
 mpl.use("Agg")  # no display is needed, and none may be there
 mpl.rcParams["svg.hashsalt"] = "dermq"  # the same plot gives the same bytes
+mpl.rcParams["svg.fonttype"] = "none"  # text stays text: a quarter of the size, and it can be searched
 
 from matplotlib.figure import Figure  # noqa: E402 - after the choice of backend
 
-from training.datasets.base import FloatArray  # noqa: E402
+from training.screening import Scored  # noqa: E402
 
 TRACKED = ("loss", "accuracy", "recall")
 
@@ -52,48 +54,44 @@ def confusion(matrix: list[list[int]], classes: tuple[str, ...]) -> str:
     return _svg(figure)
 
 
-def roc(positive: Any, scores: FloatArray, points: dict[str, dict[str, float]], question: str = "malignant") -> str:
-    """One question's ROC curve, with thresholds marked.
+def screening(parts: Mapping[str, Scored], figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """A row for each question: the ROC curve with the thresholds of validation, and the decision curve.
 
     Args:
-        positive: bool [n].
-        scores: float [n].
-        points: name → sensitivity and specificity.
-        question: what counts as positive, for the title.
+        parts: question → the test part under it.
+        figures: question → of `training.screening.screening_figures`.
     """
-    order = np.argsort(-scores, kind="stable")
-    hits, alarms = np.cumsum(positive[order]), np.cumsum(~positive[order])
-    figure = Figure(figsize=(4.5, 4.5), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(np.r_[0, alarms / max(alarms[-1], 1)], np.r_[0, hits / max(hits[-1], 1)])
-    axes.plot([0, 1], [0, 1], ":", color="grey")
-    for name, point in points.items():
-        axes.plot(1 - point["specificity"], point["sensitivity"], "o", label=name)
-    axes.set(xlabel="1 - specificity", ylabel="sensitivity")
-    axes.set_title(question)
-    if points:
-        axes.legend(loc="lower right")
+    figure = Figure(figsize=(9, 4.2 * len(figures)), layout="constrained")
+    for row, (question, found) in zip(figure.subplots(len(figures), 2, squeeze=False), figures.items(), strict=True):
+        row[0].set_title(f"{question}: ROC curve, AUC {found['auc']:.3f}")
+        _roc(row[0], parts[question], found["carried"])
+        row[1].set_title(f"{question}: decision curve")
+        _decision(row[1], found["decision_curve"])
     return _svg(figure)
 
 
-def decision(rows: list[dict[str, float]], question: str) -> str:
-    """Net benefit by the probability at which one acts: of the model, of flagging all, of flagging none.
+def _roc(axes: Any, part: Scored, points: Mapping[str, Mapping[str, float]]) -> None:
+    order = np.argsort(-part.scores, kind="stable")
+    hits, alarms = np.cumsum(part.positive[order]), np.cumsum(~part.positive[order])
+    axes.plot(np.r_[0, alarms / max(alarms[-1], 1)], np.r_[0, hits / max(hits[-1], 1)])
+    axes.plot([0, 1], [0, 1], ":", color="grey")
+    for name, point in points.items():
+        kind, level = name.split("_")
+        marker = "o" if kind == "sensitivity" else "s"
+        axes.plot(1 - point["specificity"], point["sensitivity"], marker, label=f"{kind} {level} % on validation")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity")
+    if points:
+        axes.legend(loc="lower right", fontsize=8)
 
-    Args:
-        rows: of `training.screening.decision_curve`.
-        question: what counts as positive, for the title.
-    """
-    figure = Figure(figsize=(4.5, 4.5), layout="constrained")
-    axes = figure.subplots()
+
+def _decision(axes: Any, rows: Sequence[Mapping[str, float]]) -> None:
     at, model = [row["at"] for row in rows], [row["model"] for row in rows]
     axes.plot(at, model, label="model")
     axes.plot(at, [row["all"] for row in rows], "--", color="grey", label="flag all")
     axes.axhline(0, linestyle=":", color="grey", label="flag none")
     highest = max(*model, rows[0]["all"], 0.01)
     axes.set(xlabel="probability at which one acts", ylabel="net benefit", ylim=(-0.25 * highest, 1.05 * highest))
-    axes.set_title(question)
-    axes.legend()
-    return _svg(figure)
+    axes.legend(fontsize=8)
 
 
 def reliability(rows: list[dict[str, float]]) -> str:

@@ -101,22 +101,21 @@ def _operating_points(evaluation: dict[str, Any]) -> str:
 
 def _screening(record: RunRecord, labels: IntArray, probabilities: FloatArray, evaluation: dict[str, Any]) -> str:
     """For each question the ROC curve with the thresholds of validation, the decision curve and the figures."""
-    parts, asked = [], questions(record.classes, record.malignant_indices)
-    for question, found in evaluation["screening"].items():
-        under = scored(labels, probabilities, (), asked[question])
+    figures, asked = evaluation["screening"], questions(record.classes, record.malignant_indices)
+    if not figures:
+        return "<p class=note>No class counts as malignant, or the part lacks one side.</p>"
+    under = {question: scored(labels, probabilities, (), asked[question]) for question in figures}
+    parts = ["<div class=plots>", plots.screening(under, figures), "</div>"]
+    for question, found in figures.items():
         parts += [
             f"<h3>{escape(question)}: {found['positive']:,} of {found['images']:,} images, AUC {found['auc']:.3f}</h3>",
-            "<div class=plots>",
-            plots.roc(under.positive, under.scores, found["carried"], question),
-            plots.decision(found["decision_curve"], question),
-            "</div>",
             _table([("on the ROC curve", "value", "95 % interval"), *_curve_rows(found)]),
         ]
         if found["carried"]:
             head = ("threshold chosen on validation", *(name.replace("_", " ") for name in _CARRIED))
             rows = [(name, *(_within(point, key) for key in _CARRIED)) for name, point in found["carried"].items()]
             parts.append(_table([head, *rows]))
-    return "".join(parts) or "<p class=note>No class counts as malignant, or the part lacks one side.</p>"
+    return "".join(parts)
 
 
 def _curve_rows(found: dict[str, Any]) -> list[Sequence[Any]]:

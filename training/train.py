@@ -23,8 +23,10 @@ from training.datasets.registry import load_dataset
 from training.experiments.base import Experiment
 from training.experiments.registry import EXPERIMENTS, find_experiment
 from training.leakage import drop_duplicates, find_leakage, image_digests
+from training.resulttable import measured_minutes
 from training.runs import DEFAULT_ROOT, Predictions, RunFolder, RunRecord, git_commit, versions
 from training.splits import Split, split_grouped, split_published
+from training.standardise import standardised
 
 SPLIT_SEED = 7
 
@@ -59,6 +61,7 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
     folder = RunFolder(options.out or DEFAULT_ROOT / f"{experiment.id}-{split.kind}{suffix}")
     pixels = load_pixels(dataset, height=experiment.height, width=experiment.width)
     split = _look_for_leaks(dataset, split, pixels, folder, drop=options.drop_duplicates)
+    experiment = standardised(experiment, pixels, dataset.positions(split.train))
     fitting = import_module("training.fitting")  # only a process that trains pays for TensorFlow
     how = fitting.Fitting(
         epochs=options.epochs or experiment.epochs,
@@ -158,15 +161,15 @@ def recorded_preprocessing(experiment: Experiment, dataset: Dataset) -> str:
 
 
 def list_experiments() -> str:
-    """A table of the experiments, one a line."""
+    """A table of the experiments, one a line. Minutes on two CPU cores: measured where a result was kept, else a guess (~)."""
     rows = [f"{'experiment':<20} {'input':>9} {'parameters':>11} {'epochs':>6} {'minutes':>7} {'published':>9}  title"]
     for found in EXPERIMENTS.values():
         parameters = f"{found.parameters:,}" if found.parameters else ""
         size = f"{found.height}x{found.width}"
         figure = f"{100 * found.published.accuracy:.2f} %" if found.published and found.published.accuracy else ""
-        rows.append(
-            f"{found.id:<20} {size:>9} {parameters:>11} {found.epochs:>6} {found.minutes:>7g} {figure:>9}  {found.title}"
-        )
+        measured = measured_minutes(found.id)
+        minutes = f"~{found.minutes:g}" if measured is None else f"{measured:.0f}"
+        rows.append(f"{found.id:<20} {size:>9} {parameters:>11} {found.epochs:>6} {minutes:>7} {figure:>9}  {found.title}")
     return "\n".join(rows)
 
 

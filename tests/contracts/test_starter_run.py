@@ -105,7 +105,7 @@ def test_evaluation_on_the_command_line(run: RunFolder) -> None:
     assert set(figures["classes"]) == {"melanoma", "nevus"}
     assert set(figures["operating_points"]) == {"sensitivity_90", "sensitivity_95"}
     page = (run.path / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 4
     screening = figures["screening"]["malignant"]
     assert screening["positive"] == sum(sample.label == "melanoma" for sample in run.samples("test"))
     assert screening["carried"]["sensitivity_90"]["threshold"] == pytest.approx(

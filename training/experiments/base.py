@@ -41,6 +41,7 @@ class Published:
     protocol: Protocol
     accuracy: float | None  # share, on the test part
     note: str = ""
+    loss: str = ""  # cross-entropy, as published: which part it is of, and the figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Experiment:
     epochs: int
     batch_size: int
     parameters: int | None  # as published, where known
-    minutes: float  # on two CPU cores; measured where a result file is committed, else estimated
+    minutes: float  # on two CPU cores, a guess: `training.resulttable.measured_minutes` knows better once a result is kept
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.0  # of sgd
@@ -89,6 +90,7 @@ class Experiment:
     prior_correction: float = 0.0  # share of what `balance` took from the larger classes that is given back after training
     oversample: bool = False  # repeat images of the smaller classes until all are as large, within the training part
     class_weights: bool = False  # weigh the loss by the inverse of a class's share
+    standardise: bool = False  # centre and scale pixels by mean and deviation of the training part: options `mean`, `deviation`
     augmentation: Augmentation | None = None
     plateau: Plateau | None = None
     best_by: str = ""  # validation metric whose best epoch is kept; "": the last one

@@ -21,6 +21,7 @@ EXPERIMENT = Experiment(
     batch_size=50,
     parameters=1_180_615,
     minutes=40,
+    standardise=True,
     augmentation=AUGMENTATION,
     plateau=Plateau(reduce_after=4),
     published=Published(PROTOCOL, accuracy=0.6345, note="a run of the notebook"),

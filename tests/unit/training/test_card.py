@@ -38,7 +38,8 @@ def test_the_card_shows_screening_figures_with_intervals(run: RunFolder) -> None
 
 def test_the_report_draws_both_questions(run: RunFolder) -> None:
     page = render_report(run, evaluate_run(run, rounds=20))
-    assert page.count("<svg") == 7  # curves, confusion, reliability; ROC and net benefit of melanoma and of malignant
+    assert page.count("<svg") == 4  # training, confusion, reliability, screening
+    assert page.count("decision curve") == 2
     assert "<h3>melanoma: 40 of 120 images, AUC " in page
     assert "specificity at sensitivity 95 %" in page
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from core.errors import ConfigurationError, InvalidRequestError
 from training.cache import load_pixels
-from training.datasets.ham10000 import load_ham10000, merge_groups
+from training.datasets.ham10000 import CLASSES, METADATA_NAME, load_ham10000, merge_groups, read_metadata
 from training.splits import PARTS, split_grouped
 
 ROWS = [  # lesion, image, diagnosis
@@ -127,3 +127,16 @@ def test_the_real_set_has_its_published_numbers(shared_data: Path) -> None:
     assert not (groups[0] & groups[1])
     assert not (groups[0] & groups[2])
     assert not (groups[1] & groups[2])
+
+
+def test_oversampling_before_the_split_copies_86_per_cent_of_the_test_rows(shared_data: Path) -> None:
+    """What docs/models/published.md says of `cnn28-oversampled`."""
+    from training.pipeline import oversampled
+    from training.splits import random_parts
+
+    samples = read_metadata(shared_data / "ham10000" / METADATA_NAME)
+    labels = np.array([CLASSES.index(sample.label) for sample in samples])
+    rows = oversampled(labels, seed=42)
+    train, test = random_parts([str(i) for i in range(len(rows))], share=0.2, seed=42)
+    copied = np.isin(rows[[int(i) for i in test]], rows[[int(i) for i in train]])
+    assert 100 * copied.mean() == pytest.approx(86.2, abs=0.15)
