@@ -19,7 +19,7 @@ from cli.commands.retire import retire
 from cli.commands.rollback import rollback
 from cli.commands.screen import screen
 from cli.commands.submit import submit
-from cli.commands.training import FORWARDED, calibrate, evaluate, export, train
+from cli.commands.training import FORWARDED, calibrate, data, evaluate, export, train
 from cli.commands.up import up
 from cli.commands.watch import watch
 from cli.helpstyle import PlainTyper
@@ -61,6 +61,7 @@ app.command("rollback", rich_help_panel=_MODELS)(rollback)
 app.command("retire", rich_help_panel=_MODELS)(retire)
 for _verb in (train, evaluate, calibrate, export):
     app.command(_verb.__name__, rich_help_panel=_TRAINING, context_settings=FORWARDED, add_help_option=False)(_verb)
+app.add_typer(data, name="data", rich_help_panel=_TRAINING)
 app.command("up", rich_help_panel=_MACHINE)(up)
 app.command("doctor", rich_help_panel=_MACHINE)(doctor)
 

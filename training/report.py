@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from core.errors import InvalidRequestError
 from training import metrics, plots
-from training.datasets.base import FloatArray, IntArray, UInt8Array
+from training.datasets.base import FloatArray, IntArray
+from training.page import STYLE, png, table
 from training.rundata import load_run_images
 from training.runs import Predictions, RunFolder, RunRecord
 from training.scaling import apply_temperature
 from training.screening import questions, scored
 
 MISTAKES = 18
-THUMBNAIL = 120  # pixels, the longer side
 _CARRIED = ("threshold", "sensitivity", "specificity", "needed_to_review", "flagged")
-
-_STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c}
-table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .5rem;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left;white-space:nowrap}th+th{max-width:7rem}
-.wide{overflow-x:auto}.plots{display:flex;flex-wrap:wrap;gap:1rem}.plots svg{max-width:100%;height:auto}
-figure{display:inline-block;margin:.4rem;font-size:.8rem;text-align:center}.note{color:#555}
-"""
 
 
 def render_report(
@@ -57,7 +44,7 @@ def render_report(
         "<h2>Training</h2>",
         plots.training_curves(record.history),
         "<h2>By class</h2>",
-        _table(_class_rows(evaluation)),
+        table(_class_rows(evaluation)),
         "<div class=plots>",
         plots.confusion(evaluation["confusion"], record.classes),
         plots.reliability(evaluation["reliability"]),
@@ -70,7 +57,7 @@ def render_report(
         _mistakes(run, probabilities, risks, data),
     ]
     head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(record.experiment)}</title>"
-    return head + f"<style>{_STYLE}</style>" + "\n".join(body)
+    return head + f"<style>{STYLE}</style>" + "\n".join(body)
 
 
 def _headline(evaluation: dict[str, Any]) -> str:
@@ -80,7 +67,7 @@ def _headline(evaluation: dict[str, Any]) -> str:
         interval = _interval(spread[name]) if name in spread else ""
         rows.append((name.replace("_", " "), f"{value:.3f}", interval))
     rows += [(f"among the first {k}", f"{value:.3f}", "") for k, value in evaluation["top"].items()]
-    return f"<h2>{evaluation['images']:,} images of the {evaluation['part']} part</h2>" + _table(rows)
+    return f"<h2>{evaluation['images']:,} images of the {evaluation['part']} part</h2>" + table(rows)
 
 
 def _class_rows(evaluation: dict[str, Any]) -> list[Sequence[Any]]:
@@ -96,7 +83,7 @@ def _operating_points(evaluation: dict[str, Any]) -> str:
         return "<p class=note>No operating point: nothing was held out to choose one on, or no class counts as malignant.</p>"
     names = ("threshold", "sensitivity", "specificity", "precision", "flagged")
     rows = [(name, *(_number(found[key]) for key in names)) for name, found in points.items()]
-    return _table([("operating point", *names), *rows])
+    return table([("operating point", *names), *rows])
 
 
 def _screening(record: RunRecord, labels: IntArray, probabilities: FloatArray, evaluation: dict[str, Any]) -> str:
@@ -109,12 +96,12 @@ def _screening(record: RunRecord, labels: IntArray, probabilities: FloatArray, e
     for question, found in figures.items():
         parts += [
             f"<h3>{escape(question)}: {found['positive']:,} of {found['images']:,} images, AUC {found['auc']:.3f}</h3>",
-            _table([("on the ROC curve", "value", "95 % interval"), *_curve_rows(found)]),
+            table([("on the ROC curve", "value", "95 % interval"), *_curve_rows(found)]),
         ]
         if found["carried"]:
             head = ("threshold chosen on validation", *(name.replace("_", " ") for name in _CARRIED))
             rows = [(name, *(_within(point, key) for key in _CARRIED)) for name, point in found["carried"].items()]
-            parts.append(_table([head, *rows]))
+            parts.append(table([head, *rows]))
     return "".join(parts)
 
 
@@ -141,7 +128,7 @@ def _groups(evaluation: dict[str, Any]) -> str:
         names = tuple(next(iter(values.values())))
         rows = [(value, *(_number(found[name]) for name in names)) for value, found in values.items()]
         parts.append(
-            f"<h2>By {escape(attribute)}</h2>" + _table([(attribute, *(name.replace("_", " ") for name in names)), *rows])
+            f"<h2>By {escape(attribute)}</h2>" + table([(attribute, *(name.replace("_", " ") for name in names)), *rows])
         )
     return "".join(parts)
 
@@ -168,21 +155,7 @@ def _pictures(run: RunFolder, ids: list[str], data: Path | None) -> list[str]:
         if data is not None:
             raise
         return [""] * len(ids)  # the report is as true without pictures
-    return [_png(pixels[position]) for position in dataset.positions(ids)]
-
-
-def _png(pixels: UInt8Array) -> str:
-    image, buffer = Image.fromarray(np.asarray(pixels)), io.BytesIO()
-    scale = THUMBNAIL / max(image.size)
-    image.resize((round(image.width * scale), round(image.height * scale))).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def _table(rows: Iterable[Sequence[Any]]) -> str:
-    head, *body = [[escape(str(cell)) for cell in row] for row in rows]
-    lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
-    lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in body]
-    return '<div class="wide"><table>' + "".join(lines) + "</table></div>"
+    return [png(pixels[position]) for position in dataset.positions(ids)]
 
 
 def _number(value: float) -> str:

@@ -19,7 +19,7 @@ from core.errors import DermqError, InvalidRequestError
 from core.imaging import preprocessing_hash
 from training.cache import load_pixels
 from training.datasets.base import Dataset
-from training.datasets.registry import load_dataset
+from training.datasets.registry import CLASSES, load_dataset
 from training.experiments.base import Experiment
 from training.experiments.registry import EXPERIMENTS, find_experiment
 from training.leakage import drop_duplicates, find_leakage, image_digests
@@ -160,6 +160,15 @@ def recorded_preprocessing(experiment: Experiment, dataset: Dataset) -> str:
     return preprocessing_hash(experiment.height, experiment.width, "stretch")
 
 
+def _summary(experiment: Experiment, options: Options) -> str:
+    """The layers, without pretrained weights unless they are asked for: they change no layer."""
+    if "weights" in experiment.options:
+        experiment = _with_weights(experiment, options.weights or "none")
+    classes = load_dataset(experiment.dataset, options.data).classes if options.data else CLASSES[experiment.dataset]
+    summary: str = import_module("training.summary").summarise(experiment, len(classes))
+    return summary
+
+
 def list_experiments() -> str:
     """A table of the experiments, one a line. Minutes on two CPU cores: measured where a result was kept, else a guess (~)."""
     rows = [f"{'experiment':<20} {'input':>9} {'parameters':>11} {'epochs':>6} {'minutes':>7} {'published':>9}  title"]
@@ -178,6 +187,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.tra
     parser = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", nargs="?", help="one of: " + ", ".join(EXPERIMENTS))
     parser.add_argument("--list", action="store_true", help="show the experiments and end")
+    parser.add_argument("--summary", action="store_true", help="show the layers of the experiment's net and end")
     parser.add_argument("--data", type=Path, default=None, help="the data set; by default where the project keeps it")
     parser.add_argument("--split", choices=("grouped", "published"), default="grouped", help="by lesion, or as published")
     parser.add_argument("--weights", default=None, help="of a pretrained base: imagenet, none or a file")
@@ -197,7 +207,11 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.tra
         return 0
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        folder = train(find_experiment(chosen.pop("experiment")), Options(**chosen))
+        experiment = find_experiment(chosen.pop("experiment"))
+        if chosen.pop("summary"):
+            print(_summary(experiment, Options(**chosen)))
+            return 0
+        folder = train(experiment, Options(**chosen))
     except DermqError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""`dermq train`, `evaluate`, `calibrate`, `export`: the training package's commands, with its options.
+"""`dermq train`, `evaluate`, `calibrate`, `export`, `data report`: the training package's commands, with its options.
 
 Each hands its arguments on as they come, so that an option is declared once, in the module that reads it.
 """
@@ -10,10 +10,19 @@ from importlib import import_module
 
 import typer
 
+from cli.helpstyle import PlainTyper
 from cli.output.exit_codes import CliError, ExitCode
 
 # The whole command line after the verb is the training module's, --help too.
 FORWARDED = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+MODULES = {verb: f"training.{verb}" for verb in ("train", "evaluate", "calibrate", "export")}
+MODULES["data report"] = "training.datareport"
+
+data = PlainTyper(
+    no_args_is_help=True,
+    help="Look at a data set before training on it.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def train(context: typer.Context) -> None:
@@ -36,9 +45,15 @@ def export(context: typer.Context) -> None:
     _forward("export", context.args)
 
 
+@data.command("report", context_settings=FORWARDED, add_help_option=False)
+def data_report(context: typer.Context) -> None:
+    """Write a page on a data set: classes and their imbalance, pictures, copies, groups, and what splits let slip."""
+    _forward("data report", context.args)
+
+
 def _forward(verb: str, arguments: list[str]) -> None:
     try:
-        module = import_module(f"training.{verb}")
+        module = import_module(MODULES[verb])
         status = module.main(arguments, prog=f"dermq {verb}")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in ("core", "serving", "training"):

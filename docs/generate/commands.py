@@ -50,23 +50,24 @@ def _commands(group: Command, context: typer.Context) -> Iterator[tuple[Command,
 
 def _section(command: Command, context: typer.Context) -> str:
     name = context.command_path
-    parts = [f"### {name}", f"```text\n{name} {_usage(command)}\n```", _help(command)]
+    verb = name.removeprefix("dermq ")
+    parts = [f"### {name}", f"```text\n{name} {_usage(command, verb)}\n```", _help(command)]
     arguments = [each for each in command.params if isinstance(each, TyperArgument)]
     options = [each for each in command.params if isinstance(each, TyperOption) and not each.hidden]
     if arguments:
         parts.append(table(("argument", "what"), [(code(value_name(each)), _about(each)) for each in arguments]))
     if options:
         parts.append(table(("option", "what"), map(_option, options)))
-    if command.name in VERBS:
-        parts.append(options_of(command.name))
+    if verb in VERBS:
+        parts.append(options_of(verb))
     return "\n\n".join(filter(None, parts))
 
 
-def _usage(command: Command) -> str:
+def _usage(command: Command, verb: str) -> str:
     arguments = [each for each in command.params if isinstance(each, TyperArgument)]
     named = [value_name(each) + ("…" if each.nargs != 1 else "") for each in arguments]
     pieces = [name if each.required else f"[{name}]" for name, each in zip(named, arguments, strict=True)]
-    forwarded = [arguments_of(command.name)] if command.name in VERBS else []
+    forwarded = [arguments_of(verb)] if verb in VERBS else []
     return " ".join(["[OPTIONS]", *pieces, *forwarded])
 
 

@@ -1,4 +1,4 @@
-"""Options of `dermq train`, `evaluate`, `calibrate` and `export`: argparse has them, in the training modules."""
+"""Options of the verbs whose arguments training modules read: argparse has them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import Any
 from unittest import mock
 
+from cli.commands.training import MODULES
 from docs.generate.markdown import code, codes, sentence, table
 
-VERBS = ("train", "evaluate", "calibrate", "export")
+VERBS = tuple(MODULES)
 
 
 class _BuiltError(Exception):
@@ -43,10 +44,10 @@ def _parser(verb: str) -> argparse.ArgumentParser:
 
     with mock.patch.object(argparse.ArgumentParser, "parse_args", built):
         try:
-            import_module(f"training.{verb}").main([], prog=f"dermq {verb}")
+            import_module(MODULES[verb]).main([], prog=f"dermq {verb}")
         except _BuiltError as found:
             return found.parser
-    raise RuntimeError(f"training.{verb}.main: expected it to build a parser, and it did not")
+    raise RuntimeError(f"{MODULES[verb]}.main: expected it to build a parser, and it did not")
 
 
 def _spelt(action: argparse.Action) -> str:

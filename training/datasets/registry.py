@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.errors import InvalidRequestError
 from training.datasets.base import Dataset
+from training.datasets.ham10000 import CLASSES as HAM_CLASSES
 
 SHARED = Path("../shared/data")
 DATASETS: dict[str, tuple[str, str, Path]] = {  # name → module, loader, where it lies by default
@@ -17,6 +18,19 @@ DATASETS: dict[str, tuple[str, str, Path]] = {  # name → module, loader, where
     "folders": ("training.datasets.folders", "load_folders", Path()),
     "manifest": ("training.datasets.manifest", "load_manifest", Path()),
 }
+
+ISIC9_CLASSES = (
+    "actinic keratosis",
+    "basal cell carcinoma",
+    "dermatofibroma",
+    "melanoma",
+    "nevus",
+    "pigmented benign keratosis",
+    "seborrheic keratosis",
+    "squamous cell carcinoma",
+    "vascular lesion",
+)
+CLASSES = {"ham10000": HAM_CLASSES, "hmnist": HAM_CLASSES, "isic9": ISIC9_CLASSES}  # known without the images; in no order
 
 
 def load_dataset(name: str, path: Path | None = None) -> Dataset:

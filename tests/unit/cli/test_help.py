@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 
-FORWARDED = {"train", "evaluate", "calibrate", "export"}  # the help of the training module
+FORWARDED = {"train", "evaluate", "calibrate", "export", "report"}  # the help of the training module
 SHARED = {"--json", "--server", "--api-key", "--data-dir"}
 
 

@@ -23,9 +23,9 @@ def test_train_lists_the_experiments_without_tensorflow() -> None:
     assert modules == "set()"
 
 
-@pytest.mark.parametrize("verb", ["train", "evaluate", "calibrate", "export"])
+@pytest.mark.parametrize("verb", ["train", "evaluate", "calibrate", "export", "data report"])
 def test_help_is_the_training_modules_own_under_the_verbs_name(verb: str) -> None:
-    output = CliRunner().invoke(app, [verb, "--help"])
+    output = CliRunner().invoke(app, [*verb.split(), "--help"])
     assert output.exit_code == 0
     assert output.output.startswith(f"usage: dermq {verb}")
 

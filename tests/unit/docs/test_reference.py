@@ -91,7 +91,7 @@ def test_pipes_in_tables_are_escaped() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_training_verbs_have_their_modules_options(verb: str) -> None:
-    shown = CliRunner().invoke(app, [verb, "--help"]).output
+    shown = CliRunner().invoke(app, [*verb.split(), "--help"]).output
     named = set(re.findall(r"(?<![\w-])--[a-z-]+", shown)) - {"--help"}
     assert named == set(re.findall(r"^\| `(--[a-z-]+)", options_of(verb), re.MULTILINE))
     assert f"{arguments_of(verb).strip('[]').lower()}" in shown
