@@ -96,8 +96,8 @@ def _report(choice: str, job: JobView) -> dict[str, Any]:
 
 def _show(console: Console, comparison: Comparison, report: dict[str, Any]) -> None:
     from cli.http.jobview import DISCLAIMER
-    from cli.output.formats import format_count, format_share
     from cli.output.summary import make_table
+    from core.formats import format_count, format_share
 
     a, b = report["a"], report["b"]
     console.print(f"a: {a['model']} version {a['version']} ({a['choice']}), b: version {b['version']} ({b['choice']})")

@@ -113,9 +113,9 @@ def _tell(raw: dict[str, Any], as_json: bool, what: str) -> None:
 
 def _job_table(raws: list[dict[str, Any]]) -> Table:
     from cli.http.jobview import JobView
-    from cli.output.formats import format_count, format_moment
     from cli.output.progress import describe_state
     from cli.output.summary import make_table
+    from core.formats import format_count, format_moment
 
     table = make_table("Job", "Name", "State", "Items", "Failed", "Submitted", right=(3, 4), whole=(0, 2))
     for raw in raws:
@@ -130,10 +130,10 @@ def _job_table(raws: list[dict[str, Any]]) -> Table:
 
 def _print_status(raw: dict[str, Any]) -> None:
     from cli.http.jobview import JobView
-    from cli.output.formats import format_duration, format_moment, format_rate
     from cli.output.progress import describe_state
     from cli.output.summary import print_heading
     from cli.output.terminal import open_out
+    from core.formats import format_duration, format_moment, format_rate
 
     job, console = JobView(raw), open_out()
     print_heading(console, job)

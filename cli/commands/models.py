@@ -125,6 +125,6 @@ def _model_table(found: list[dict[str, Any]]) -> Table:
 
 
 def _promoted(event: dict[str, Any] | None) -> str:
-    from cli.output.formats import format_moment
+    from core.formats import format_moment
 
     return f"{event['label']} by {event['by']}, {format_moment(event['at'])}" if event else ""

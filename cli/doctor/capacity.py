@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 
 from cli.doctor.findings import Finding, Grade
-from cli.output.formats import format_count, format_duration
+from core.formats import format_count, format_duration
 
 _LINE = re.compile(r'^(dermq_\w+)(?:\{\w+="(\w+)"\})? (\S+)$', re.MULTILINE)
 _LIMITS = {

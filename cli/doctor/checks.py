@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from cli.doctor.findings import Finding, Grade
 from cli.output.exit_codes import CliError, ExitCode
-from cli.output.formats import format_bytes
 from cli.stack.folder import CHOOSE_ANOTHER, DataFolder
 from core.errors import ConfigurationError
+from core.formats import format_bytes
 
 if TYPE_CHECKING:
     from cli.service import Target

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from cli.http.jobview import JobView
 from cli.output.exit_codes import CliError, ExitCode
-from cli.output.formats import format_bytes, format_count, format_duration, format_rate
 from cli.output.terminal import is_interactive, open_err
+from core.formats import format_bytes, format_count, format_duration, format_rate
 
 if TYPE_CHECKING:
     from cli.http.client import Client

@@ -6,8 +6,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from cli.output.formats import format_duration
 from cli.output.terminal import is_interactive, open_err
+from core.formats import format_duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress

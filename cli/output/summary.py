@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from cli.http.jobview import JobView
-from cli.output.formats import format_count, format_duration, format_rate, format_share
+from core.formats import format_count, format_duration, format_rate, format_share
 
 if TYPE_CHECKING:
     from rich.bar import Bar

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.output.formats import format_bytes, format_count, format_duration, format_rate, format_share
+from core.formats import format_bytes, format_count, format_duration, format_rate, format_share
 
 
 @pytest.mark.parametrize(
