@@ -10,6 +10,10 @@ from api.lifespan import make_lifespan
 from api.middleware import Envelope
 from api.openapi import TAGS, describe_api
 from api.origins import OwnSiteOnly
+from api.pages import assets
+from api.pages import jobs as job_pages
+from api.pages import models as model_pages
+from api.pages import submit as submit_pages
 from api.parameters import refuse_unknown
 from api.routes import classify, docs, events, health, items, jobs, models, results
 from api.schemas import DISCLAIMER
@@ -39,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # api.routes.docs, with the headers it needs
         redoc_url=None,
     )
-    for routes in (jobs, results, events, items, classify, models, docs):
+    for routes in (jobs, results, events, items, classify, models, docs, assets, submit_pages, job_pages, model_pages):
         app.include_router(routes.router, dependencies=[Depends(refuse_unknown)])
     app.include_router(health.router)  # probes and scrapers may add a parameter of their own, against caches
     install_error_handlers(app)

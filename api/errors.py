@@ -124,8 +124,8 @@ def problem_response(
 
 def install_error_handlers(app: FastAPI) -> None:
     """Make the application answer with problems only. What is raised and not listed here ends in the middleware, as 500."""
-    app.add_exception_handler(errors.DermqError, _on_dermq_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid_parameters)
+    app.add_exception_handler(errors.DermqError, on_dermq_error)
+    app.add_exception_handler(RequestValidationError, on_invalid_parameters)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
 
@@ -137,7 +137,8 @@ def kind_of(error: Exception) -> Kind:
     return next((KINDS[ancestor] for ancestor in type(error).__mro__ if ancestor in KINDS), INTERNAL)
 
 
-async def _on_dermq_error(request: Request, error: Exception) -> Response:
+async def on_dermq_error(request: Request, error: Exception) -> Response:
+    """An error of the tree as a problem."""
     kind = kind_of(error)
     headers = {"Retry-After": str(_RETRY_AFTER_S)} if kind.status in (429, 503) else None
     more = {"code": str(error.code)} if isinstance(error, (errors.ItemError, errors.JobError)) else {}
@@ -148,7 +149,8 @@ async def _on_dermq_error(request: Request, error: Exception) -> Response:
     return problem_response(request, kind, detail, headers=headers, **more)
 
 
-async def _on_invalid_parameters(request: Request, error: Exception) -> Response:
+async def on_invalid_parameters(request: Request, error: Exception) -> Response:
+    """What FastAPI found wrong with the parameters, as a problem."""
     found = error.errors() if isinstance(error, RequestValidationError) else []
     # The offending value is not sent back: it may be anything.
     fields = [{"field": ".".join(map(str, each["loc"])), "message": each["msg"]} for each in found]

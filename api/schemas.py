@@ -273,6 +273,21 @@ class ResultList(BaseModel):
     count: int | None = Field(None, description="Matching rows in all; only where `count=true` asks for it.")
 
 
+class Histogram(BaseModel):
+    """Items with probabilities, by class and risk.
+
+    Bin i holds risks from i/bins up to, not including, (i+1)/bins; the last, 1 too.
+    """
+
+    object: Literal["histogram"] = "histogram"
+    bins: int
+    items: int = Field(description="Items with probabilities.")
+    flagged: int = Field(description="Of these, items whose risk reaches the operating threshold.")
+    threshold: float | None = Field(description="The model's operating threshold; null before the model is known.")
+    risk: list[int] = Field(description="Items in each bin.")
+    labels: dict[str, list[int]] = Field(description="The same for each class that occurs.")
+
+
 class ItemFailure(BaseModel):
     """A failed item: its place in the archive, and why."""
 

@@ -80,7 +80,7 @@ def job_object(job: Job, tallies: Tallies, base: str) -> JobObject:
         version=job.version,
         requested=Requested(label=job.requested_label, version=job.requested_version),
         classes=list(spec["classes"]) if spec else None,
-        threshold=as_shown(spec["thresholds"][spec["operating_point"]]) if spec else None,
+        threshold=threshold_of(job),
         waiting_for=job.waiting_for,
         error=JobFailure(code=job.error_code, message=job.error or "") if job.error_code else None,
         links={name: job_url(base, job.id) + path for name, path in _LINKS.items()},
@@ -102,6 +102,12 @@ def _rate(job: Job) -> float | None:
 def classes_of(job: Job) -> tuple[str, ...]:
     """Class names in the order of the probabilities; none before the model is resolved."""
     return tuple((job.modelspec or {}).get("classes", ()))
+
+
+def threshold_of(job: Job) -> float | None:
+    """Risk at or above which the job's model flags an image; None before the model is resolved."""
+    spec = job.modelspec
+    return as_shown(spec["thresholds"][spec["operating_point"]]) if spec else None
 
 
 def display_name(name: bytes) -> str:

@@ -19,6 +19,7 @@ from core.archives.base import ArchiveRef, Member
 from core.archives.open import open_archive
 from core.db.engine import reading
 from core.db.jobs import get_job
+from core.db.models import Job
 from core.db.results import find_index_slice, find_result
 from core.errors import ArchiveError, ItemError, JobErrorCode, NotFoundError
 from core.imaging import thumbnail
@@ -58,10 +59,15 @@ _IMAGE: dict[int | str, dict[str, Any]] = {
 )
 def get_item(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo) -> JSONResponse:
     """The row that pages and files have, with the table's other cells where the images come from one."""
+    return JSONResponse(load_row(here, tenant_id, job_id, item_no)[1])
+
+
+def load_row(here: Resources, tenant_id: UUID, job_id: UUID, item_no: int) -> tuple[Job, dict[str, Any]]:
+    """A job and one of its rows, as it is shown; raises NotFoundError."""
     with reading(here.engine) as session:
         job = get_job(session, tenant_id, job_id)
         row = find_result(session, job_id, item_no)
-    return JSONResponse(next(result_objects([row], job.model, classes_of(job), metadata_of(job))))
+    return job, next(result_objects([row], job.model, classes_of(job), metadata_of(job)))
 
 
 @router.get(

@@ -16,9 +16,10 @@ from api.parameters import refused_value, unknown_value
 from api.resources import Here, TenantId
 from api.results.cursors import decode_position, encode_position, next_url
 from api.results.exports import MEDIA_TYPES, Export, ExportFormat
-from api.results.views import base_url, classes_of, item_failures, metadata_of, result_objects
-from api.schemas import ItemFailureList, ResultList, Word
+from api.results.views import base_url, classes_of, item_failures, metadata_of, result_objects, threshold_of
+from api.schemas import Histogram, ItemFailureList, ResultList, Word
 from core.db.engine import reading
+from core.db.histograms import read_histogram
 from core.db.jobs import get_job, read_tallies
 from core.db.models import ItemState, Job
 from core.db.results import ResultFilter, ResultSort, count_results, position_of, read_results
@@ -97,6 +98,26 @@ def get_results(
         following = next_url(request, response, base_url(request, here.settings.api), position)
     data = list(result_objects(page, job.model, classes_of(job), metadata_of(job)))
     return _with_json(response, {"object": "list", "data": data, "next": following, **counted})
+
+
+@router.get("/v1/jobs/{job_id}/histogram", summary="Risk and class, counted", responses=problems(404, 422, 503))
+def get_histogram(
+    *, here: Here, tenant_id: TenantId, job_id: UUID, chosen: Chosen, bins: Annotated[int, Query(ge=1, le=200)] = 20
+) -> Histogram:
+    """How many items have which risk, in all and by class. With the filters of the results; also while the job runs."""
+    with reading(here.engine) as session:
+        job = get_job(session, tenant_id, job_id)
+        check_label(chosen, job)
+        found = read_histogram(session, job_id, chosen, bins)
+    risk = [sum(column) for column in zip(*found.counts.values(), strict=True)] or [0] * bins
+    return Histogram(
+        bins=bins,
+        items=sum(risk),
+        flagged=found.flagged,
+        threshold=threshold_of(job),
+        risk=risk,
+        labels=found.counts,
+    )
 
 
 @router.get("/v1/jobs/{job_id}/errors", summary="Failed items", responses=problems(400, 404, 422, 503))

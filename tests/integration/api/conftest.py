@@ -6,7 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ from core.settings import (
 )
 from core.storage.base import ObjectStorage
 from core.storage.factory import open_storage
-from tests.support.servers import free_port, wait_until
+from tests.support.servers import free_port, running_broker, wait_until
+from tests.support.stack import worker_stack
 
 CLASSES = ("akiec", "bcc", "mel", "nv")
 SPEC: dict[str, Any] = {
@@ -214,6 +215,23 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         )
     ) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, serving_address: str) -> Iterator[Api]:
+    """A server with a real broker, a real worker and a real model server behind it."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "broker").mkdir()
+    with (
+        running_broker("valkey", folder / "broker") as broker_url,
+        worker_stack(
+            folder, database_url=f"sqlite:///{folder / 'dermq.db'}", broker_url=broker_url, serving_address=serving_address
+        ) as stack,
+    ):
+        stack.env["DERMQ_SERVING_DEFAULT_MODEL"] = "tiny"
+        with running_api(replace(stack.settings, api=ApiSettings(port=free_port()))) as api:
+            stack.start_worker()
+            yield api
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from core.settings import ApiSettings
-from tests.integration.api.conftest import Api, problem, running_api, soon
-from tests.support.servers import free_port, running_broker
-from tests.support.stack import jpeg, png, worker_stack, write_zip
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, serving_address: str) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "broker").mkdir()
-    with (
-        running_broker("valkey", folder / "broker") as broker_url,
-        worker_stack(
-            folder, database_url=f"sqlite:///{folder / 'dermq.db'}", broker_url=broker_url, serving_address=serving_address
-        ) as stack,
-    ):
-        stack.env["DERMQ_SERVING_DEFAULT_MODEL"] = "tiny"
-        with running_api(replace(stack.settings, api=ApiSettings(port=free_port()))) as api:
-            stack.start_worker()
-            yield api
+from tests.integration.api.conftest import Api, problem, soon
+from tests.support.stack import jpeg, png, write_zip
 
 
 def test_archive_in_rows_out(whole: Api, tmp_path: Path) -> None:

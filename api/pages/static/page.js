@@ -1,0 +1,200 @@
+// @ts-check
+// What all pages share: requests to the API, announcements, the question before a deletion, the browser's locale.
+
+/** A problem document (RFC 9457), or the lack of an answer, as an error. */
+export class Problem extends Error {
+  /** @param {string} message @param {number} status @param {any} body */
+  constructor(message, status = 0, body = {}) {
+    super(message);
+    this.status = status;
+    this.body = body;
+  }
+}
+
+/**
+ * Find an element that the page must have.
+ * @param {string} selector
+ * @param {ParentNode} [root]
+ * @returns {any}
+ */
+export function find(selector, root = document) {
+  const found = root.querySelector(selector);
+  if (!found) throw new Error(`the page has no ${selector}`);
+  return found;
+}
+
+/**
+ * Ask the server; an answer that is none of 2xx becomes a Problem.
+ * @param {string} url
+ * @param {RequestInit} [options]
+ * @returns {Promise<Response>}
+ */
+export async function ask(url, options) {
+  let response;
+  try {
+    response = await fetch(url, options);
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new Problem("The server does not answer.");
+  }
+  if (response.ok) return response;
+  const text = await response.text();
+  let body = {};
+  try {
+    body = JSON.parse(text);
+  } catch {
+    // a page or nothing: the status says enough
+  }
+  throw new Problem(/** @type {any} */ (body).detail || `The server answered ${response.status}.`, response.status, body);
+}
+
+/**
+ * Say something to who cannot see that it has changed.
+ * @param {string} text
+ */
+export function announce(text) {
+  find("#announcer").textContent = text;
+}
+
+/**
+ * Show or hide the page's one line about trouble.
+ * @param {string} text empty: there is none
+ */
+export function showTrouble(text) {
+  const line = find("#trouble");
+  line.textContent = text;
+  line.hidden = !text;
+  if (text) announce(text);
+}
+
+const WHOLE = new Intl.NumberFormat();
+const INSTANT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/**
+ * Show numbers and times as the browser's locale has them.
+ * @param {ParentNode} [root]
+ */
+export function localise(root = document) {
+  for (const each of root.querySelectorAll("data.number")) {
+    each.textContent = WHOLE.format(Number(/** @type {HTMLDataElement} */ (each).value));
+  }
+  for (const each of root.querySelectorAll("time[datetime]")) {
+    each.textContent = INSTANT.format(new Date(/** @type {HTMLTimeElement} */ (each).dateTime));
+  }
+}
+
+/**
+ * Ask a question in the page's dialog.
+ * @param {string} title
+ * @param {string} text
+ * @param {string} yes what the button says
+ * @returns {Promise<boolean>}
+ */
+export function confirmed(title, text, yes) {
+  const dialog = /** @type {HTMLDialogElement} */ (find("#confirm"));
+  find("#confirm-title").textContent = title;
+  find("#confirm-text").textContent = text;
+  find("button[value=yes]", dialog).textContent = yes;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+/**
+ * Let the buttons of jobs do what they say.
+ * @param {(action: string) => void} after
+ */
+export function enableActions(after) {
+  document.addEventListener("click", async (event) => {
+    const button = /** @type {HTMLElement} */ (event.target).closest("button[data-act]");
+    if (!(button instanceof HTMLButtonElement)) return;
+    const { act = "", job = "", name = "" } = button.dataset;
+    if (!(await isMeant(act, name))) return;
+    button.disabled = true;
+    try {
+      await perform(act, job);
+      announce(`${name}: ${act} done`);
+      after(act);
+    } catch (error) {
+      showTrouble(/** @type {Error} */ (error).message);
+      button.disabled = false;
+    }
+  });
+}
+
+/** @param {string} act @param {string} name @returns {Promise<boolean>} */
+async function isMeant(act, name) {
+  if (act === "delete") {
+    return confirmed("Delete this job?", `${name} goes for good, with its results, decisions and uploaded archive.`, "Delete");
+  }
+  if (act === "cancel") {
+    return confirmed("Cancel this job?", `${name} stops. The results so far stay.`, "Cancel the job");
+  }
+  return true;
+}
+
+/** @param {string} act @param {string} job @returns {Promise<Response>} */
+function perform(act, job) {
+  if (act === "delete") return ask(`/v1/jobs/${job}`, { method: "DELETE" });
+  const headers = { "Content-Type": "application/json" };
+  return ask(`/v1/jobs/${job}/${act}`, { method: "POST", headers, body: act === "retry" ? "{}" : undefined });
+}
+
+/**
+ * Put a fragment's new state into the page; parts that did not change stay, and with them the focus.
+ * @param {HTMLElement} live
+ * @param {string} html
+ */
+export function replaceParts(live, html) {
+  const fresh = document.createElement("div");
+  fresh.innerHTML = html;
+  localise(fresh);
+  const focused = document.activeElement;
+  const place = focused instanceof HTMLElement && live.contains(focused) ? pathOf(focused, live) : "";
+  mend(live, fresh);
+  if (place && !(document.activeElement && live.contains(document.activeElement))) {
+    const again = live.querySelector(place);
+    if (again instanceof HTMLElement) again.focus({ preventScroll: true });
+  }
+}
+
+/** @param {Element} old @param {Element} fresh */
+function mend(old, fresh) {
+  const had = [...old.children].map((each) => each.id);
+  const has = [...fresh.children].map((each) => each.id);
+  if (had.length !== has.length || had.some((id, at) => !id || id !== has[at])) {
+    if (old.innerHTML !== fresh.innerHTML) old.replaceChildren(...fresh.childNodes);
+    return;
+  }
+  for (const each of [...old.children]) {
+    const next = fresh.querySelector(`:scope > #${CSS.escape(each.id)}`);
+    if (!next || each.isEqualNode(next)) continue;
+    const open = [...each.querySelectorAll("details[open]")].map((details) => details.id);
+    for (const id of open) if (id) next.querySelector(`#${id}`)?.setAttribute("open", "");
+    if (each.tagName === "TABLE") mendRows(each, next);
+    else each.replaceWith(next);
+  }
+}
+
+/** @param {Element} old @param {Element} fresh */
+function mendRows(old, fresh) {
+  const body = find("tbody", old);
+  const known = new Map([...body.children].map((row) => [row.id, row]));
+  const rows = [...find("tbody", fresh).children].map((row) => {
+    const had = known.get(row.id);
+    return had && had.isEqualNode(row) ? had : row;
+  });
+  body.replaceChildren(...rows);
+}
+
+/** @param {HTMLElement} element @param {HTMLElement} root @returns {string} */
+function pathOf(element, root) {
+  const { act, job } = element.dataset;
+  if (act) return `[data-act="${act}"][data-job="${job}"]`;
+  const link = element.getAttribute("href");
+  if (link) return `a[href="${CSS.escape(link)}"]`;
+  const owner = element.closest("[id]");
+  return owner && root.contains(owner) ? `#${CSS.escape(owner.id)} ${element.tagName.toLowerCase()}` : "";
+}

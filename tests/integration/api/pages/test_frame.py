@@ -1,0 +1,79 @@
+"""What all pages have in common: headers, files, errors, and nothing from elsewhere."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from pathlib import Path
+
+import pytest
+
+import api.pages
+from tests.integration.api.conftest import Api, problem
+from tests.integration.api.pages.conftest import Page
+
+FOLDER = Path(api.pages.__file__).parent
+ADDRESSES = ("/jobs", f"/jobs/{uuid.UUID(int=0)}", "/jobs?state=none")
+
+
+@pytest.mark.parametrize("path", ADDRESSES, ids=["list", "missing-job", "unknown-state"])
+def test_pages_allow_nothing_inline_and_no_other_host(api: Api, path: str) -> None:
+    headers = api.client.get(path).headers
+    policy = headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    assert re.findall(r"https?:", policy) == []
+    assert headers["content-type"] == "text/html; charset=utf-8"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+
+
+def test_templates_hold_no_inline_style_or_script() -> None:
+    templates = sorted((FOLDER / "templates").glob("*.html"))
+    assert len(templates) >= 6
+    for path in templates:
+        text = path.read_text()
+        assert re.findall(r"\sstyle=|\son[a-z]+=\"|<style|<script>|javascript:|https?://", text) == [], path.name
+
+
+def test_own_modules_are_small() -> None:
+    assert sum(path.stat().st_size for path in (FOLDER / "static").glob("*.js")) <= 40_000
+
+
+def test_files_are_sent_with_an_etag(api: Api) -> None:
+    for name, kind in (("pages.css", "text/css"), ("page.js", "text/javascript"), ("icon.svg", "image/svg+xml")):
+        first = api.client.get(f"/static/{name}")
+        assert first.content == (FOLDER / "static" / name).read_bytes()
+        assert first.headers["content-type"].startswith(kind)
+        assert first.headers["x-content-type-options"] == "nosniff"
+        again = api.client.get(f"/static/{name}", headers={"If-None-Match": first.headers["etag"]})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+
+
+@pytest.mark.parametrize("name", ["none.js", "..%2Frendering.py", "%2e%2e%2ftemplates%2fbase.html", ".", "page.js%00"])
+def test_no_other_file_is_sent(api: Api, name: str) -> None:
+    problem(api.client.get(f"/static/{name}"), 404, "not_found")
+
+
+def test_pages_answer_under_known_names_only(api: Api) -> None:
+    problem(api.client.get("/jobs", headers={"Host": "evil.example"}), 421, "unknown_host")
+    problem(api.client.get("/static/page.js", headers={"Host": "evil.example"}), 421, "unknown_host")
+
+
+def test_what_is_missing_is_a_page_with_its_status(api: Api) -> None:
+    answer = api.client.get(f"/jobs/{uuid.UUID(int=7)}")
+    assert answer.status_code == 404
+    assert "<h1>Not found</h1>" in answer.text
+    assert f"no job {uuid.UUID(int=7)}" in answer.text
+    assert answer.headers["x-request-id"] in answer.text
+    refused = api.client.get("/jobs", params={"staet": "running"})
+    assert refused.status_code == 422
+    assert "did you mean state?" in refused.text
+
+
+def test_docs_need_no_other_host(api: Api, page: Page) -> None:
+    hosts = set()
+    page.on("request", lambda request: hosts.add(request.url.split("/")[2]) if not request.url.startswith("data:") else None)
+    page.goto(f"{api.url}/docs")
+    page.get_by_text("/v1/jobs/{job_id}/histogram").wait_for()
+    assert hosts == {f"127.0.0.1:{api.settings.api.port}"}

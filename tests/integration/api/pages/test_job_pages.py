@@ -1,0 +1,133 @@
+"""The list of jobs and one job: what they show, and that they follow what happens."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from core.errors import ItemErrorCode
+from core.notes import ItemNote
+from tests.integration.api.conftest import Api, failed, scored
+from tests.integration.api.pages.conftest import Page, check_accessibility
+
+CERTAIN = (0.0, 0.0, 0.9, 0.1)
+HARMLESS = (0.1, 0.1, 0.1, 0.7)
+
+
+def outcome(number: int) -> object:
+    return failed(number) if number % 10 == 9 else scored(number, CERTAIN if number % 10 < 3 else HARMLESS)
+
+
+@pytest.fixture(scope="module")
+def job(api: Api) -> uuid.UUID:
+    """100 items: 30 flagged `mel`, 60 harmless `nv`, 10 failed."""
+    return api.run(100, outcome, name="clinic <b>.zip")  # type: ignore[arg-type]
+
+
+def test_a_job_is_shown_with_its_numbers(api: Api, job: uuid.UUID, page: Page) -> None:
+    page.goto(f"{api.url}/jobs/{job}")
+    assert page.title() == "clinic <b>.zip · DermQ"
+    facts = dict(zip(page.locator(".facts dt").all_inner_texts(), page.locator(".facts dd").all_inner_texts(), strict=True))
+    assert (facts["Classified"], facts["Failed"], facts["Flagged"], facts["Model"]) == ("90", "10", "30", "tiny v3")
+    rows = [row.split() for row in page.locator("#job-classes tbody tr").all_inner_texts()]
+    assert [(row[0], row[-1]) for row in rows] == [("nv", "60"), ("mel", "30"), ("akiec", "0"), ("bcc", "0")]
+    assert page.locator("#risk-text").inner_text().startswith("30 of 90 classified pictures reach the threshold of 0.5.")
+    assert page.locator("#job-failures tbody tr").all_inner_texts()[0].split("\t")[:2] == ["truncated", "10"]
+    assert page.locator("#job-failed-items li").count() == 10
+    check_accessibility(page)
+
+
+def test_a_job_is_followed_without_a_reload(api: Api, page: Page) -> None:
+    job = api.submit(name="live.zip")
+    page.goto(f"{api.url}/jobs/{job}")
+    assert page.locator("#job-head .pill").inner_text() == "queued"
+    check_accessibility(page)
+    api.start(job, items=20, chunk_items=10)
+    page.locator("#job-head .pill.running").wait_for()
+    api.finish(job, 0, outcome)  # type: ignore[arg-type]
+    page.get_by_text("10 of 20").wait_for()
+    api.finish(job, 1, outcome)  # type: ignore[arg-type]
+    page.locator("#job-head .pill.succeeded").wait_for()
+    assert page.locator("#job-overview .counts").inner_text() == "20 of 20, 2 failed"
+    assert page.locator("#announcer").inner_text() == "live.zip: succeeded, 100 %"
+
+
+def test_a_job_is_followed_where_events_do_not_come(api: Api, page: Page) -> None:
+    job = api.submit(name="cut.zip")
+    page.route("**/events", lambda route: route.abort())
+    page.goto(f"{api.url}/jobs/{job}")
+    api.start(job, items=5)
+    page.locator("#job-head .pill.running").wait_for()
+    api.finish(job, 0, outcome)  # type: ignore[arg-type]
+    page.locator("#job-head .pill.succeeded").wait_for()
+
+
+def test_an_outage_is_said_and_passes(api: Api, page: Page) -> None:
+    job = api.submit(name="away.zip")
+    page.goto(f"{api.url}/jobs/{job}")
+    page.route("**/live", lambda route: route.abort())
+    page.locator("#trouble").wait_for()
+    assert page.locator("#trouble").inner_text().startswith("The server does not answer.")
+    page.unroute("**/live")
+    page.locator("#trouble").wait_for(state="hidden")
+
+
+def test_the_list_filters_by_the_address(api: Api, job: uuid.UUID, page: Page) -> None:
+    waiting = api.submit(name="waiting.zip")
+    page.goto(f"{api.url}/jobs")
+    check_accessibility(page)
+    page.get_by_label("queued").check()
+    page.wait_for_url("**/jobs?state=queued")
+    assert page.locator(f"#job-{waiting}").count() == 1
+    assert page.locator(f"#job-{job}").count() == 0
+    page.goto(f"{api.url}/jobs?state=preparing")
+    assert page.locator("#jobs-empty h2").inner_text() == "No job here"
+
+
+def test_the_list_has_pages(api: Api, page: Page) -> None:
+    for number in range(26):
+        api.submit(name=f"many-{number}.zip")
+    page.goto(f"{api.url}/jobs")
+    assert page.locator("tbody tr").count() == 25
+    page.get_by_role("link", name="Older").click()
+    page.wait_for_url("**/jobs?cursor=*")
+    assert page.locator("tbody tr th a").first.inner_text() == "many-0.zip"
+
+
+def test_cancel_retry_and_delete_by_keyboard(api: Api, page: Page) -> None:
+    job = api.submit(name="keys.zip")
+    page.goto(f"{api.url}/jobs/{job}")
+    page.get_by_role("button", name="Cancel keys.zip").press("Enter")
+    page.get_by_role("button", name="Keep it").press("Enter")
+    assert api.client.get(f"/v1/jobs/{job}").json()["state"] == "queued"
+    page.get_by_role("button", name="Cancel keys.zip").press("Enter")
+    page.get_by_role("button", name="Cancel the job").press("Enter")
+    page.locator("#job-head .pill.cancelled").wait_for()
+    page.get_by_role("button", name="Retry keys.zip").press("Enter")
+    page.locator("#job-head .pill.queued").wait_for()
+    api.client.post(f"/v1/jobs/{job}/cancel")
+    page.locator("#job-head .pill.cancelled").wait_for()
+    page.get_by_role("button", name="Delete keys.zip").press("Enter")
+    page.get_by_role("button", name="Delete", exact=True).press("Enter")
+    page.wait_for_url("**/jobs")
+    assert api.client.get(f"/v1/jobs/{job}").status_code == 404
+
+
+def test_notes_lead_to_their_pictures(api: Api, page: Page) -> None:
+    def blurred(number: int) -> object:
+        item = scored(number, HARMLESS)
+        return type(item)(**{**{name: getattr(item, name) for name in item.__slots__}, "notes": (ItemNote.BLURRED,)})
+
+    job = api.run(4, blurred)  # type: ignore[arg-type]
+    page.goto(f"{api.url}/jobs/{job}")
+    link = page.get_by_role("link", name="Blurred")
+    assert link.get_attribute("href") == f"/v1/jobs/{job}/results?note=blurred"
+    assert page.locator("#job-notes li").inner_text().startswith("Blurred: 4. The picture has almost no fine detail.")
+
+
+def test_a_job_of_failures_only(api: Api, page: Page) -> None:
+    job = api.run(3, lambda number: failed(number, ItemErrorCode.NOT_AN_IMAGE), name="bad.zip")
+    page.goto(f"{api.url}/jobs/{job}")
+    assert page.locator("#job-empty h2").inner_text() == "No classified pictures"
+    check_accessibility(page)
