@@ -12,8 +12,10 @@ from starlette.concurrency import run_in_threadpool
 
 from api.publisher import Publisher
 from api.resources import Resources
+from api.watching import make_watch
+from core.clock import SystemClock
 from core.db.engine import open_engine, transaction
-from core.db.jobs import note_waiting
+from core.db.waiting import SILENT, note_waiting
 from core.settings import Settings
 from core.storage.factory import open_storage
 from core.telemetry.logs import get_logger
@@ -34,11 +36,15 @@ def make_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContex
         storage = open_storage(settings.storage_url, settings.storage)
         app.state.resources = Resources(settings, engine, storage, publisher, client)
         configure_tracing(settings.tracing, "dermq-api")
+        watch = make_watch(settings, engine, publisher)
+        if settings.api.watch_interval_s:
+            watch.start()
         log = get_logger(__name__)
         log.info("ready", database=engine.url.render_as_string(), storage=settings.storage_url)
         try:
             yield
         finally:
+            await run_in_threadpool(watch.close)
             await run_in_threadpool(publisher.close)
             client.close()
             engine.dispose()
@@ -51,6 +57,6 @@ def make_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContex
 def _noting(engine: Engine) -> Callable[[UUID], None]:
     def note(job_id: UUID) -> None:
         with transaction(engine) as session:
-            note_waiting(session, job_id, "broker: it takes no messages; the job goes on when it is back")
+            note_waiting(session, job_id, SILENT.format("broker"), SystemClock().now())
 
     return note

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from prometheus_client import Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from core.capacity import Bottleneck, Recommendation, recommend_workers
 from core.db.engine import reading
+from core.db.processes import count_heard
 from core.db.throughput import Backlog, read_backlog, read_throughput
 from core.settings import Settings
 from core.storage.factory import local_folder
@@ -37,8 +38,9 @@ PUBLISH_FAILURES = Counter(
 class LedgerCollector(Collector):
     """Backlog and capacity as the ledger had them a moment ago. Read before the page is made: it has all of it or nothing."""
 
-    def __init__(self, backlog: Backlog, recommendation: Recommendation) -> None:
+    def __init__(self, backlog: Backlog, recommendation: Recommendation, heard: int) -> None:
         self._backlog = backlog
+        self._heard = heard
         self._advice = recommendation
 
     @classmethod
@@ -51,7 +53,8 @@ class LedgerCollector(Collector):
         with reading(engine) as session:
             backlog = read_backlog(session)
             throughput = read_throughput(session, now)
-        return cls(backlog, recommend_workers(backlog, throughput, settings.metrics, settings.worker.chunk_items))
+            heard, _ = count_heard(session, now - timedelta(seconds=settings.worker.lease_s))
+        return cls(backlog, recommend_workers(backlog, throughput, settings.metrics, settings.worker.chunk_items), heard)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         yield from self._backlog_families()
@@ -69,6 +72,11 @@ class LedgerCollector(Collector):
         yield _gauge("dermq_items_pending", "Items of started jobs that no worker holds.", backlog.items_pending)
         yield _gauge("dermq_items_in_flight", "Items that a worker holds.", backlog.items_in_flight)
         yield _gauge("dermq_chunks_running", "Chunks that a worker process holds: processes at work.", backlog.chunks_running)
+        yield _gauge(
+            "dermq_worker_processes_heard",
+            "Worker processes that gave a sign of life in the ledger within a lease.",
+            self._heard,
+        )
         yield _instant(
             "dermq_oldest_queued_job_timestamp_seconds",
             "When the oldest job that nothing has looked at came in; absent if none.",

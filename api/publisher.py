@@ -60,18 +60,18 @@ class Publisher:
             PUBLISH_FAILURES.inc(len(messages))
             self._log.warning("wake-up left to the sweeper", job=str(job_id), reason="too many wake-ups wait for the broker")
 
-    def check(self) -> None:
+    def check(self, limit_s: float = _PING_S) -> None:
         """Ask the broker for a sign of life.
 
         Raises:
-            BrokerUnavailableError: none came within two seconds.
+            BrokerUnavailableError: none came within the limit.
         """
         import redis  # noqa: PLC0415 - only here and below Celery
         from redis.backoff import NoBackoff  # noqa: PLC0415
         from redis.retry import Retry  # noqa: PLC0415
 
         url = self._settings.broker.full_url
-        limit = min(_PING_S, self._settings.broker.socket_timeout_s)
+        limit = min(limit_s, self._settings.broker.socket_timeout_s)
         client = redis.Redis.from_url(
             url, socket_timeout=limit, socket_connect_timeout=limit, retry=Retry(NoBackoff(), 0), single_connection_client=False
         )

@@ -47,6 +47,8 @@ _JOB_EXAMPLE: dict[str, Any] = {
     "classes": ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"],
     "threshold": 0.35,
     "waiting_for": None,
+    "waiting_since": None,
+    "waiting_until": None,
     "error": None,
     "disclaimer": DISCLAIMER,
     "links": {
@@ -200,7 +202,9 @@ class JobObject(BaseModel):
     requested: Requested
     classes: list[str] | None
     threshold: float | None
-    waiting_for: str | None
+    waiting_for: str | None = Field(description="What is unavailable: its name, a colon, a sentence.")
+    waiting_since: datetime | None
+    waiting_until: datetime | None = Field(description="When it is tried again, where that is known.")
     error: JobFailure | None
     disclaimer: str = DISCLAIMER
     links: dict[str, str]

@@ -188,6 +188,12 @@ class BrokerUnavailableError(TransientError):
     waits_for = "broker"
 
 
+class WorkersSilentError(TransientError):
+    """No worker process gives a sign of life, though there is work."""
+
+    waits_for = "worker"
+
+
 class DatabaseUnavailableError(TransientError):
     """The database does not answer."""
 

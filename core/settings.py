@@ -217,6 +217,11 @@ class ApiSettings(Concern):
         description="Names in the Host header under which the API answers (dermq.example,*.dermq.svc), besides loopback names, "
         "IP addresses and the name in DERMQ_API_PUBLIC_URL. /healthz and /readyz answer under every name.",
     )
+    watch_interval_s: float = Field(
+        default=1.0,
+        ge=0,
+        description="Time between two looks at broker, Serving and workers, so that jobs say what they wait for. 0: none.",
+    )
     classify_wait_s: float = Field(default=30.0, description="How long POST /v1/classify waits before it answers with 202.")
     public_url: str = Field(
         default="", description="Address of the API as clients see it, where a proxy stands in front. Links are made from it."

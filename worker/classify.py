@@ -27,7 +27,7 @@ from core.telemetry.tracing import span
 from worker.backoff import next_attempt_at
 from worker.batches import BatchDecoder
 from worker.context import WorkerContext
-from worker.interruption import Interruption, TimeLimitError, judge, new_error_id, put_down
+from worker.interruption import Interruption, TimeLimitError, give_up, judge, new_error_id, put_down
 from worker.prediction import Predictor
 from worker.telemetry import metrics
 from worker.telemetry.metrics import ChunkEnd
@@ -57,13 +57,15 @@ def classify_chunk(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> 
 def _run(context: WorkerContext, claim: Claim, stopwatch: Stopwatch) -> None:
     outcomes: list[ItemOutcome] = []
     members: dict[int, Member] = {}
+    waits_for: str | None = None
     with context.presence.holding(claim):
         try:
             _collect_outcomes(context, claim, members, outcomes, stopwatch)
         except BaseException as error:  # noqa: BLE001 - each kind is dealt with by its own rule; bugs and shutdowns are raised again
-            if not _deal_with(context, claim, outcomes, error, stopwatch):
+            if not _deal_with(context, claim, outcomes, give_up(error, claim, context.clock.now()), stopwatch):
                 return
-        _finish(context, claim, [_with_metadata(outcome, members) for outcome in outcomes], stopwatch)
+            waits_for = f"{error.waits_for}: {error}" if isinstance(error, TransientError) else None
+        _finish(context, claim, [_with_metadata(outcome, members) for outcome in outcomes], stopwatch, waits_for)
 
 
 def _deal_with(
@@ -178,12 +180,16 @@ def _verdict_on_one(claim: Claim, settings: WorkerSettings) -> tuple[ItemErrorCo
     return None
 
 
-def _finish(context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome], stopwatch: Stopwatch) -> None:
+def _finish(
+    context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome], stopwatch: Stopwatch, waits_for: str | None
+) -> None:
     timing = ChunkTiming(stopwatch.predict_wait_s, stopwatch.starved_s())
     with stopwatch.committing():
         messages = retrying_transaction(
             context.engine,
-            lambda session: finish_chunk(session, claim, outcomes, context.window, context.clock.now(), timing=timing),
+            lambda session: finish_chunk(
+                session, claim, outcomes, context.window, context.clock.now(), timing=timing, waiting_for=waits_for
+            ),
         )
     if messages is None:
         metrics.CHUNKS.add(ChunkEnd.LEASE_LOST)

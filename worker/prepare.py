@@ -48,7 +48,7 @@ from core.telemetry.tracing import current_traceparent, span
 from serving.client import Described
 from worker.backoff import next_attempt_at
 from worker.context import WorkerContext
-from worker.interruption import Interruption, judge, new_error_id, put_down
+from worker.interruption import Interruption, give_up, judge, new_error_id, put_down
 from worker.telemetry import metrics
 
 log = get_logger(__name__)
@@ -81,7 +81,7 @@ def _run(context: WorkerContext, claim: PrepareClaim, began: float) -> list[Mess
         try:
             prepared = _prepare(context, claim)
         except BaseException as error:  # noqa: BLE001 - each kind is dealt with by its own rule; bugs and shutdowns are raised again
-            _deal_with(context, claim, error)
+            _deal_with(context, claim, give_up(error, claim, context.clock.now()))
             return []
         messages = retrying_transaction(
             context.engine, lambda session: start_job(session, claim, prepared, context.window, context.clock.now())
@@ -196,15 +196,16 @@ def _deal_with(context: WorkerContext, claim: PrepareClaim, error: BaseException
 
 
 def _put_back(context: WorkerContext, claim: PrepareClaim, error: TransientError) -> None:
-    due_at = next_attempt_at(context.clock.now(), claim.waits, context.settings.worker)
+    now = context.clock.now()
+    due_at = next_attempt_at(now, claim.waits, context.settings.worker)
     metrics.note_backoff("prepare", error)
     log.warning("job_waits", job_id=str(claim.job_id), waits_for=error.waits_for, error=str(error))
-    put_down(context, "job", lambda session: put_back_prepare(session, claim, f"{error.waits_for}: {error}", due_at))
+    put_down(context, "job", lambda session: put_back_prepare(session, claim, f"{error.waits_for}: {error}", due_at, now))
 
 
 def _give_back(context: WorkerContext, claim: PrepareClaim) -> None:
     reason, now = "worker: the one that prepared this job is shutting down", context.clock.now()
-    put_down(context, "job", lambda session: put_back_prepare(session, claim, reason, now))
+    put_down(context, "job", lambda session: put_back_prepare(session, claim, reason, now, now))
 
 
 def _note_bug(context: WorkerContext, claim: PrepareClaim, error: BaseException) -> None:

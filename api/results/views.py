@@ -82,6 +82,8 @@ def job_object(job: Job, tallies: Tallies, base: str) -> JobObject:
         classes=list(spec["classes"]) if spec else None,
         threshold=threshold_of(job),
         waiting_for=job.waiting_for,
+        waiting_since=job.waiting_since,
+        waiting_until=job.waiting_until,
         error=JobFailure(code=job.error_code, message=job.error or "") if job.error_code else None,
         links={name: job_url(base, job.id) + path for name, path in _LINKS.items()},
     )

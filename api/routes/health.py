@@ -12,6 +12,7 @@ from api.errors import list_kinds
 from api.metrics import LedgerCollector, StorageCollector
 from api.resources import Here, Resources
 from api.schemas import Check, Readiness
+from api.watching import check_workers
 from core.db.engine import reading
 from core.db.models import Tenant
 from core.errors import DatabaseUnavailableError, DermqError, NotFoundError, ServingUnavailableError
@@ -31,13 +32,16 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", summary="Can jobs be taken?", responses={503: {"model": Readiness, "description": "Not ready."}})
 async def readyz(here: Here, response: Response) -> Readiness:
-    """503 if database, storage or broker are away. Without Serving it is `degraded`, with 200: jobs are taken, and wait."""
+    """503 if database, storage or broker are away. Without Serving it is `degraded`, with 200: jobs are taken, and wait.
+
+    The same holds where no worker gives a sign of life though there is work.
+    """
     checks: dict[str, Check] = {}
     async with anyio.create_task_group() as group:
         for name, probe in _probes(here).items():
             group.start_soon(_run_check, checks, name, probe)
     failed = {name for name, check in checks.items() if check.status == "error"}
-    status = "error" if failed - {"serving"} else "degraded" if failed else "ok"
+    status = "error" if failed - {"serving", "worker"} else "degraded" if failed else "ok"
     response.status_code = 503 if status == "error" else 200
     response.headers["Cache-Control"] = "no-store"
     return Readiness(status=status, checks=dict(sorted(checks.items())))
@@ -72,7 +76,19 @@ def _probes(here: Resources) -> dict[str, Callable[[], None]]:
         if not here.client.ready():
             raise ServingUnavailableError(f"{here.client.address} does not answer")
 
-    return {"database": database, "storage": here.storage.check, "broker": here.publisher.check, "serving": serving}
+    def worker() -> None:
+        try:
+            check_workers(here.engine, here.settings.worker.lease_s)
+        except DatabaseUnavailableError:
+            return  # another check says so
+
+    return {
+        "database": database,
+        "storage": here.storage.check,
+        "broker": here.publisher.check,
+        "serving": serving,
+        "worker": worker,
+    }
 
 
 async def _run_check(checks: dict[str, Check], name: str, probe: Callable[[], None]) -> None:

@@ -139,6 +139,9 @@ def _print_status(raw: dict[str, Any]) -> None:
     print_heading(console, job)
     if not job.is_terminal:
         console.print(f"Now:       {describe_state(job)}", soft_wrap=True)
+        if job.waiting_since:
+            again = f", tried again at {format_moment(job.waiting_until)}" if job.waiting_until else ""
+            console.print(f"Waits:     since {format_moment(job.waiting_since)}{again}", soft_wrap=True)
         console.print(f"Speed:     {format_rate(job.images_per_s)}, {format_duration(job.eta_s)} left", soft_wrap=True)
     console.print(f"Model:     {job.model}", soft_wrap=True)
     for state, moment in raw["timestamps"].items():

@@ -89,6 +89,14 @@ class JobView:
         return self.raw.get("waiting_for")
 
     @property
+    def waiting_since(self) -> str | None:
+        return self.raw.get("waiting_since")
+
+    @property
+    def waiting_until(self) -> str | None:
+        return self.raw.get("waiting_until")
+
+    @property
     def error(self) -> str | None:
         """Why the job as a whole failed."""
         error = self.raw.get("error")

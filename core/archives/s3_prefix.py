@@ -11,6 +11,7 @@ from core.archives.screening import Problem, size_problem
 from core.archives.skipping import is_skipped
 from core.errors import ArchiveError, InvalidRequestError, ItemError, ItemErrorCode, JobErrorCode, NotFoundError
 from core.settings import StorageSettings
+from core.storage.denied import as_source
 from core.storage.factory import open_s3, split_s3_uri
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]")
@@ -32,6 +33,10 @@ class S3Objects:
             ArchiveError: no such bucket; or a key that object_store refuses, and credentials that only object_store finds.
             StorageUnavailableError: the server does not answer.
         """
+        with as_source():
+            yield from self._list()
+
+    def _list(self) -> Iterator[tuple[str, int]]:
         last = ""
         try:
             for info in self._storage.list(""):
@@ -66,7 +71,8 @@ class S3Objects:
             StorageUnavailableError: the server does not answer.
         """
         try:
-            data = self._storage.read_whole(name, max_bytes + 1)
+            with as_source():
+                data = self._storage.read_whole(name, max_bytes + 1)
         except (NotFoundError, InvalidRequestError) as error:
             raise ItemError(ItemErrorCode.NOT_FOUND, str(error)) from error
         if problem := size_problem(len(data), max_bytes):

@@ -9,8 +9,30 @@ from core.archives.beneath import open_below
 from core.archives.ranges import ReadAhead
 from core.settings import Settings
 from core.storage.base import ObjectStorage, RandomAccess
+from core.storage.denied import as_source
 from core.storage.factory import open_s3, split_s3_uri
 from core.storage.local import LocalFile
+
+
+class SourceObject:
+    """An object of a foreign bucket, whose refusals are those of a job's source."""
+
+    def __init__(self, access: RandomAccess) -> None:
+        self._access = access
+
+    @property
+    def size(self) -> int:
+        """Total bytes."""
+        return self._access.size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """As of any RandomAccess; raises SourceDeniedError besides."""
+        with as_source():
+            return self._access.read_at(offset, length)
+
+    def close(self) -> None:
+        """Release the handle."""
+        self._access.close()
 
 
 def open_source(where: Where, location: str, storage: ObjectStorage, settings: Settings) -> RandomAccess:
@@ -30,7 +52,8 @@ def open_source(where: Where, location: str, storage: ObjectStorage, settings: S
         return LocalFile(Path(location), opener=lambda path, flags: open_below(root, path, flags))
     if where == "s3":
         bucket, key = split_s3_uri(location)
-        access = open_s3(bucket, "", settings.storage).open(key)
+        with as_source():
+            access = SourceObject(open_s3(bucket, "", settings.storage).open(key))
     else:
         access = storage.open(location)
     return access if isinstance(access, LocalFile) else ReadAhead(access)

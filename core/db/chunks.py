@@ -21,6 +21,7 @@ from core.db.lifecycle import INTERNAL_ERROR_TEXT, fail_job, settle_job
 from core.db.models import Chunk, ChunkState, Job, JobState
 from core.db.outcomes import ItemOutcome, add_tallies, count_outcomes, insert_outcomes
 from core.db.splitting import chunk_items, split_chunk
+from core.db.waiting import NOT_WAITING, waits
 from core.db.window import WindowPolicy, open_window
 from core.errors import JobErrorCode
 from core.messages import Message
@@ -45,6 +46,8 @@ class Claim:
     crashes: int  # times a worker died on it
     bugs: int = 0  # times that an unforeseen error ended its run
     traceparent: str | None = None  # of what it belongs to
+    waiting_for: str | None = None  # what the job waits for
+    waiting_since: datetime | None = None
 
 
 class BugEnd(StrEnum):
@@ -110,6 +113,8 @@ def claim_chunk(
         crashes=chunk.crashes,
         bugs=chunk.bugs or 0,
         traceparent=job.traceparent,
+        waiting_for=job.waiting_for,
+        waiting_since=job.waiting_since,
     )
 
 
@@ -131,8 +136,18 @@ def finish_chunk(
     now: datetime,
     *,
     timing: ChunkTiming | None = None,
+    waiting_for: str | None = None,
 ) -> list[Message] | None:
-    """Commit outcomes; what has no outcome stays open (soft time limit) or is dropped (cancelled job).
+    """Commit outcomes; what has no outcome stays open (soft time limit, outage) or is dropped (cancelled job).
+
+    Args:
+        session: its transaction.
+        claim: what the outcomes are of.
+        outcomes: of all its items, or of those that were finished.
+        policy: of the job's window.
+        now: the present.
+        timing: where the run's time went.
+        waiting_for: the outage that ended the run before its end; None: the job waits for nothing any more.
 
     Returns:
         Messages to send after the commit, or None if the claim was no longer valid and nothing was changed.
@@ -164,7 +179,7 @@ def finish_chunk(
             failed=Job.failed + failed,
             revision=Job.revision + 1,
             progress_at=now,
-            waiting_for=None,
+            **(waits(waiting_for, now) if waiting_for else NOT_WAITING),
         )
         .returning(Job),
         execution_options={"synchronize_session": False, "populate_existing": True},
@@ -185,8 +200,11 @@ def put_back_chunk(session: Session, claim: Claim, waiting_for: str, due_at: dat
         update(Job)
         .where(Job.id == claim.job_id)
         .values(
-            waiting_for=case((Job.state == JobState.RUNNING, waiting_for), else_=Job.waiting_for),
             revision=Job.revision + 1,
+            **{
+                name: case((Job.state == JobState.RUNNING, value), else_=getattr(Job, name))
+                for name, value in waits(waiting_for, now, due_at).items()
+            },
         )
         .returning(Job),
         execution_options={"synchronize_session": False, "populate_existing": True},

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.db.models import TERMINAL_STATES, Job, JobState, Tally, Upload
+from core.db.models import Job, JobState, Tally, Upload
 from core.errors import NotFoundError
 from core.ids import new_id
 
@@ -155,16 +155,6 @@ def read_all_tallies(session: Session, job_ids: Collection[uuid.UUID]) -> dict[u
         tallies = found[row.job_id]
         {"label": tallies.labels, "error": tallies.errors, "note": tallies.notes}[row.kind][row.name] = row.items
     return found
-
-
-def note_waiting(session: Session, job_id: uuid.UUID, waiting_for: str) -> None:
-    """Say on the job which dependency is unavailable; cleared when it moves again. A job that has ended waits for nothing."""
-    session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.state.not_in(TERMINAL_STATES), Job.waiting_for.is_distinct_from(waiting_for))
-        .values(waiting_for=waiting_for, revision=Job.revision + 1),
-        execution_options={"synchronize_session": False},
-    )
 
 
 @dataclass(frozen=True, slots=True)

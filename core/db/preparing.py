@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.db.lifecycle import INTERNAL_ERROR_TEXT, enter_state, fail_job, settle_job
 from core.db.models import Chunk, ChunkState, Job, JobState
+from core.db.waiting import NOT_WAITING, waits
 from core.db.window import WindowPolicy, open_window
 from core.errors import JobErrorCode
 from core.messages import Message
@@ -31,6 +32,8 @@ class PrepareClaim:
     waits: int
     traceparent: str | None = None  # of what submitted it
     bugs: int = 0  # times that an unforeseen error ended a prepare of this job
+    waiting_for: str | None = None  # what the job waits for
+    waiting_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,8 @@ def claim_prepare(session: Session, job_id: uuid.UUID, *, owner: str, now: datet
         waits=job.waits,
         traceparent=job.traceparent,
         bugs=job.bugs or 0,
+        waiting_for=job.waiting_for,
+        waiting_since=job.waiting_since,
     )
 
 
@@ -115,15 +120,15 @@ def renew_prepare(session: Session, claim: PrepareClaim, now: datetime, lease_s:
     return _update_claimed(session, claim, {"due_at": now + timedelta(seconds=lease_s)}) is not None
 
 
-def put_back_prepare(session: Session, claim: PrepareClaim, waiting_for: str, due_at: datetime) -> bool:
+def put_back_prepare(session: Session, claim: PrepareClaim, waiting_for: str, due_at: datetime, now: datetime) -> bool:
     """A dependency is unavailable: the job is queued again, is due later, and says what it waits for."""
     values = {
         "state": JobState.QUEUED,
         "owner": None,
         "due_at": due_at,
-        "waiting_for": waiting_for,
         "waits": Job.waits + 1,
         "revision": Job.revision + 1,
+        **waits(waiting_for, now, due_at),
     }
     return _update_claimed(session, claim, values) is not None
 
@@ -145,7 +150,7 @@ def start_job(
     Returns:
         Messages to send after the commit, or None if the claim was no longer valid and nothing was changed.
     """
-    job = _update_claimed(session, claim, {"owner": None, "due_at": None, "waiting_for": None, "crashes": 0, "bugs": 0})
+    job = _update_claimed(session, claim, {"owner": None, "due_at": None, "crashes": 0, "bugs": 0, **NOT_WAITING})
     if job is None:
         return None
     rows = [

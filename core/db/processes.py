@@ -10,10 +10,10 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from core.db.models import Process
+from core.db.models import TERMINAL_STATES, Job, JobState, Process
 
 
 class Verdict(StrEnum):
@@ -45,6 +45,13 @@ def read_seen(session: Session, owners: Collection[str]) -> dict[str, datetime]:
     """When each of these processes last renewed its record; one without a record is left out."""
     rows = session.execute(select(Process.owner, Process.seen_at).where(Process.owner.in_(owners))).all()
     return {row.owner: row.seen_at for row in rows}
+
+
+def count_heard(session: Session, since: datetime) -> tuple[int, int]:
+    """(worker processes that gave a sign of life since then, jobs that are not finished)."""
+    heard = session.scalar(select(func.count()).select_from(Process).where(Process.seen_at >= since)) or 0
+    unfinished = [state for state in JobState if state not in TERMINAL_STATES]
+    return heard, session.scalar(select(func.count()).select_from(Job).where(Job.state.in_(unfinished))) or 0
 
 
 def judge(seen_at: datetime | None, observed_since: datetime | None, now: datetime, patience_s: float) -> Verdict:

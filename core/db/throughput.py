@@ -15,8 +15,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.db.models import TERMINAL_STATES, Chunk, ChunkState, Job, JobState
+from core.db.waiting import dependency_of
 
-DEPENDENCIES = ("serving", "storage", "database", "broker")  # what a job can wait for
+DEPENDENCIES = ("serving", "storage", "database", "broker", "worker", "source")  # what a job can wait for
 SAMPLE = 128  # chunks
 RECENT = timedelta(minutes=5)  # how old they may be to say anything about the present
 
@@ -75,7 +76,7 @@ def _count_unlisted(session: Session) -> dict[bool, int]:
 def _count_waiting(session: Session, live: list[JobState]) -> dict[str, int]:
     """A job's `waiting_for` begins with the name of what is away."""
     texts = session.scalars(select(Job.waiting_for).where(Job.state.in_(live), Job.waiting_for.is_not(None))).all()
-    found = Counter((text or "").partition(":")[0] for text in texts)
+    found = Counter(dependency_of(text) for text in texts)
     return dict.fromkeys(DEPENDENCIES, 0) | {name: found[name] for name in DEPENDENCIES}
 
 

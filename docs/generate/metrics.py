@@ -32,7 +32,10 @@ def api_section() -> str:
     """Of the API's page: requests, and the whole ledger."""
     requests = [each for each in vars(api.metrics).values() if isinstance(each, MetricWrapperBase)]
     advice = recommend_workers(_PRESENT, None, MetricsSettings(), 1)
-    families = [*api.metrics.LedgerCollector(_PRESENT, advice).collect(), *api.metrics.StorageCollector("file:///").collect()]
+    families = [
+        *api.metrics.LedgerCollector(_PRESENT, advice, 0).collect(),
+        *api.metrics.StorageCollector("file:///").collect(),
+    ]
     return table(_HEAD, [*map(_declared, requests), *_collected(families)])
 
 

@@ -117,13 +117,30 @@ def running_postgres() -> Iterator[str]:
         subprocess.run(initdb, check=True, user=user, cwd=home, stdout=subprocess.DEVNULL)
         command = [str(programs / "postgres"), "-D", str(home / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", folder]
         with running(command, log=home / "postgres.log", user=user):
-            wait_until(lambda: accepts(port), timeout_s=60, what=f"PostgreSQL on port {port}")
+            ready = [
+                str(programs / "pg_isready"),
+                "-q",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(port),
+            ]  # it listens before it takes anybody
+            wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, timeout_s=60, what=f"PostgreSQL on {port}")
             yield f"postgresql+psycopg://dermq@127.0.0.1:{port}"
 
 
 @contextmanager
 def running_serving(base: Path, name: str, log: Path, *, port: int | None = None) -> Iterator[str]:
     """The embedded server with one model; yields host:port."""
+    with running_serving_process(base, name, log, port=port) as (_, address):
+        yield address
+
+
+@contextmanager
+def running_serving_process(
+    base: Path, name: str, log: Path, *, port: int | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The same; yields its process, too."""
     port = port or free_port()
     command = [
         sys.executable,
@@ -134,6 +151,6 @@ def running_serving(base: Path, name: str, log: Path, *, port: int | None = None
         f"--model_base_path={base}",
         "--file_system_poll_wait_seconds=1",
     ]
-    with running(command, log=log):
+    with running(command, log=log) as process:
         wait_until(lambda: accepts(port), timeout_s=60, what=f"embedded serving on port {port}", poll_s=0.2)
-        yield f"127.0.0.1:{port}"
+        yield process, f"127.0.0.1:{port}"

@@ -152,7 +152,7 @@ def make_settings(folder: Path, **parts: Any) -> Settings:
         "broker": BrokerSettings(url=f"redis://127.0.0.1:{free_port()}/0", socket_timeout_s=1.0),
         "storage": StorageSettings(),
         "serving": ServingSettings(address=f"127.0.0.1:{free_port()}", default_model="tiny", timeout_s=1.0),
-        "api": ApiSettings(port=free_port()),
+        "api": ApiSettings(port=free_port(), watch_interval_s=0),
     }
     return Settings(**{**defaults, **parts})
 
@@ -207,6 +207,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
             folder,
             api=ApiSettings(
                 port=port,
+                watch_interval_s=0,  # tests lay out what a job says
                 max_upload_bytes=8_000_000,
                 source_roots=roots,
                 allow_s3_sources=("s3://clinic/2026",),

@@ -20,8 +20,8 @@ from sqlalchemy import Engine, event, insert
 from api.__main__ import Server
 from core.archives.notes import ArchiveNote, Notes
 from core.db.engine import transaction
-from core.db.jobs import note_waiting
 from core.db.models import Job, JobState, Tenant
+from core.db.waiting import note_waiting
 from core.settings import ApiSettings, BrokerSettings
 from tests.integration.api.conftest import (
     CLASSES,
@@ -235,7 +235,7 @@ def test_events(api: Api) -> None:
         stream = events(response)
         assert json.loads(next(stream)["data"])["state"] == "queued"
         with transaction(api.engine) as session:
-            note_waiting(session, job_id, "serving")
+            note_waiting(session, job_id, "serving", api.clock.now())
         assert json.loads(next(stream)["data"])["waiting_for"] == "serving"
         api.start(job_id, items=8)
         api.finish(job_id, 0, outcome)

@@ -280,7 +280,7 @@ def test_prepare_waits_for_a_dependency(ledger: Ledger) -> None:
         claim = claim_prepare(session, job_id, owner="w", now=ledger.clock.now(), lease_s=LEASE_S)
         assert claim is not None
         due = ledger.clock.now() + timedelta(seconds=4)
-        assert put_back_prepare(session, claim, "serving: no answer", due)
+        assert put_back_prepare(session, claim, "serving: no answer", due, ledger.clock.now())
     assert (ledger.job(job_id).state, ledger.job(job_id).waiting_for) == (JobState.QUEUED, "serving: no answer")
     with transaction(ledger.engine) as session:
         assert republish.publish_due_jobs(session, ledger.window, ledger.clock.now()) == []

@@ -5,22 +5,24 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import Engine, update
 
 import core.db.chunks
 from core.db.engine import open_engine, reading, transaction
-from core.db.jobs import note_waiting
 from core.db.lifecycle import delete_job, fail_job, request_cancel
 from core.db.maintenance import retention
 from core.db.models import LOCAL_TENANT_ID, TERMINAL_STATES, Job, JobState
 from core.db.schema.migrate import upgrade
+from core.db.waiting import note_waiting
 from core.errors import ConflictError, JobErrorCode
 from core.settings import DatabaseSettings
 from tests.support.ledger import Ledger, outcomes_of
 
 PATIENCE_S = 30.0
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_a_note_beside_other_changes_loses_none_of_them(postgres_ledger: Ledger)
         for _ in range(3):
             with transaction(postgres_ledger.engine) as other:
                 other.execute(update(Job).where(Job.id == job_id).values(revision=Job.revision + 1))
-        note_waiting(session, job_id, "broker: away")
+        note_waiting(session, job_id, "broker: away", NOW)
     assert loaded.id == job_id
     job = postgres_ledger.job(job_id)
     assert (job.revision, job.waiting_for) == (before + 4, "broker: away")
@@ -77,12 +79,12 @@ def test_a_note_is_a_change_once_and_an_ended_job_takes_none(ledger: Ledger) -> 
     before = ledger.job(job_id).revision
     for _ in range(3):
         with transaction(ledger.engine) as session:
-            note_waiting(session, job_id, "broker: away")
+            note_waiting(session, job_id, "broker: away", NOW)
     assert ledger.job(job_id).revision == before + 1
     ledger.run(job_id, 0)
     ended = ledger.job(job_id)
     with transaction(ledger.engine) as session:
-        note_waiting(session, job_id, "broker: away")
+        note_waiting(session, job_id, "broker: away", NOW)
     assert (ledger.job(job_id).waiting_for, ledger.job(job_id).revision) == (None, ended.revision)
 
 
