@@ -5,7 +5,9 @@ from __future__ import annotations
 from fastapi import Depends, FastAPI
 
 from api.binding import check_binding
+from api.encodings import IdentityOnly
 from api.errors import install_error_handlers
+from api.headrequests import HeadAsGet
 from api.lifespan import make_lifespan
 from api.middleware import Envelope
 from api.openapi import TAGS, describe_api
@@ -47,6 +49,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(routes.router, dependencies=[Depends(refuse_unknown)])
     app.include_router(health.router)  # probes and scrapers may add a parameter of their own, against caches
     install_error_handlers(app)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(IdentityOnly)
     app.add_middleware(OwnSiteOnly, settings=settings.api)
     app.add_middleware(Envelope)  # the outermost
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]

@@ -49,6 +49,13 @@ class OriginalGoneError(errors.ArchiveError):
 
 INVALID_PARAMETERS = Kind(422, "invalid_parameters", "Invalid parameters", "A parameter is missing, unknown or out of range.")
 INTERNAL = Kind(500, "internal", "Internal error", "A fault of DermQ itself; its logs have the request id and the reason.")
+# Refused by what stands in front of the routes.
+UNKNOWN_HOST = Kind(421, "unknown_host", "Unknown host", "The server does not answer under the name in the Host header.")
+CROSS_SITE = Kind(403, "cross_site", "Cross-site request", "A page of another site may not change anything here.")
+UNSUPPORTED_ENCODING = Kind(
+    415, "unsupported_encoding", "Unsupported content encoding", "The body must be sent as it is, without Content-Encoding."
+)
+_IN_FRONT = (UNKNOWN_HOST, CROSS_SITE, UNSUPPORTED_ENCODING)
 
 KINDS: dict[type[Exception], Kind] = {
     UploadStalledError: Kind(408, "upload_stalled", "Upload stalled", "No byte of the body came for too long."),
@@ -100,7 +107,7 @@ JOB_KINDS = {
 
 def list_kinds() -> list[Kind]:
     """Every kind of problem with a page of its own, one for each code."""
-    kinds = (*KINDS.values(), INVALID_PARAMETERS, INTERNAL, *JOB_KINDS.values())
+    kinds = (*KINDS.values(), INVALID_PARAMETERS, INTERNAL, *_IN_FRONT, *JOB_KINDS.values())
     return list({kind.code: kind for kind in kinds}.values())
 
 

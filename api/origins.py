@@ -7,7 +7,9 @@ come that way. /healthz and /readyz answer under every name, and without one: th
 what they like.
 
 Cross-site requests: a browser says where a request comes from (Fetch Metadata's `Sec-Fetch-Site`; `Origin`), and changes are
-taken from the own site only. Programs such as curl send neither header and are not concerned.
+taken from the own site only: the site under whose name the server was asked, or the one of the public address, as a proxy in
+front may pass another Host on. A port that is the scheme's own may be left out (RFC 6454, 6.1). Programs such as curl send
+neither header and are not concerned.
 """
 
 from __future__ import annotations
@@ -19,12 +21,10 @@ from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.binding import is_loopback
-from api.errors import Kind, problem_response
+from api.errors import CROSS_SITE, UNKNOWN_HOST, Kind, problem_response
 from core.settings import ApiSettings
 
-UNKNOWN_HOST = Kind(421, "unknown_host", "Unknown host", "The server does not answer under the name in the Host header.")
-CROSS_SITE = Kind(403, "cross_site", "Cross-site request", "A page of another site may not change anything here.")
-
+_PORTS = {"http": 80, "https": 443}
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROBED = frozenset({"/healthz", "/readyz"})
 
@@ -36,6 +36,7 @@ class OwnSiteOnly:
         self._app = app
         public = _hostname(urlsplit(settings.public_url).netloc)
         self._names = frozenset({public, *settings.allowed_hosts} - {""})
+        self._public = _site(settings.public_url) if public else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = None
@@ -62,16 +63,30 @@ class OwnSiteOnly:
         parents = name.split(".")[1:]
         return any(f"*.{'.'.join(parents[at:])}" in self._names for at in range(len(parents)))
 
+    def _is_own(self, origin: str, request: Request) -> bool:
+        site = _site(origin)
+        if site is None:  # "null": a sandboxed or local page
+            return False
+        return site == self._public or site == _site(f"{site[0]}://{request.headers.get('host', '')}")
+
     def _site_refusal(self, request: Request) -> tuple[Kind, str] | None:
         if request.method in _READING:
             return None
         site = request.headers.get("sec-fetch-site")
         origin = request.headers.get("origin")
-        host = request.headers.get("host", "")
-        own = site in ("same-origin", "none") if site is not None else origin is None or urlsplit(origin).netloc == host
-        if own:
+        if site in ("same-origin", "none") if site is not None else origin is None or self._is_own(origin, request):
             return None
         return CROSS_SITE, f"a page of {origin or 'another site'} may not send {request.method} requests to this server"
+
+
+def _site(url: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and port of an address, with the scheme's own port where it names none; None if it is no address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:  # a port or an IPv6 address that is none
+        return None
+    return (parts.scheme, parts.hostname.rstrip("."), port) if parts.hostname else None
 
 
 def _is_address(name: str) -> bool:

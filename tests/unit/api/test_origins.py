@@ -132,3 +132,26 @@ def test_all_names_below_one(host: str) -> None:
 def test_a_name_that_is_none(host: str) -> None:
     with pytest.raises(ValueError, match="expected a host name"):
         ApiSettings(allowed_hosts=(host,))
+
+
+PROXIED = {
+    "nginx's proxy_pass as it comes": ("http://lab.example/dermq", "127.0.0.1:8080", "http://lab.example", None),
+    "Host $host:$server_port": ("http://lab.example", "lab.example:80", "http://lab.example", None),
+    "Host $host:$server_port, TLS": ("https://lab.example", "lab.example:443", "https://lab.example", None),
+    "Host $host, whose port is lost": ("http://lab.example:8081", "lab.example", "http://lab.example:8081", None),
+    "Host $http_host": ("http://lab.example", "lab.example", "http://lab.example", None),
+    "no public address, port named": ("", "127.0.0.1:80", "http://127.0.0.1", None),
+    "another site": ("https://lab.example", "lab.example", "https://evil.example", 403),
+    "another scheme": ("https://lab.example", "127.0.0.1:8080", "http://lab.example", 403),
+    "another port": ("https://lab.example", "lab.example", "https://lab.example:8443", 403),
+    "a name that begins alike": ("https://lab.example", "lab.example", "https://lab.example.evil.example", 403),
+    "a sandboxed page": ("https://lab.example", "lab.example", "null", 403),
+    "no address": ("https://lab.example", "lab.example", "https://[::1", 403),
+}
+
+
+@pytest.mark.parametrize(("public", "host", "origin", "refused"), PROXIED.values(), ids=PROXIED)
+def test_a_page_of_the_public_address_may_post(public: str, host: str, origin: str, refused: int | None) -> None:
+    client = TestClient(create_app(Settings(api=ApiSettings(public_url=public))))
+    response = client.post("/v1/nothing-is-here", headers={"Host": host, "Origin": origin})
+    assert response.status_code == (refused or 404)
