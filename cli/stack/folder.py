@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shlex
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ _OWN_NAMES = {
     *("lock", "state.json", "valkey", "models", "models.config", "logs", "objects", "demo"),
     *(f"dermq.db{suffix}" for suffix in ("", "-journal", "-wal", "-shm")),
 }
+_ROOM_BYTES = 1_000_000  # with less no part can work
 _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 
 
@@ -103,6 +105,13 @@ class DataFolder:
             )
         self.root.chmod(0o700)
 
+    def is_full(self) -> bool:
+        """Whether the disk below it has no room, for now."""
+        try:
+            return shutil.disk_usage(self.root).free < _ROOM_BYTES
+        except OSError:
+            return False
+
     @contextmanager
     def faults_named(self, what: Literal["read", "written"]) -> Iterator[None]:
         """Turns what the operating system refuses in this folder into a sentence that names the folder and its setting.
@@ -135,14 +144,22 @@ class DataFolder:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step; only the owner may read it."""
+    """Replace a file in one step; only the owner may read it.
+
+    Raises:
+        OSError: it cannot be written, on a full disk for instance. What was there stays.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def read_json(path: Path) -> dict[str, Any]:

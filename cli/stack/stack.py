@@ -32,7 +32,7 @@ from cli.stack.supervisor import Supervisor
 from core.environment import read_settings, unknown_variables
 
 START_LIMIT_S = 180.0
-_LOG_OF = {"broker": "valkey", "serving": "serving"}  # of what /readyz names, the log that tells why
+_LOG_OF = {"broker": "valkey", "serving": "serving", "worker": "worker"}  # of what /readyz names, the log that tells why
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class Stack:
         self._supervisor: Supervisor | None = None
         self._state: StackState | None = None
         self._saving = threading.Lock()  # the supervisor's thread writes the state, too
+        self._unsaved = False  # the last write of the state failed
         self.url = ""
 
     def __enter__(self) -> Self:
@@ -91,6 +92,8 @@ class Stack:
         Raises:
             CliError: which part, with the last lines of its log.
         """
+        if self._unsaved:
+            self._save()
         if self._supervisor and self._supervisor.failed.wait(timeout_s):
             raise self._failure(f"{self._supervisor.failure} keeps dying")
 
@@ -161,32 +164,44 @@ class Stack:
             cwd=self.folder.root,
             log_path=self.folder.log,
             on_change=self._record,
+            is_full=self.folder.is_full,
             say=self._note,
             printer=Printer(sys.stderr),
             watched=self.options.watched,
         )
 
     def _record(self, processes: dict[str, Identity]) -> None:
+        if self._state:
+            self._state.processes = processes
+            self._save()
+
+    def _save(self) -> None:
+        """Write the state down. A full disk is no reason to stop anything: it is tried again while the stack runs."""
         with self._saving:
-            if self._state:
-                self._state.processes = processes
+            if self._state is None:
+                return
+            try:
                 self._state.save(self.folder.state)
+            except OSError as error:
+                if not self._unsaved:
+                    self._note(f"{self.folder.state} cannot be written ({error.strerror}); the stack goes on, and tries again")
+                self._unsaved = True
+            else:
+                self._unsaved = False
 
     def _announce(self, url: str) -> None:
         """The stack is ready: write down where, for other commands on this folder."""
         self.url = url
-        with self._saving:
-            if self._state:
-                self._state.url = url
-                self._state.save(self.folder.state)
+        if self._state:
+            self._state.url = url
+            self._save()
         self._lock.publish(url)
 
     def _forget(self) -> None:
-        with self._saving:
-            if self._state:
-                self._state.processes, self._state.url = {}, ""
-                self._state.save(self.folder.state)
-                self._state = None
+        if self._state:
+            self._state.processes, self._state.url = {}, ""
+            self._save()
+            self._state = None
 
     def _reap(self) -> None:
         earlier = load_state(self.folder.state)

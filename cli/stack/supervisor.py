@@ -29,6 +29,8 @@ from cli.stack.processes import Identity, identify, send_signal
 MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0
 _FIRST_BACKOFF_S = 0.5
+_LONGEST_BACKOFF_S = 15.0  # reached only while the disk is full
+_NOT_STARTED = 127  # what a shell says of a command that it cannot run
 _PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 
 
@@ -44,26 +46,42 @@ class LoggedProcess(Process):  # type: ignore[misc]  # honcho has no types
         """Start, report, wait, report. `ignore_signals` is honcho's; a thread has none to ignore."""
         del ignore_signals
         self._events = events
-        with self._log.open("ab", buffering=0) as log:
-            child = subprocess.Popen(
-                self.cmd,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if self._watched else log,
-                stderr=subprocess.STDOUT,
-                env=self.env,
-                cwd=self.cwd,
-                start_new_session=True,  # the terminal's Ctrl-C reaches the supervisor only, which stops all in order
-            )
-            self._send_message({"pid": child.pid}, type="start")
-            if child.stdout is not None:
-                self._copy_lines(child.stdout, log)
-            code = child.wait()
-        self._send_message({"returncode": code}, type="stop")
+        code = _NOT_STARTED
+        try:
+            with self._open_log() as log:
+                code = self._run_child(log)
+        except OSError as error:
+            self._send_message(f"cannot be started: {error}\n".encode())
+        finally:
+            self._send_message({"returncode": code}, type="stop")
+
+    def _open_log(self) -> IO[bytes]:
+        """Its log; where that cannot be opened, on a full disk for instance, a part without a log is better than no part."""
+        try:
+            return self._log.open("ab", buffering=0)
+        except OSError:
+            return Path(os.devnull).open("ab", buffering=0)
+
+    def _run_child(self, log: IO[bytes]) -> int:
+        child = subprocess.Popen(
+            self.cmd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if self._watched else log,
+            stderr=subprocess.STDOUT,
+            env=self.env,
+            cwd=self.cwd,
+            start_new_session=True,  # the terminal's Ctrl-C reaches the supervisor only, which stops all in order
+        )
+        self._send_message({"pid": child.pid}, type="start")
+        if child.stdout is not None:
+            self._copy_lines(child.stdout, log)
+        return child.wait()
 
     def _copy_lines(self, lines: IO[bytes], log: IO[bytes]) -> None:
         with lines:
             for line in lines:
-                log.write(line)
+                with suppress(OSError):  # a full disk: the line is shown, and not kept
+                    log.write(line)
                 self._send_message(line)
 
 
@@ -89,6 +107,7 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho has no types
         cwd: their working folder.
         log_path: the log of a part, by name.
         on_change: called after a process started or ended, with the identities of those that run.
+        is_full: whether the disk has no room: a part that dies meanwhile is started again for as long as that lasts.
         say: tells the user of crashes and restarts.
         printer: honcho's printer, used where output is watched.
         watched: also print the parts' output.
@@ -102,6 +121,7 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho has no types
         log_path: Callable[[str], Path],
         on_change: Callable[[dict[str, Identity]], None],
         say: Callable[[str], None],
+        is_full: Callable[[], bool] = lambda: False,
         printer: Any = None,
         watched: bool = False,
     ) -> None:
@@ -110,7 +130,7 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho has no types
         self.failure: str | None = None  # the part that could not be kept running
         self.failed = threading.Event()
         self._env, self._cwd, self._log_path = dict(env), cwd, log_path
-        self._on_change, self._say, self._watched = on_change, say, watched
+        self._on_change, self._say, self._is_full, self._watched = on_change, say, is_full, watched
         self._running: dict[str, _Running] = {}
         self._restarting = False
         self._spawning = threading.Lock()
@@ -176,7 +196,7 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho has no types
         self._thread.join(5.0)
 
     def _spawn(self, running: _Running) -> None:
-        running.restart_at, running.returncode = None, None
+        running.restart_at, running.returncode, running.identity = None, None, None
         running.started.clear()
         running.stopped.clear()
         process = LoggedProcess(
@@ -215,11 +235,11 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho has no types
         running.deaths.append(now)
         while now - running.deaths[0] > RESTART_WINDOW_S:
             running.deaths.popleft()
-        if not self._restarting or len(running.deaths) > MAX_RESTARTS:
+        if not self._restarting or (len(running.deaths) > MAX_RESTARTS and not self._is_full()):
             self.failure = running.part.name
             self.failed.set()
             return
-        wait_s = _FIRST_BACKOFF_S * 2 ** (len(running.deaths) - 1)
+        wait_s = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2 ** (len(running.deaths) - 1))
         running.restart_at = now + wait_s
         self._say(f"{running.part.name} died ({describe_end(returncode)}); starting it again in {wait_s:g} s")
 
