@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,9 @@ from core.modelspec import ModelSpec
 from core.settings import ImageLimits
 from tests.support.servers import STARTER, free_port, wait_until
 
+WARM_UP = (
+    2048  # images: chunks for every worker process, which would else load libraries and its first buffers while we measure
+)
 DERMQ = [sys.executable, "-m", "cli"]
 
 
@@ -28,12 +32,12 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "XDG_DATA_HOME": str(tmp_path), "DERMQ_API_PORT": str(free_port()), "COLUMNS": "100"}
 
 
-def screen(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+def screen(tmp_path: Path, *arguments: str, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*DERMQ, "screen", *arguments, "--data-dir", str(tmp_path / "data")],
         cwd=tmp_path,
         env=environment(tmp_path),
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -64,15 +68,52 @@ def test_originals_get_a_row_each(tmp_path: Path, shared_data: Path) -> None:
     assert {(row["status"], row["width"], row["height"]) for row in rows} == {("succeeded", "600", "450")}
 
 
+@dataclass(frozen=True)
+class TenThousand:
+    """One screening of 10,015 images: what the command printed and wrote, and the memory of the stack around it."""
+
+    job: dict[str, Any]
+    rows: list[dict[str, Any]]
+    before: dict[int, float]  # resident megabytes by process, before
+    most: dict[int, float]  # and at most, meanwhile
+
+
+@pytest.fixture(scope="module")
+def archive(shared_data: Path) -> Path:
+    return shared_data / "ham10000" / "ham10000_200x150.zip"
+
+
+@pytest.fixture(scope="module")
+def ten_thousand(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> TenThousand:
+    """The archive after a first job of WARM_UP images and its export, which load what is loaded on first use."""
+    folder = tmp_path_factory.mktemp("ten-thousand")
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(folder / "first.zip", "w") as target:
+        for name in source.namelist()[:WARM_UP]:
+            target.writestr(name, source.read(name))
+    up = subprocess.Popen([*DERMQ, "up", "--data-dir", str(folder / "data")], cwd=folder, env=environment(folder))
+    try:
+        wait_until(lambda: bool((state := state_of(folder)) and state.url), timeout_s=120, what="the stack")
+        finish(screen(folder, str(folder / "first.zip"), "--out", "first.jsonl"))
+        before = resident(folder)
+        assert len(before) >= 4, "api, worker and its children"
+        with (folder / "job.json").open("w") as output:  # a file: nobody reads a pipe meanwhile
+            run = screen(folder, str(archive), "--json", "--out", "all.jsonl", stdout=output)
+        most = dict(before)
+        while run.poll() is None:
+            for pid, size in resident(folder).items():
+                most[pid] = max(most.get(pid, 0.0), size)
+            time.sleep(0.25)
+        finish(run)
+    finally:
+        up.terminate()
+        up.wait(60)
+    return TenThousand(json.loads((folder / "job.json").read_text()), rows_of(folder / "all.jsonl"), before, most)
+
+
 @pytest.mark.timeout(400)
-def test_ten_thousand_images_in_one_run_with_one_command(tmp_path: Path, shared_data: Path) -> None:
-    archive = shared_data / "ham10000" / "ham10000_200x150.zip"
-    done = screen(tmp_path, str(archive), "--json", "--out", "results.jsonl")
-    output, errors = done.communicate(timeout=360)
-    assert done.returncode == 0, errors
-    job = json.loads(output)
-    assert job["counts"] == {"total": 10015, "succeeded": 10015, "failed": 0, "skipped": 0, "remaining": 0}
-    rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+def test_ten_thousand_images_in_one_run(ten_thousand: TenThousand, archive: Path, shared_data: Path) -> None:
+    rows = ten_thousand.rows
+    assert ten_thousand.job["counts"] == {"total": 10015, "succeeded": 10015, "failed": 0, "skipped": 0, "remaining": 0}
     with zipfile.ZipFile(archive) as members:
         assert [row["name"] for row in rows] == members.namelist()
     assert [row["item"] for row in rows] == list(range(10015))
@@ -101,35 +142,19 @@ def confusion_of_the_test_part(rows: list[dict[str, Any]], shared_data: Path) ->
 
 
 @pytest.mark.timeout(400)
-def test_memory_does_not_grow_with_the_archive(tmp_path: Path, shared_data: Path) -> None:
-    """After a first small job and its export (which load what is loaded on first use), 10,015 images add next to nothing."""
-    (tmp_path / "small").mkdir()
-    for path in sorted((shared_data / "ham10000" / "originals_600x450").iterdir())[:20]:
-        (tmp_path / "small" / path.name).write_bytes(path.read_bytes())
-    archive = shared_data / "ham10000" / "ham10000_200x150.zip"
-    up = subprocess.Popen([*DERMQ, "up", "--data-dir", str(tmp_path / "data")], cwd=tmp_path, env=environment(tmp_path))
-    try:
-        wait_until(lambda: bool((state := state_of(tmp_path)) and state.url), timeout_s=120, what="the stack")
-        finish(screen(tmp_path, str(tmp_path / "small"), "--out", "small.jsonl"))
-        before = resident(tmp_path)
-        assert len(before) >= 4, "api, worker and its children"
-        run = screen(tmp_path, str(archive), "--out", "all.jsonl")
-        most = dict(before)
-        while run.poll() is None:
-            for pid, size in resident(tmp_path).items():
-                most[pid] = max(most.get(pid, 0.0), size)
-            time.sleep(0.25)
-        finish(run)
-    finally:
-        up.terminate()
-        up.wait(60)
-    grown = {pid: most[pid] - size for pid, size in before.items()}
+def test_memory_does_not_grow_with_the_archive(ten_thousand: TenThousand, archive: Path) -> None:
+    """After a first job, of which each worker process had its share, 10,015 images add next to nothing."""
+    grown = {pid: ten_thousand.most[pid] - size for pid, size in ten_thousand.before.items()}
     archive_mb = archive.stat().st_size / 1e6
     assert max(grown.values()) < 0.7 * archive_mb, f"resident MB gained over an archive of {archive_mb:.0f} MB: {grown}"
 
 
 def state_of(tmp_path: Path) -> StackState | None:
     return load_state(tmp_path / "data" / "state.json")
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def finish(run: subprocess.Popen[str]) -> None:
@@ -153,7 +178,7 @@ def test_predictions_equal_those_of_the_saved_model(tmp_path: Path, shared_data:
     done = screen(tmp_path, str(tmp_path / "some.zip"), "--out", "results.jsonl")
     _, errors = done.communicate(timeout=120)
     assert done.returncode == 0, errors
-    rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    rows = rows_of(tmp_path / "results.jsonl")
 
     import tensorflow as tf
 
