@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine
 
 from core.db.engine import open_engine
 from core.db.schema.migrate import upgrade
 from core.settings import DatabaseSettings
+from tests.support.databases import own_database
 from tests.support.servers import ROOT, broker_binary, postgres_programs, running_broker, running_postgres, running_serving
 from tests.support.tiny_model import export_tiny_model
 
@@ -80,14 +81,8 @@ def postgres_server() -> Iterator[str]:
 @pytest.fixture
 def postgres_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """URL of an empty database of its own."""
-    name = f"test_{abs(hash(request.node.nodeid)):x}"
-    admin = create_engine(f"{postgres_server}/postgres", isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield f"{postgres_server}/{name}"
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with own_database(postgres_server, f"test_{abs(hash(request.node.nodeid)):x}") as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

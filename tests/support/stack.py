@@ -30,7 +30,7 @@ from core.db.models import LOCAL_TENANT_ID, TERMINAL_STATES, Job, Result
 from core.db.schema.migrate import upgrade
 from core.messages import prepare_message
 from core.settings import DatabaseSettings, Settings
-from tests.support.servers import running, wait_until
+from tests.support.servers import running, running_broker, wait_until
 from worker.publish import make_publisher
 
 # Short rhythms, in the order that settings demand: soft < hard < lease, visibility > 2 x hard.
@@ -150,6 +150,20 @@ def worker_stack(
         stack.engine.dispose()
 
 
+@contextmanager
+def all_up(folder: Path, database_url: str, broker: str, serving_address: str) -> Iterator[WorkerStack]:
+    """A broker ("valkey" or "redis"), two workers and a beat."""
+    (folder / "broker").mkdir()
+    with (
+        running_broker(broker, folder / "broker") as broker_url,
+        worker_stack(folder, database_url=database_url, broker_url=broker_url, serving_address=serving_address) as stack,
+    ):
+        stack.start_worker()
+        stack.start_worker()
+        stack.start_beat()
+        yield stack
+
+
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     """kill -9 of a worker with its children, as when a container dies."""
     os.killpg(process.pid, signal.SIGKILL)
@@ -163,6 +177,12 @@ def jpeg(shade: int, *, size: tuple[int, int] = (40, 30)) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=90)
     return stream.getvalue()
+
+
+def pictures(count: int) -> Iterator[tuple[str, bytes]]:
+    """Names and bytes of members, in fifty shades."""
+    shades = [jpeg(20 + shade) for shade in range(50)]
+    return ((f"{number:05}.jpg", shades[number % 50]) for number in range(count))
 
 
 def png(shade: int) -> bytes:

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import select
 
 from core.db.engine import reading
 from core.db.jobs import NewUpload
 from core.db.models import Chunk, JobState
 from core.storage.factory import open_storage
+from tests.support.databases import own_database
 from tests.support.servers import ROOT, postgres_programs, running_broker
 from tests.support.stack import WorkerStack, jpeg, worker_stack, write_zip
 
@@ -30,14 +31,8 @@ def elsewhere_url(database_url: str, tmp_path: Path) -> Iterator[str]:
     if database_url.startswith("sqlite"):
         yield f"sqlite:///{tmp_path / 'elsewhere' / 'ledger.db'}"
         return
-    name = f"elsewhere_{uuid.uuid4().hex[:8]}"
-    admin = create_engine(database_url.rpartition("/")[0] + "/postgres", isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield f"{database_url.rpartition('/')[0]}/{name}"
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with own_database(database_url.rpartition("/")[0], f"elsewhere_{uuid.uuid4().hex[:8]}") as url:
+        yield url
 
 
 def operate(script: str, *arguments: object, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
