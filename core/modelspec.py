@@ -3,7 +3,8 @@
 Any server that holds the model can tell a worker how to feed it; there is no second source and no shared file system.
 
 Contract of an exported SavedModel:
-- `serving_default`: `images` uint8 [batch, height, width, 3] → `probabilities` float32 [batch, classes], calibrated;
+- `serving_default`: `images` uint8 [batch, height, width, 3] → `probabilities` float32 [batch, classes], calibrated; and, where
+  the spec has `novelty`, `novelty` float32 [batch]: how unlike the training pictures each image is, the larger the more;
 - `describe`: `query` string [n] (ignored) → `spec` string [n], each row this class as JSON, so that a server that batches can
   merge and pad requests.
 """
@@ -16,9 +17,20 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 INPUT_ALIAS = "images"
 OUTPUT_ALIAS = "probabilities"
+NOVELTY_ALIAS = "novelty"
 DESCRIBE_SIGNATURE = "describe"
 DESCRIBE_INPUT_ALIAS = "query"
 DESCRIBE_OUTPUT_ALIAS = "spec"
+
+
+class NoveltySpec(BaseModel):
+    """How a version measures that a picture is unlike those it was trained on."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    method: str  # in a word: mahalanobis, nearest_centroid, energy, or another team's
+    threshold: float = Field(allow_inf_nan=False)  # novelty above which an image gets the note unlike_training
+    false_alarms: float | None = Field(default=None, ge=0, le=1)  # share of the test part above it, where it was measured
 
 
 class ModelSpec(BaseModel):
@@ -42,6 +54,7 @@ class ModelSpec(BaseModel):
     git_commit: str = ""
     preprocessing_hash: str  # core.imaging.preprocessing_hash() of the code that decoded the training images
     licence: str = ""
+    novelty: NoveltySpec | None = None  # None: the version has no second output
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

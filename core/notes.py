@@ -15,6 +15,7 @@ class ItemNote(StrEnum):
     BLURRED = "blurred"
     LOST_PROFILE = "lost_profile"
     EXTRA_PAGES = "extra_pages"
+    UNLIKE_TRAINING = "unlike_training"
 
     @property
     def sentence(self) -> str:
@@ -30,4 +31,7 @@ _SENTENCES = {
     ItemNote.BLURRED: "The picture has almost no fine detail. Take it again in focus.",
     ItemNote.LOST_PROFILE: "The colour profile is damaged or does not fit the pixels. The stored values were taken as sRGB.",
     ItemNote.EXTRA_PAGES: "The file holds more pictures than one. The first was classified, the others were not.",
+    ItemNote.UNLIKE_TRAINING: (
+        "The picture is unlike those that the model was trained on: it may show no lesion. Do not rely on this row."
+    ),
 }

@@ -18,10 +18,18 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from core.errors import JobError, ModelContractError, ServingUnavailableError
-from core.modelspec import DESCRIBE_INPUT_ALIAS, DESCRIBE_OUTPUT_ALIAS, DESCRIBE_SIGNATURE, INPUT_ALIAS, OUTPUT_ALIAS, ModelSpec
+from core.modelspec import (
+    DESCRIBE_INPUT_ALIAS,
+    DESCRIBE_OUTPUT_ALIAS,
+    DESCRIBE_SIGNATURE,
+    INPUT_ALIAS,
+    NOVELTY_ALIAS,
+    OUTPUT_ALIAS,
+    ModelSpec,
+)
 from core.telemetry.tracing import call_metadata, current_traceparent
 from serving.channel import ProcessChannel
-from serving.contract import check_probabilities, check_serving_signature
+from serving.contract import check_novelty, check_probabilities, check_serving_signature
 from serving.failures import Call, Failure, to_error
 from serving.flight import Flight
 from serving.protos import management_pb2, metadata_pb2, predict_pb2, status_pb2
@@ -66,19 +74,29 @@ class Retry:
         return random.uniform(0, min(self.max_s, self.base_s * 2**attempt))  # noqa: S311 - spreads load, keeps no secret
 
 
-class PendingPrediction:
-    """A Predict in flight. `result()` may be called once, from any thread."""
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of a batch: probabilities float32 [batch, classes], and novelty float32 [batch] if it was asked for."""
 
-    def __init__(
-        self, finish: Callable[[], npt.NDArray[np.float32]], cancel: Callable[[], None], flight: Flight | None = None
-    ) -> None:
+    probabilities: npt.NDArray[np.float32]
+    novelty: npt.NDArray[np.float32] | None = None
+
+
+class PendingPrediction:
+    """A Predict in flight. `answer()` or `result()` may be called once, from any thread."""
+
+    def __init__(self, finish: Callable[[], Answer], cancel: Callable[[], None], flight: Flight | None = None) -> None:
         self._finish = finish
         self._cancel = cancel
         self._flight = flight
-        self.took_s: float | None = None  # from sending to the answer, once `result()` has returned or raised
+        self.took_s: float | None = None  # from sending to the answer, once the answer is there, or an error
 
     def result(self) -> npt.NDArray[np.float32]:
         """Wait for the probabilities; raises what `PredictClient.predict` raises."""
+        return self.answer().probabilities
+
+    def answer(self) -> Answer:
+        """Wait for all that was asked for; raises what `PredictClient.predict` raises."""
         try:
             answer = self._finish()
         except BaseException as error:
@@ -92,7 +110,7 @@ class PendingPrediction:
             self.took_s = self._flight.land(error)
 
     def cancel(self) -> None:
-        """Tell the server that nobody waits any more; `result()` then raises ServingUnavailableError, unless it was there."""
+        """Tell the server that nobody waits any more; `answer()` then raises ServingUnavailableError, unless it was there."""
         self._cancel()
 
 
@@ -190,14 +208,17 @@ class PredictClient:
         *,
         classes: int | None = None,
         row_by_row: bool = False,
+        novelty: bool = False,
     ) -> PendingPrediction:
-        """Send a batch and return at once; otherwise as `predict`. A retry, if one is due, happens inside `result()`.
+        """Send a batch and return at once; otherwise as `predict`. A retry, if one is due, happens inside `answer()`.
 
-        With `row_by_row`, values that are no probabilities make their own row NaN, and the others are returned.
+        With `row_by_row`, values that are no probabilities make their own row NaN, and the others are returned; so does
+        novelty that is no number. With `novelty` the answer has it: for a model whose spec says that it gives it.
         """
         what = f"Predict of {_name(model, version, None)}"
         request = predict_pb2.PredictRequest(
-            model_spec=_wire_spec(model, version, None, SERVING_DEFAULT), output_filter=[OUTPUT_ALIAS]
+            model_spec=_wire_spec(model, version, None, SERVING_DEFAULT),
+            output_filter=[OUTPUT_ALIAS, NOVELTY_ALIAS] if novelty else [OUTPUT_ALIAS],
         )
         fill_tensor(request.inputs[INPUT_ALIAS], images)
         flight = Flight(model, version, len(images), self._monotonic)
@@ -205,7 +226,7 @@ class PredictClient:
         first = self._channel.stubs().predict.future(request, timeout=self.timeout_s, metadata=flight.metadata)
         flight.watch(first)
 
-        def finish() -> npt.NDArray[np.float32]:
+        def finish() -> Answer:
             reply = self._call(
                 lambda stubs: stubs.predict,
                 request,
@@ -218,7 +239,12 @@ class PredictClient:
             answered = reply.model_spec.version.value
             if answered != version:
                 raise ModelContractError(f"{what} at {self.address}: version {answered} answered instead")
-            return check_probabilities(_output(reply, OUTPUT_ALIAS, what), len(images), classes, what, row_by_row=row_by_row)
+            found = _output(reply, OUTPUT_ALIAS, what)
+            probabilities = check_probabilities(found, len(images), classes, what, row_by_row=row_by_row)
+            if not novelty:
+                return Answer(probabilities)
+            distances = check_novelty(_output(reply, NOVELTY_ALIAS, what), len(images), what, row_by_row=row_by_row)
+            return Answer(probabilities, distances)
 
         return PendingPrediction(finish, flight.cancel, flight)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import ModelContractError
-from core.modelspec import INPUT_ALIAS, OUTPUT_ALIAS, ModelSpec
+from core.modelspec import INPUT_ALIAS, NOVELTY_ALIAS, OUTPUT_ALIAS, ModelSpec
 from serving.protos import tensor_pb2
 from serving.protos.metadata_pb2 import SignatureDef, TensorInfo
 from serving.tensors import dtype_name
@@ -26,7 +26,8 @@ def check_serving_signature(signatures: Mapping[str, SignatureDef], spec: ModelS
         what: the call in words, for the message.
 
     Raises:
-        ModelContractError: not `images` uint8 [?, height, width, 3] → `probabilities` float32 [?, classes].
+        ModelContractError: not `images` uint8 [?, height, width, 3] → `probabilities` float32 [?, classes], and `novelty`
+            float32 [?] where the model says that it has it. An output that it does not speak of may be there.
     """
     signature = signatures.get("serving_default")
     if signature is None:
@@ -34,9 +35,11 @@ def check_serving_signature(signatures: Mapping[str, SignatureDef], spec: ModelS
     _check_aliases(signature.inputs, INPUT_ALIAS, "inputs", what)
     expected_shape = (-1, spec.input_height, spec.input_width, 3)
     _check_tensor(signature.inputs[INPUT_ALIAS], INPUT_ALIAS, tensor_pb2.DT_UINT8, expected_shape, what)
-    if OUTPUT_ALIAS not in signature.outputs:
-        raise ModelContractError(f"{what}: expected an output {OUTPUT_ALIAS!r}, got {sorted(signature.outputs)}")
-    _check_tensor(signature.outputs[OUTPUT_ALIAS], OUTPUT_ALIAS, tensor_pb2.DT_FLOAT, (-1, len(spec.classes)), what)
+    expected = {OUTPUT_ALIAS: (-1, len(spec.classes)), **({NOVELTY_ALIAS: (-1,)} if spec.novelty else {})}
+    for alias, shape in expected.items():
+        if alias not in signature.outputs:
+            raise ModelContractError(f"{what}: expected an output {alias!r}, got {sorted(signature.outputs)}")
+        _check_tensor(signature.outputs[alias], alias, tensor_pb2.DT_FLOAT, shape, what)
 
 
 def check_probabilities(
@@ -70,6 +73,29 @@ def check_probabilities(
         fine = ((values >= -_ROUNDING) & (values <= 1 + _ROUNDING)).all(axis=1)
         clipped[~fine] = np.nan
     return clipped
+
+
+def check_novelty(values: npt.NDArray[Any], batch: int, what: str, *, row_by_row: bool = False) -> npt.NDArray[np.float32]:
+    """The novelty of one batch, or an error that says what is wrong with it.
+
+    Args:
+        values: as decoded.
+        batch: images sent.
+        what: the call in words, for the message.
+        row_by_row: a value that is no finite number spoils its own row only: it is NaN then.
+
+    Returns:
+        float32 [batch], finite; with `row_by_row` a value may be NaN.
+
+    Raises:
+        ModelContractError: it is anything else.
+    """
+    if values.dtype != np.float32 or values.shape != (batch,):
+        raise ModelContractError(f"{what}: expected novelty float32 [{batch}], got {values.dtype} {list(values.shape)}")
+    fine = np.isfinite(values)
+    if fine.all() or row_by_row:
+        return np.where(fine, values, np.float32(np.nan))
+    raise ModelContractError(f"{what}: expected novelty as finite numbers, got {values[~fine][0]:g}")
 
 
 def _check_aliases(found: Mapping[str, TensorInfo], expected: str, kind: str, what: str) -> None:

@@ -36,6 +36,7 @@ def render_card(record: RunRecord, spec: ModelSpec, evaluation: dict[str, Any]) 
         "## By class": _by_class(evaluation),
         "## Operating points": _operating_points(evaluation),
         "## Screening": _screening(evaluation),
+        **({"## Unlike the training pictures": _novelty(evaluation["novelty"])} if "novelty" in evaluation else {}),
         "## Limits": _LIMITS,
         "## Licence": f"Weights: {spec.licence}, as the images of {spec.dataset} they were derived from.",
     }
@@ -141,6 +142,25 @@ def _net_benefit(question: str, found: dict[str, Any]) -> str:
 
 def _share_within(value: float, bounds: tuple[float, float]) -> str:
     return f"{_percent(value)} ({100 * bounds[0]:.1f} to {100 * bounds[1]:.1f})"
+
+
+def _novelty(figures: dict[str, Any]) -> str:
+    noted, limit = figures["noted"], f"{figures['threshold']:g}"
+    rows = [
+        f"| {name} | {row['pictures']} | {_decimal(row['auroc'])} | {_percent(row['fpr95'])} | {_percent(row['noted'])} |"
+        for name, row in figures["kinds"][figures["method"]].items()
+    ]
+    head = f"""\
+Every answer has `novelty`, the distance of the picture's features from those of the training part (method:
+{figures["method"]}). Its unit is set on the validation part, {_percent(noted["validation"])} of which is above {limit}.
+An image above {limit} gets the note `unlike_training`: do not rely on its probabilities.
+**False alarms on the test part: {_percent(noted["test"])}.**
+
+How far these pictures are told from those of the validation part, and how many of them get the note:
+"""
+    table = ["| pictures | number | AUROC | FPR at 95 % TPR | noted |", "|---|---|---|---|---|", *rows]
+    more = "Most pictures of other lesions, and of another dermatoscope, get no note: it does not tell a foreign lesion."
+    return "\n".join([head, *table]) + "\n\n" + more
 
 
 def _decimal(value: float) -> str:

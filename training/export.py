@@ -23,6 +23,7 @@ from training.calibrate import OPERATING_POINT, Calibration, calibrate_run
 from training.card import render_card
 from training.evaluate import evaluate, to_json
 from training.golden import write_golden
+from training.novelty import BEST, CHOICES, NONE
 from training.runs import RunFolder, RunRecord
 from training.warmup import WARM_UP_NAME, write_warm_up
 
@@ -30,7 +31,16 @@ DEFAULT_ROOT = Path("serving/models")
 BATCH_SIZES = (1, 32, 64)
 
 
-def export_run(run: RunFolder, *, model: str, root: Path = DEFAULT_ROOT, version: int | None = None, tta: bool = False) -> Path:
+def export_run(
+    run: RunFolder,
+    *,
+    model: str,
+    root: Path = DEFAULT_ROOT,
+    version: int | None = None,
+    tta: bool = False,
+    novelty: str = BEST,
+    data: Path | None = None,
+) -> Path:
     """Publishes a run as `root/model/version` and returns that folder.
 
     Args:
@@ -39,20 +49,31 @@ def export_run(run: RunFolder, *, model: str, root: Path = DEFAULT_ROOT, version
         root: the model repository.
         version: by default one more than the highest there is.
         tta: with a signature that averages over the symmetries of a picture.
+        novelty: which detector measures how unlike the training pictures an image is, one of CHOICES; "none"
+            leaves that output out.
+        data: where the data set is, whose training part the detector is fitted on; by default where it was.
 
     Raises:
         ConflictError: the version is there already.
-        InvalidRequestError: the folder holds no run, or one that validated on its test part.
+        InvalidRequestError: the folder holds no run, or one that validated on its test part; the data set is not there; or the
+            model has no features that a detector could look at.
     """
     base = root / model
     target = base / str(version or next_version(base))
     if target.exists():
         raise ConflictError(f"{target}: this version is published already; versions never change, export the next one")
     spec, evaluation = describe_run(run, model)
+    network = import_module("keras").models.load_model(run.model_path, compile=False)  # only an export pays for TensorFlow
+    measure = None
+    if novelty != NONE:
+        found = import_module("training.novelty.fitting").fit_novelty(run, network, method=novelty, data=data)
+        measure, spec = found.measure, spec.model_copy(update={"novelty": found.spec})
+        evaluation["novelty"] = found.figures
     base.mkdir(parents=True, exist_ok=True)
     partial = base / f".{target.name}.{os.getpid()}.part"
     try:
-        _write(run, spec, evaluation, partial, tta=tta)
+        import_module("training.savedmodel").write_saved_model(network, spec, partial, tta=tta, novelty=measure)
+        _write_beside(run, spec, evaluation, partial)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # after a failure; after the rename nothing is left of it
@@ -107,10 +128,7 @@ def _spec(record: RunRecord, model: str, calibration: Calibration, figures: dict
     )
 
 
-def _write(run: RunFolder, spec: ModelSpec, evaluation: dict[str, Any], directory: Path, *, tta: bool) -> None:
-    keras = import_module("keras")  # only a process that exports pays for TensorFlow
-    savedmodel = import_module("training.savedmodel")
-    savedmodel.write_saved_model(keras.models.load_model(run.model_path, compile=False), spec, directory, tta=tta)
+def _write_beside(run: RunFolder, spec: ModelSpec, evaluation: dict[str, Any], directory: Path) -> None:
     (directory / "README.md").write_text(render_card(run.record(), spec, evaluation), encoding="utf-8")
     extra = directory / "assets.extra"
     extra.mkdir()
@@ -129,10 +147,25 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.exp
     parser.add_argument("--root", type=Path, default=DEFAULT_ROOT, help="the model repository")
     parser.add_argument("--version", type=int, default=None, help="by default the next one")
     parser.add_argument("--tta", action="store_true", help="add a signature that averages over mirror images and quarter turns")
+    parser.add_argument(
+        "--novelty",
+        choices=CHOICES,
+        default=BEST,
+        help="the detector of pictures unlike the training part's; best compares all, none leaves it out",
+    )
+    parser.add_argument("--data", type=Path, default=None, help="the data set, for --novelty; by default where it was")
     chosen = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        target = export_run(RunFolder(chosen.run), model=chosen.model, root=chosen.root, version=chosen.version, tta=chosen.tta)
+        target = export_run(
+            RunFolder(chosen.run),
+            model=chosen.model,
+            root=chosen.root,
+            version=chosen.version,
+            tta=chosen.tta,
+            novelty=chosen.novelty,
+            data=chosen.data,
+        )
     except DermqError as error:
         print(f"export: {error}", file=sys.stderr)
         return 2

@@ -6,6 +6,7 @@ TF1 session (what TensorFlow Serving runs on) has no variable to initialise, and
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,34 +19,46 @@ from core.modelspec import (
     DESCRIBE_OUTPUT_ALIAS,
     DESCRIBE_SIGNATURE,
     INPUT_ALIAS,
+    NOVELTY_ALIAS,
     OUTPUT_ALIAS,
     ModelSpec,
 )
 from training.metrics import SMALLEST
+from training.novelty.features import with_features
 
 SERVING_SIGNATURE = "serving_default"
 VIEWS_SIGNATURE = "tta"
 
 
-def write_saved_model(model: Any, spec: ModelSpec, directory: Path, *, tta: bool = False) -> None:
+def write_saved_model(
+    model: Any, spec: ModelSpec, directory: Path, *, tta: bool = False, novelty: Callable[[Any], Any] | None = None
+) -> None:
     """Writes `serving_default` and `describe`, and `tta` if asked for, into a new folder.
 
     `tta` (test-time augmentation) takes and gives what `serving_default` does, at eight times the price for square pictures and
-    four times for others: the mean of its answers to the picture's symmetries, as in `training.views`.
+    four times for others: the mean of its answers to the picture's symmetries, as in `training.views`. With `novelty` both have
+    a second output of that name.
 
     Args:
         model: a `keras.Model`, float32 [batch, height, width, 3] in 0…255 → softmax [batch, classes].
         spec: what `describe` answers; its temperature is folded into the graph.
         directory: must not exist yet.
         tta: add the signature `tta`.
+        novelty: of the features before the last dense layer, float32 [batch, d] → float32 [batch]; the second output, where
+            the spec has one.
+
+    Raises:
+        InvalidRequestError: the model has no features that novelty could be measured of.
     """
+    if (novelty is None) != (spec.novelty is None):
+        raise AssertionError("the graph measures novelty and the spec says how, or neither")
     archive = keras.export.ExportArchive()
     image_spec = tf.TensorSpec([None, spec.input_height, spec.input_width, 3], tf.uint8, name=INPUT_ALIAS)
-    frozen = _frozen(model, spec.temperature, image_spec)
-    archive.add_endpoint(SERVING_SIGNATURE, lambda images: {OUTPUT_ALIAS: frozen(images)[0]}, input_signature=[image_spec])
+    frozen = _frozen(model, spec.temperature, image_spec, novelty)
+    archive.add_endpoint(SERVING_SIGNATURE, lambda images: _named(frozen(images)), input_signature=[image_spec])
     if tta:
         mean = _mean_over_views(frozen, spec.input_height == spec.input_width)
-        archive.add_endpoint(VIEWS_SIGNATURE, lambda images: {OUTPUT_ALIAS: mean(images)}, input_signature=[image_spec])
+        archive.add_endpoint(VIEWS_SIGNATURE, lambda images: _named(mean(images)), input_signature=[image_spec])
     answer = spec.model_dump_json()
     archive.add_endpoint(
         DESCRIBE_SIGNATURE,
@@ -55,21 +68,30 @@ def write_saved_model(model: Any, spec: ModelSpec, directory: Path, *, tta: bool
     archive.write_out(str(directory), verbose=False)
 
 
-def _frozen(model: Any, temperature: float, image_spec: Any) -> Any:
-    def probabilities(images: Any) -> Any:
-        softmax = model(tf.cast(images, tf.float32), training=False)
-        return tf.nn.softmax(tf.math.log(tf.maximum(softmax, SMALLEST)) / temperature)
+def _named(answers: Sequence[Any]) -> dict[str, Any]:
+    return dict(zip((OUTPUT_ALIAS, NOVELTY_ALIAS), answers, strict=False))  # the second is there, or not
 
-    concrete = tf.function(probabilities, autograph=False).get_concrete_function(image_spec)
+
+def _frozen(model: Any, temperature: float, image_spec: Any, novelty: Callable[[Any], Any] | None) -> Any:
+    """uint8 images → a list of calibrated probabilities and, with `novelty`, of what it makes of the features."""
+    whole = model if novelty is None else with_features(model)
+
+    def answers(images: Any) -> list[Any]:
+        found = whole(tf.cast(images, tf.float32), training=False)
+        softmax = found if novelty is None else found[0]
+        probabilities = tf.nn.softmax(tf.math.log(tf.maximum(softmax, SMALLEST)) / temperature)
+        return [probabilities] if novelty is None else [probabilities, novelty(found[1])]
+
+    concrete = tf.function(answers, autograph=False).get_concrete_function(image_spec)
     return convert_variables_to_constants_v2(concrete)
 
 
 def _mean_over_views(frozen: Any, square: bool) -> Any:
-    def mean(images: Any) -> Any:
+    def mean(images: Any) -> list[Any]:
         turned = [tf.image.rot90(images, turn) for turn in (range(4) if square else (0, 2))]
         views = [view for each in turned for view in (each, tf.reverse(each, axis=[2]))]
-        answers = frozen(tf.concat(views, axis=0))[0]  # one call: a larger batch costs less than eight small ones
-        return tf.reduce_mean(tf.reshape(answers, [len(views), -1, answers.shape[-1]]), axis=0)
+        answers = frozen(tf.concat(views, axis=0))  # one call: a larger batch costs less than eight small ones
+        return [tf.reduce_mean(tf.reshape(each, [len(views), -1, *each.shape[1:]]), axis=0) for each in answers]
 
     return mean
 

@@ -20,9 +20,10 @@ import numpy.typing as npt
 from core.db.outcomes import ItemOutcome
 from core.errors import BatchRejectedError, ItemErrorCode, ServingFaultError, ServingOverloadedError
 from core.modelspec import ModelSpec
+from core.notes import ItemNote
 from core.precision import as_shown, shortest_floats
 from core.telemetry.logs import get_logger
-from serving.client import PendingPrediction, PredictClient
+from serving.client import Answer, PendingPrediction, PredictClient
 from worker.batches import Batch, DecodedItem
 from worker.batchlimits import BatchLimits
 from worker.telemetry import metrics
@@ -101,16 +102,21 @@ class Predictor:
     def _send(self, images: npt.NDArray[np.uint8]) -> PendingPrediction:
         began = time.monotonic()
         pending = self._client.predict_async(
-            self._model, self._version, images, classes=len(self._spec.classes), row_by_row=True
+            self._model,
+            self._version,
+            images,
+            classes=len(self._spec.classes),
+            row_by_row=True,
+            novelty=self._spec.novelty is not None,
         )
         self._stopwatch.send_s += time.monotonic() - began
         metrics.BATCH_IMAGES.observe(len(images))
         return pending
 
-    def _await(self, pending: PendingPrediction) -> npt.NDArray[np.float32]:
+    def _await(self, pending: PendingPrediction) -> Answer:
         began = time.monotonic()
         try:
-            return pending.result()
+            return pending.answer()
         finally:
             self._stopwatch.predict_wait_s += time.monotonic() - began
             metrics.PREDICTS_IN_FLIGHT.put(len(self._pending))
@@ -123,7 +129,7 @@ class Predictor:
 
     def _resolve(self, part: _Part, pending: PendingPrediction, *, is_whole: bool = False) -> Iterator[ItemOutcome]:
         try:
-            probabilities = self._await(pending)
+            answer = self._await(pending)
         except ServingOverloadedError as error:
             yield from self._with_less(part, error)
         except (BatchRejectedError, ServingFaultError) as error:
@@ -134,7 +140,7 @@ class Predictor:
             yield from self._bisect(part, error)
         else:
             self._limits.note_passed(self._model, self._version, len(part), part.ceiling)
-            yield from make_outcomes(self._spec, part.items, probabilities)
+            yield from make_outcomes(self._spec, part.items, answer)
 
     def _with_less(self, part: _Part, error: ServingOverloadedError) -> Iterator[ItemOutcome]:
         """The same images in smaller requests, each answered before the next one is sent: memory is scarce."""
@@ -183,27 +189,27 @@ def _rejected(item: DecodedItem, message: str) -> ItemOutcome:
     )
 
 
-def make_outcomes(
-    spec: ModelSpec, items: Sequence[DecodedItem], probabilities: npt.NDArray[np.float32]
-) -> Iterator[ItemOutcome]:
-    """Label, score, risk and flag of each image. Risk and threshold have the precision in which they are shown.
+def make_outcomes(spec: ModelSpec, items: Sequence[DecodedItem], answer: Answer) -> Iterator[ItemOutcome]:
+    """Label, score, risk, flag and novelty of each image. What is compared has the precision in which it is shown.
 
     Args:
-        spec: names the classes, the malignant ones and the threshold.
+        spec: names the classes, the malignant ones and the thresholds.
         items: the batch.
-        probabilities: float32 [len(items), classes]. A row that is NaN fails: the model gave no probabilities for that image.
+        answer: for each of them. An image fails whose probabilities or novelty are NaN: the model gave none for it.
     """
-    no_answer: npt.NDArray[np.bool_] = np.asarray(np.isnan(probabilities).any(axis=1))
-    probabilities = np.nan_to_num(probabilities, nan=0.0)
+    faults = _faults(spec, answer)
+    probabilities = np.nan_to_num(answer.probabilities, nan=0.0)
     best = probabilities.argmax(axis=1)
     risks = probabilities[:, spec.malignant_indices].sum(axis=1, dtype=np.float64).clip(0.0, 1.0)
     shown = [risk for (risk,) in shortest_floats(risks[:, None])]
     threshold = as_shown(spec.threshold)
+    novelties = _shown_novelty(answer, len(items))
     wire = np.ascontiguousarray(probabilities, dtype="<f4")
     for row, item in enumerate(items):
-        if no_answer[row]:
-            yield _rejected(item, f"model {spec.name} answered this image with values that are no probabilities (0 to 1)")
+        if fault := faults.get(row):
+            yield _rejected(item, fault)
             continue
+        novelty = novelties[row]
         yield ItemOutcome(
             item_no=item.item_no,
             name=item.name,
@@ -214,5 +220,27 @@ def make_outcomes(
             flag=shown[row] >= threshold,
             width=item.width,
             height=item.height,
-            notes=item.notes,
+            novelty=novelty,
+            notes=(*item.notes, ItemNote.UNLIKE_TRAINING) if _is_unlike(spec, novelty) else item.notes,
         )
+
+
+def _faults(spec: ModelSpec, answer: Answer) -> dict[int, str]:
+    """What is wrong with rows of an answer, by row."""
+    faults = {}
+    if answer.novelty is not None:
+        rows = np.flatnonzero(np.isnan(answer.novelty)).tolist()
+        faults = dict.fromkeys(rows, f"model {spec.name} answered this image with a novelty that is no finite number")
+    rows = np.flatnonzero(np.isnan(answer.probabilities).any(axis=1)).tolist()
+    text = f"model {spec.name} answered this image with values that are no probabilities (0 to 1)"
+    return faults | dict.fromkeys(rows, text)
+
+
+def _shown_novelty(answer: Answer, rows: int) -> list[float | None]:
+    if answer.novelty is None:
+        return [None] * rows
+    return [novelty for (novelty,) in shortest_floats(np.nan_to_num(answer.novelty, nan=0.0)[:, None])]
+
+
+def _is_unlike(spec: ModelSpec, novelty: float | None) -> bool:
+    return spec.novelty is not None and novelty is not None and novelty > as_shown(spec.novelty.threshold)

@@ -27,6 +27,7 @@ class ItemOutcome:
     risk: float | None = None
     probabilities: bytes | None = None  # float32 little-endian [classes]
     flag: bool | None = None
+    novelty: float | None = None  # None: failed, or the model version has no such output
     width: int | None = None  # pixels
     height: int | None = None
     error_code: ItemErrorCode | None = None

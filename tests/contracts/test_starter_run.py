@@ -170,6 +170,37 @@ def test_the_signature_of_views_gives_the_mean_over_the_symmetries(run: RunFolde
     assert len(each) == 8
     assert max(abs(each[0] - each[1]).max(), abs(each[0] - each[2]).max()) > 1e-4  # the views differ, or this shows nothing
     np.testing.assert_allclose(tf.make_ndarray(reply.outputs["probabilities"]), np.mean(each, axis=0), atol=1e-5)
+    novel = [client.predict_async("starter", 1, view, novelty=True).answer().novelty for view in views(pixels)]
+    np.testing.assert_allclose(tf.make_ndarray(reply.outputs["novelty"]), np.mean(novel, axis=0), rtol=1e-3)
+
+
+def test_a_second_output_says_how_unlike_the_training_pictures_an_image_is(run: RunFolder, client: PredictClient) -> None:
+    from training.novelty.pictures import draw_kinds
+
+    spec = client.describe("starter").spec
+    assert spec.novelty is not None
+    figures = json.loads((run.path / "models" / "starter" / "1" / "assets.extra" / "evaluation.json").read_text())["novelty"]
+    assert (figures["method"], figures["threshold"]) == (spec.novelty.method, spec.novelty.threshold)
+    assert figures["noted"]["test"] == pytest.approx(spec.novelty.false_alarms, abs=1e-4)
+    pixels = pixels_of_the_test_part(run)
+    answer = client.predict_async("starter", 1, pixels, classes=2, novelty=True).answer()
+    assert answer.novelty is not None
+    assert answer.novelty.shape == (len(pixels),)
+    assert (answer.novelty > spec.novelty.threshold).mean() == pytest.approx(figures["noted"]["test"])
+    np.testing.assert_allclose(answer.probabilities, client.predict("starter", 1, pixels, classes=2), atol=1e-5)
+    noise = draw_kinds(*pixels.shape[1:3], count=5)["noise"]
+    unlike = client.predict_async("starter", 1, noise, classes=2, novelty=True).answer().novelty
+    assert unlike is not None
+    assert unlike.min() > spec.novelty.threshold
+
+
+def test_without_its_pictures_a_run_is_exported_without_that_output_or_not_at_all(run: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="--novelty none"):
+        export_run(run, model="starter", root=tmp_path, data=tmp_path / "nowhere")
+    assert list(tmp_path.iterdir()) == []
+    version = export_run(run, model="starter", root=tmp_path, data=tmp_path / "nowhere", novelty="none")
+    assert ModelVersion("starter", 1, version).spec().novelty is None
+    assert "novelty" not in (version / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_service_answers_as_the_evaluation_did(run: RunFolder, client: PredictClient) -> None:

@@ -14,6 +14,7 @@ def test_the_codes_are_stable() -> None:
         "blurred",
         "lost_profile",
         "extra_pages",
+        "unlike_training",
     ]
 
 

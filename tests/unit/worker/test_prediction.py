@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from core.errors import BatchRejectedError, ItemErrorCode
 from core.modelspec import ModelSpec
 from core.notes import ItemNote
-from serving.client import PredictClient
+from serving.client import Answer, PendingPrediction, PredictClient
 from tests.support.tiny_model import tiny_spec
 from worker.batches import Batch, DecodedItem
 from worker.prediction import Predictor, make_outcomes
@@ -50,11 +50,10 @@ class PickyClient(PredictClient):
         *,
         classes: int | None = None,
         row_by_row: bool = False,
+        novelty: bool = False,
     ):
-        from serving.client import PendingPrediction
-
         held = images.copy()
-        return PendingPrediction(lambda: self.predict(model, version, held, classes=classes), lambda: None)
+        return PendingPrediction(lambda: Answer(self.predict(model, version, held, classes=classes)), lambda: None)
 
 
 def batch_of(shades: list[int], first: int = 0) -> Batch:
@@ -65,7 +64,7 @@ def batch_of(shades: list[int], first: int = 0) -> Batch:
 def test_label_score_risk_and_flag() -> None:
     items = [DecodedItem(4, "a.jpg", 600, 450, (ItemNote.GREYSCALE, ItemNote.BLURRED)), DecodedItem(5, "b.jpg", 10, 20)]
     probabilities = np.array([[0.7, 0.2, 0.1], [0.45, 0.15, 0.4]], np.float32)
-    first, second = make_outcomes(SPEC, items, probabilities)
+    first, second = make_outcomes(SPEC, items, Answer(probabilities))
     assert (first.label, first.flag, first.item_no, first.width, first.height) == ("benign", False, 4, 600, 450)
     assert (first.notes, second.notes) == ((ItemNote.GREYSCALE, ItemNote.BLURRED), ())
     assert first.score == float(np.float32(0.7))
@@ -77,7 +76,7 @@ def test_label_score_risk_and_flag() -> None:
 def test_a_row_without_probabilities_fails_alone() -> None:
     nan = float("nan")
     probabilities = np.array([[0.7, 0.2, 0.1], [nan, nan, nan], [0.1, 0.1, 0.8]], np.float32)
-    outcomes = list(make_outcomes(SPEC, [DecodedItem(n, f"{n}.jpg", 6, 4) for n in range(3)], probabilities))
+    outcomes = list(make_outcomes(SPEC, [DecodedItem(n, f"{n}.jpg", 6, 4) for n in range(3)], Answer(probabilities)))
     assert [outcome.label for outcome in outcomes] == ["benign", None, "worse"]
     assert [outcome.error_code for outcome in outcomes] == [None, ItemErrorCode.REJECTED_BY_MODEL, None]
     assert (outcomes[1].risk, outcomes[1].probabilities, outcomes[1].flag) == (None, None, None)
@@ -87,7 +86,7 @@ def test_risk_and_flag_are_those_that_are_shown() -> None:
     """0.2 + 0.5 of float32 is 0.7000000029802322: shown as 0.7, stored as 0.7, and flagged at a threshold of 0.7."""
     spec = SPEC.model_copy(update={"thresholds": {"p": 0.7}})
     probabilities = np.array([[0.3, 0.2, 0.5], [0.3, 0.7, 0.0], [0.31, 0.69, 0.0]], np.float32)
-    outcomes = list(make_outcomes(spec, [DecodedItem(n, "a", 1, 1) for n in range(3)], probabilities))
+    outcomes = list(make_outcomes(spec, [DecodedItem(n, "a", 1, 1) for n in range(3)], Answer(probabilities)))
     assert [(outcome.risk, outcome.flag) for outcome in outcomes] == [(0.7, True), (0.7, True), (0.69, False)]
 
 
