@@ -28,13 +28,32 @@ def training_curves(history: dict[str, list[float]]) -> str:
     names = [name for name in TRACKED if history.get(name)] or ["loss"]
     figure = Figure(figsize=(4.2 * len(names), 3.2), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        for key, label in ((name, "training"), (f"val_{name}", "validation")):
-            values = history.get(key, [])
-            axes.plot(range(1, len(values) + 1), values, label=label)
-        axes.set(xlabel="epoch", ylabel=name)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend()
+        _curves(axes, history, name)
     return _svg(figure)
+
+
+def side_by_side(histories: Mapping[str, Mapping[str, list[float]]]) -> str:
+    """A column for each run, loss above accuracy, on shared axes, so that the gaps of training and validation can be compared.
+
+    Args:
+        histories: title of a run → metric → one value per epoch.
+    """
+    figure = Figure(figsize=(4.5 * len(histories), 6), layout="constrained")
+    grid = figure.subplots(2, len(histories), squeeze=False, sharex=True, sharey="row")
+    for column, (title, history) in enumerate(histories.items()):
+        for row, name in enumerate(("loss", "accuracy")):
+            _curves(grid[row][column], history, name)
+        grid[0][column].set_title(title)
+    return _svg(figure)
+
+
+def _curves(axes: Any, history: Mapping[str, list[float]], name: str) -> None:
+    for key, label in ((name, "training"), (f"val_{name}", "validation")):
+        values = history.get(key, [])
+        axes.plot(range(1, len(values) + 1), values, label=label)
+    axes.set(xlabel="epoch", ylabel=name)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend()
 
 
 def confusion(matrix: list[list[int]], classes: tuple[str, ...]) -> str:

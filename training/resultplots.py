@@ -10,12 +10,24 @@ from typing import Any
 from training import plots
 from training.evaluate import evaluate_run
 from training.results import predictions_path, restore
-from training.resulttable import FOLDER
+from training.resulttable import FOLDER, results
 from training.runs import RunFolder
 from training.scaling import apply_temperature
 from training.screening import questions, scored
 
 PAGE = Path(__file__).parents[1] / "docs" / "models" / "plots.md"
+STUDY = {"plain": "overfit-plain-grouped", "augmentation and dropout": "overfit-regularised-grouped"}
+_STUDY = """\
+## Over-fitting
+
+One net twice, on the same images with the same rate: plain, and with augmentation and dropout. The plain net learns its
+training images by heart, while its validation loss rises.
+
+![Over-fitting: plain, and with augmentation and dropout](plots/over-fitting.svg)
+
+| run | last epoch: training loss | validation loss | training accuracy | validation accuracy | lowest validation loss |
+|---|---|---|---|---|---|
+"""
 _HEAD = """\
 # Plots of the kept runs
 
@@ -27,6 +39,12 @@ def write_plots(page: Path = PAGE, folder: Path = FOLDER) -> list[Path]:
     """Writes the page and, in the folder `plots` beside it, one SVG a plot; returns these."""
     beside, parts, written = page.parent / "plots", [_HEAD], []
     beside.mkdir(parents=True, exist_ok=True)
+    kept = results(folder)
+    if set(STUDY.values()) <= set(kept):
+        histories = {title: kept[name]["history"] for title, name in STUDY.items()}
+        written.append(beside / "over-fitting.svg")
+        written[-1].write_text(plots.side_by_side(histories), encoding="utf-8")
+        parts.append(_STUDY + "\n".join(_last_epoch(title, history) for title, history in histories.items()))
     for path in sorted(folder.glob("*.json")):
         drawn = _draw(json.loads(path.read_text(encoding="utf-8")), predictions_path(path))
         for kind, svg in drawn.items():
@@ -37,6 +55,13 @@ def write_plots(page: Path = PAGE, folder: Path = FOLDER) -> list[Path]:
             parts.append("\n\n".join([f"## {path.stem}", *pictures]))
     page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return written
+
+
+def _last_epoch(title: str, history: dict[str, list[float]]) -> str:
+    cells = [f"{history[name][-1]:.3f}" for name in ("loss", "val_loss", "accuracy", "val_accuracy")]
+    losses = history["val_loss"]
+    lowest = min(range(len(losses)), key=losses.__getitem__)
+    return f"| {title} | {' | '.join(cells)} | {losses[lowest]:.3f} in epoch {lowest + 1} |"
 
 
 def _draw(result: dict[str, Any], predictions: Path) -> dict[str, str]:

@@ -41,7 +41,15 @@ def table(folder: Path = FOLDER) -> str:
         if known and (random or grouped):
             figure = f"{100 * known.accuracy:.2f} %" if known.accuracy else known.note
             watched = _accuracy(random) + _best_of(experiment, random)
-            cells = (f"`{experiment.id}`", figure, watched, known.loss, _loss(random), _accuracy(grouped), *_rest(grouped))
+            cells = (
+                f"`{experiment.id}`{_size(experiment, random + grouped)}",
+                figure,
+                watched,
+                known.loss,
+                _loss(random),
+                _accuracy(grouped),
+                *_rest(grouped),
+            )
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -57,6 +65,13 @@ def _seeds(found: dict[str, dict[str, Any]], experiment: str, kind: str) -> list
     names = re.compile(re.escape(f"{experiment}-{kind}") + r"(-seed\d+)?")
     runs = [result for name, result in found.items() if names.fullmatch(name)]
     return sorted(runs, key=lambda result: float(result["test"]["headline"]["accuracy"]))
+
+
+def _size(experiment: Experiment, runs: list[dict[str, Any]]) -> str:
+    """Says so where a run was made on pictures of another size than the experiment's."""
+    own = experiment.height, experiment.width
+    sizes = {(run.get("height", own[0]), run.get("width", own[1])) for run in runs} - {own}
+    return "".join(f", {height}x{width}" for height, width in sorted(sizes))
 
 
 def _accuracy(runs: list[dict[str, Any]]) -> str:

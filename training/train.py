@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ class Options:
     data: Path | None = None  # by default where the project keeps the experiment's data set
     split: str = "grouped"
     weights: str | None = None  # of a pretrained base
+    size: str | None = None  # HEIGHTxWIDTH, pixels
     out: Path | None = None
     epochs: int | None = None
     seed: int = 1
@@ -54,23 +56,16 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
     Raises:
         InvalidRequestError: the data are not as expected.
     """
-    experiment = _with_weights(experiment, options.weights)
+    experiment = with_size(_with_weights(experiment, options.weights), options.size)
     dataset = load_dataset(experiment.dataset, options.data)
     split = make_split(dataset, experiment, options.split)
-    suffix = "-deduplicated" if options.drop_duplicates else ""
+    suffix = ("-deduplicated" if options.drop_duplicates else "") + (f"-{options.size}" if options.size else "")
     folder = RunFolder(options.out or DEFAULT_ROOT / f"{experiment.id}-{split.kind}{suffix}")
     pixels = load_pixels(dataset, height=experiment.height, width=experiment.width)
     split = _look_for_leaks(dataset, split, pixels, folder, drop=options.drop_duplicates)
     experiment = standardised(experiment, pixels, dataset.positions(split.train))
     fitting = import_module("training.fitting")  # only a process that trains pays for TensorFlow
-    how = fitting.Fitting(
-        epochs=options.epochs or experiment.epochs,
-        seed=options.seed,
-        threads=options.threads,
-        resume=options.resume,
-        mixed_precision=options.mixed_precision,
-        xla=options.xla,
-    )
+    how = _how(fitting, experiment, options)
     model = fitting.build_model(experiment, len(dataset.classes), how)
     record = _record(experiment, dataset, split, how, parameters=model.count_params(), data=options.data)
     folder.save(record, split)
@@ -90,6 +85,38 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
     folder.save_samples({name: [dataset.samples[i] for i in dataset.positions(split.part(name))] for name in held_out})
     folder.save(record, split)
     return folder
+
+
+def tune(experiment: Experiment, options: Options, trials: int) -> str:
+    """Searches for better settings of an experiment by its validation part, and returns the trials for people.
+
+    Raises:
+        InvalidRequestError: the data are not as expected, or the protocol holds no validation part.
+    """
+    experiment = with_size(_with_weights(experiment, options.weights), options.size)
+    dataset = load_dataset(experiment.dataset, options.data)
+    split = make_split(dataset, experiment, options.split)
+    tuning = import_module("training.tuning")
+    tuning.refuse_watched(experiment, split.validates_on_test)
+    pixels = load_pixels(dataset, height=experiment.height, width=experiment.width)
+    experiment = standardised(experiment, pixels, dataset.positions(split.train))
+    fitting = import_module("training.fitting")
+    parts = {name: _part(fitting, dataset, split, name, pixels) for name in ("train", "validation")}
+    folder = options.out or DEFAULT_ROOT / f"{experiment.id}-tuning"
+    how = _how(fitting, experiment, replace(options, resume=False))  # an interrupted trial starts anew
+    judge = tuning.judge_by_validation(fitting, how, parts, len(dataset.classes), folder)
+    return str(tuning.show(tuning.search(experiment, judge, folder, trials=trials, seed=options.seed)))
+
+
+def _how(fitting: Any, experiment: Experiment, options: Options) -> Any:
+    return fitting.Fitting(
+        epochs=options.epochs or experiment.epochs,
+        seed=options.seed,
+        threads=options.threads,
+        resume=options.resume,
+        mixed_precision=options.mixed_precision,
+        xla=options.xla,
+    )
 
 
 def make_split(dataset: Dataset, experiment: Experiment, kind: str) -> Split:
@@ -122,6 +149,20 @@ def _with_weights(experiment: Experiment, weights: str | None) -> Experiment:
     if "weights" not in experiment.options:
         raise InvalidRequestError(f"--weights: {experiment.id} has no pretrained base")
     return replace(experiment, options={**experiment.options, "weights": weights})
+
+
+def with_size(experiment: Experiment, size: str | None) -> Experiment:
+    """The experiment on pictures of another size.
+
+    Raises:
+        InvalidRequestError: not of the form HEIGHTxWIDTH, in pixels.
+    """
+    if size is None:
+        return experiment
+    found = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", size)
+    if found is None:
+        raise InvalidRequestError(f"--size: expected HEIGHTxWIDTH in pixels, such as 75x100, got {size!r}")
+    return replace(experiment, height=int(found[1]), width=int(found[2]))
 
 
 def _part(fitting: Any, dataset: Dataset, split: Split, name: str, pixels: Any) -> Any:
@@ -162,6 +203,7 @@ def recorded_preprocessing(experiment: Experiment, dataset: Dataset) -> str:
 
 def _summary(experiment: Experiment, options: Options) -> str:
     """The layers, without pretrained weights unless they are asked for: they change no layer."""
+    experiment = with_size(experiment, options.size)
     if "weights" in experiment.options:
         experiment = _with_weights(experiment, options.weights or "none")
     classes = load_dataset(experiment.dataset, options.data).classes if options.data else CLASSES[experiment.dataset]
@@ -191,6 +233,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.tra
     parser.add_argument("--data", type=Path, default=None, help="the data set; by default where the project keeps it")
     parser.add_argument("--split", choices=("grouped", "published"), default="grouped", help="by lesion, or as published")
     parser.add_argument("--weights", default=None, help="of a pretrained base: imagenet, none or a file")
+    parser.add_argument("--size", default=None, help="HEIGHTxWIDTH in pixels; by default that of the experiment")
     parser.add_argument("--out", type=Path, default=None, help="folder of the run; by default below data/runs")
     parser.add_argument("--epochs", type=int, default=None, help="how many; by default those of the experiment")
     parser.add_argument("--seed", type=int, default=1, help="of the initial weights, the order and the augmentation")
@@ -200,6 +243,13 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.tra
     )
     parser.add_argument("--drop-duplicates", action="store_true", help="keep each picture in one part and under one label")
     parser.add_argument("--mixed-precision", action="store_true", help="bfloat16 arithmetic where it is safe: GPUs, newer CPUs")
+    parser.add_argument(
+        "--tune",
+        type=int,
+        default=None,
+        metavar="N",
+        help="search for better settings by the validation part, in N trials of all epochs, and end; goes on where it stopped",
+    )
     parser.add_argument("--xla", action="store_true", help="compile with XLA, for a GPU")
     chosen = vars(parser.parse_args(arguments))
     if chosen.pop("list") or chosen["experiment"] is None:
@@ -208,8 +258,9 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.tra
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         experiment = find_experiment(chosen.pop("experiment"))
-        if chosen.pop("summary"):
-            print(_summary(experiment, Options(**chosen)))
+        summary, trials = chosen.pop("summary"), chosen.pop("tune")
+        if summary or trials:
+            print(_summary(experiment, Options(**chosen)) if summary else tune(experiment, Options(**chosen), trials))
             return 0
         folder = train(experiment, Options(**chosen))
     except DermqError as error:

@@ -19,6 +19,7 @@ ARCHITECTURES: dict[str, tuple[str, str]] = {  # name → module, builder
     "cnn75": ("training.architectures.cnn75", "build_cnn75"),
     "cnn75_lstm": ("training.architectures.cnn75", "build_cnn75_lstm"),
     "isic9_cnn": ("training.architectures.isic9", "build_isic9_cnn"),
+    "study": ("training.architectures.study", "build_study"),
     "transfer": ("training.architectures.transfer", "build_transfer"),
 }
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from core.errors import InvalidRequestError
-from training.experiments import cnn28_norm, cnn28_oversampled, cnn75, cnn75_lstm, isic9_cnn, lstm, starter, transfer
+from training.experiments import (
+    cnn28_norm,
+    cnn28_oversampled,
+    cnn75,
+    cnn75_lstm,
+    isic9_cnn,
+    lstm,
+    overfitting,
+    starter,
+    transfer,
+)
 from training.experiments.base import Experiment
 
 _SINGLE = (starter, lstm, cnn28_norm, cnn28_oversampled, cnn75, cnn75_lstm, isic9_cnn)
 EXPERIMENTS: dict[str, Experiment] = {
-    experiment.id: experiment for experiment in (*(module.EXPERIMENT for module in _SINGLE), *transfer.EXPERIMENTS)
+    experiment.id: experiment
+    for experiment in (*(module.EXPERIMENT for module in _SINGLE), *overfitting.EXPERIMENTS, *transfer.EXPERIMENTS)
 }
 
 

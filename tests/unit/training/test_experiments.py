@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from sklearn.model_selection import train_test_split
 
 from core.errors import InvalidRequestError
@@ -13,7 +16,7 @@ from training.datasets.base import Dataset, Sample
 from training.experiments.base import Protocol
 from training.experiments.registry import EXPERIMENTS, find_experiment
 from training.splits import random_parts, split_published
-from training.train import list_experiments, make_split
+from training.train import list_experiments, main, make_split, with_size
 
 
 def dataset_of(count: int, parts: tuple[str, ...] = ()) -> Dataset:
@@ -58,3 +61,40 @@ def test_listing_needs_no_tensorflow() -> None:
     code = "import sys, training.train as t; t.main(['--list']); print({'tensorflow', 'keras'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_another_size_is_height_and_width() -> None:
+    found = with_size(find_experiment("cnn75"), "60x80")
+    assert (found.height, found.width) == (60, 80)
+    assert with_size(found, None) is found
+    for wrong in ("60", "0x4", "60x80x3", "x"):
+        with pytest.raises(InvalidRequestError, match="75x100"):
+            with_size(found, wrong)
+
+
+def test_settings_are_searched_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for label, red in (("melanoma", 60), ("nevus", 180)):
+        (tmp_path / "tree" / label).mkdir(parents=True)
+        for number in range(40):
+            Image.new("RGB", (30, 20), (red + number, 90, 90)).save(tmp_path / "tree" / label / f"{label}{number}.png")
+    command = [
+        "overfit-plain",
+        "--data",
+        str(tmp_path / "tree"),
+        "--out",
+        str(tmp_path / "run"),
+        "--epochs",
+        "1",
+        "--tune",
+        "2",
+    ]
+    assert main([*command, "--size", "16x16"]) == 0
+    assert "best on validation: learning_rate=" in capsys.readouterr().out
+    trials = json.loads((tmp_path / "run" / "tuning.json").read_text(encoding="utf-8"))["trials"]
+    assert len(trials) == 2
+    assert {"learning_rate", "batch_size", "label_smoothing", "balance"} == set(trials[0]["settings"])
+    assert main(["lstm", "--split", "published", "--tune", "2", "--data", str(tmp_path / "nothing")]) == 2
+    assert not (tmp_path / "run" / "predictions.npz").exists()  # the test part was not looked at

@@ -13,7 +13,7 @@ import pytest
 from core.errors import InvalidRequestError
 from tests.support.finished_run import finished_run
 from tests.support.servers import ROOT
-from training.resultplots import PAGE, write_plots
+from training.resultplots import PAGE, STUDY, write_plots
 from training.results import check, keep, predictions_path
 from training.resulttable import FOLDER, measured_minutes, results, table
 from training.train import list_experiments
@@ -105,6 +105,7 @@ def test_committed_figures_are_those_of_the_committed_predictions(name: str) -> 
 def test_the_plots_of_the_documentation_are_those_of_the_results() -> None:
     page = PAGE.read_text(encoding="utf-8")
     expected = {f"plots/{path.name.removesuffix('.csv.gz')}-screening.svg" for path in FOLDER.glob("*.csv.gz")}
+    expected |= {"plots/over-fitting.svg"} if set(STUDY.values()) <= set(results()) else set()
     expected |= {f"plots/{name}-training.svg" for name, result in results().items() if result.get("history")}
     assert set(re.findall(r"\((plots/[^)]+)\)", page)) == expected
     assert {f"plots/{path.name}" for path in (PAGE.parent / "plots").glob("*.svg")} == expected
