@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test fuzz coverage lint format docs reference lock clean renew
+.PHONY: help setup setup-dev demo test fuzz chaos coverage lint format docs reference lock clean renew
 
 # The interpreter: the first of these that runs and is new enough; `make setup PYTHON=/path/to/python3.12` takes another.
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -31,6 +31,10 @@ unexport PYTHONDONTWRITEBYTECODE
 ARGS ?=
 FUZZ_S ?= 120
 FUZZ_SEED ?= 1
+KILLS ?= 60
+SEED ?= 1
+JOBS ?= 4
+DB ?= sqlite
 # One worker more than processors: many tests wait for the servers that they start.
 WORKERS ?= $(shell n=`getconf _NPROCESSORS_ONLN`; echo $$((n < 5 ? n + 1 : 6)))
 # A file's tests stay together, as they share servers; files keep their order, the longest come first.
@@ -60,6 +64,9 @@ coverage: $(VENV)/.dev ## Run the tests and show which share of the code they ru
 
 fuzz: $(VENV)/.dev ## Hold archives against other readers for FUZZ_S seconds (120), from FUZZ_SEED (1) on
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_S) --seed $(FUZZ_SEED)
+
+chaos: $(VENV)/.dev ## Kill, freeze and cut off parts of a real stack under a stream of jobs (KILLS, SEED, JOBS, DB=sqlite|postgres)
+	$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED) --jobs $(JOBS) --db $(DB)
 
 # Every shell script, by its first line.
 SCRIPTS = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!.*[ /](ba)?sh$$' .ci deploy examples requirements)

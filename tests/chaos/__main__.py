@@ -1,0 +1,49 @@
+"""`make chaos`: ends with 1, and with what was found, unless nothing was lost, doubled, wrong, stuck or left behind.
+
+python -m tests.chaos --kills 60 --seed 1 --jobs 4 --db postgres
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.run import run_chaos
+
+_EXPORT = "import sys, pathlib; from tests.support.tiny_model import export_tiny_model as e; e(pathlib.Path(sys.argv[1]), 1)"
+BAD = ("lost", "doubled", "wrong", "stuck", "leaked_objects")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=60, help="how many faults")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=4, help="how many jobs at a time")
+    parser.add_argument("--db", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--keep", type=Path, help="a new folder for all files of the run; default: a temporary one")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="dermq-chaos-", ignore_cleanup_errors=True) as temporary:
+        folder = arguments.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        models = folder / "models" / "tiny"
+        subprocess.run([sys.executable, "-c", _EXPORT, str(models)], check=True, capture_output=True)
+        found = run_chaos(
+            folder,
+            models,
+            kills=arguments.kills,
+            seed=arguments.seed,
+            jobs=arguments.jobs,
+            postgres=arguments.db == "postgres",
+        )
+    for note in found.pop("notes"):
+        sys.stdout.write(f"{note}\n")
+    sys.stdout.write(json.dumps(found) + "\n")
+    return 1 if any(found[kind] for kind in BAD) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
