@@ -60,6 +60,13 @@ def write_sample_archive(path: Path, *, images: int = 42, seed: int = 0) -> None
         _add(archive, ".DS_Store", b"\x00\x00\x00\x01Bud1\x00\x00")
 
 
+def draw_samples(images: int, seed: int = 0) -> list[tuple[str, bytes]]:
+    """Names and bytes of drawn pictures, JPEG, the classes in turn."""
+    rng, painters = np.random.default_rng(seed), list(_PAINTERS)
+    names = [painters[i % len(painters)] for i in range(images)]
+    return [(f"{name}_{i // len(painters) + 1:04}.jpg", _jpeg(draw_lesion(name, rng))) for i, name in enumerate(names)]
+
+
 def draw_lesion(name: str, rng: np.random.Generator) -> Image.Image:
     """One RGB picture, 600×450, of the class: nv, mel, bkl, bcc, akiec, vasc or df."""
     picture = _skin(rng)

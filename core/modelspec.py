@@ -44,9 +44,12 @@ class ModelSpec(BaseModel):
     input_height: int = Field(gt=0)  # pixels
     input_width: int = Field(gt=0)  # pixels
     resize: Literal["stretch", "crop", "pad"] = "stretch"
-    malignant: tuple[str, ...]  # the classes whose probabilities add up to the risk
-    thresholds: dict[str, float]  # operating point → risk at or above which an image is flagged
-    operating_point: str  # the threshold that sets `flag`
+    multi_label: bool = False  # each probability stands for itself: several classes may be true of one image, or none
+    # The classes whose probabilities make the risk: their sum, or the highest one where several may be true. Without any there
+    # is no risk, and images are sorted by how unsure the model is.
+    malignant: tuple[str, ...] = ()
+    thresholds: dict[str, float] = {}  # operating point → risk at or above which an image is flagged; none without a risk
+    operating_point: str = ""  # the threshold that sets `flag`
     temperature: float = Field(default=1.0, gt=0)  # already folded into the graph; recorded here
     dataset: str = ""
     split: str = ""
@@ -61,7 +64,11 @@ class ModelSpec(BaseModel):
         unknown = set(self.malignant) - set(self.classes)
         if unknown:
             raise ValueError(f"malignant names {sorted(unknown)}, which are not among classes {list(self.classes)}")
-        if self.operating_point not in self.thresholds:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"expected classes that differ, got {list(self.classes)}")
+        if not self.malignant and (self.thresholds or self.operating_point):
+            raise ValueError(f"thresholds {self.thresholds} are of a risk, and no class is malignant")
+        if self.malignant and self.operating_point not in self.thresholds:
             raise ValueError(f"operating_point {self.operating_point!r} is not among thresholds {sorted(self.thresholds)}")
         return self
 
@@ -71,6 +78,11 @@ class ModelSpec(BaseModel):
         return tuple(i for i, name in enumerate(self.classes) if name in self.malignant)
 
     @property
-    def threshold(self) -> float:
-        """Risk at or above which an image is flagged."""
-        return self.thresholds[self.operating_point]
+    def has_risk(self) -> bool:
+        """Whether some class is malignant."""
+        return bool(self.malignant)
+
+    @property
+    def threshold(self) -> float | None:
+        """Risk at or above which an image is flagged; None without a risk."""
+        return self.thresholds.get(self.operating_point)

@@ -126,8 +126,7 @@ class ModelRepository:
             InvalidRequestError: the source is no whole SavedModel, or the name cannot be one.
             ConflictError: somebody else published the same version meanwhile.
         """
-        if not _MODEL_NAME.fullmatch(model):
-            raise InvalidRequestError(f"expected a model name of letters, digits, '.', '_' and '-', got {model!r}")
+        check_name(model)
         check_saved_model(source)
         self._adopt(model)
         base = self.root / model
@@ -158,6 +157,12 @@ class ModelRepository:
             staged = base / f".{number}.{os.getpid()}.part"
             shutil.copytree(path, staged)
             publish(staged, base / str(number))
+
+
+def check_name(model: str) -> None:
+    """Raises InvalidRequestError for what cannot be the name of a model."""
+    if not _MODEL_NAME.fullmatch(model):
+        raise InvalidRequestError(f"expected a model name of letters, digits, '.', '_' and '-', got {model!r}")
 
 
 def list_versions(model: Path) -> Mapping[int, Path]:

@@ -200,9 +200,8 @@ def make_outcomes(spec: ModelSpec, items: Sequence[DecodedItem], answer: Answer)
     faults = _faults(spec, answer)
     probabilities = np.nan_to_num(answer.probabilities, nan=0.0)
     best = probabilities.argmax(axis=1)
-    risks = probabilities[:, spec.malignant_indices].sum(axis=1, dtype=np.float64).clip(0.0, 1.0)
-    shown = [risk for (risk,) in shortest_floats(risks[:, None])]
-    threshold = as_shown(spec.threshold)
+    risks = _risks(spec, probabilities)
+    threshold = None if spec.threshold is None else as_shown(spec.threshold)
     novelties = _shown_novelty(answer, len(items))
     wire = np.ascontiguousarray(probabilities, dtype="<f4")
     for row, item in enumerate(items):
@@ -215,9 +214,9 @@ def make_outcomes(spec: ModelSpec, items: Sequence[DecodedItem], answer: Answer)
             name=item.name,
             label=spec.classes[best[row]],
             score=float(probabilities[row, best[row]]),
-            risk=shown[row],
+            risk=risks[row],
             probabilities=wire[row].tobytes(),
-            flag=shown[row] >= threshold,
+            flag=_flag(risks[row], threshold),
             width=item.width,
             height=item.height,
             novelty=novelty,
@@ -244,3 +243,16 @@ def _shown_novelty(answer: Answer, rows: int) -> list[float | None]:
 
 def _is_unlike(spec: ModelSpec, novelty: float | None) -> bool:
     return spec.novelty is not None and novelty is not None and novelty > as_shown(spec.novelty.threshold)
+
+
+def _risks(spec: ModelSpec, probabilities: npt.NDArray[np.float32]) -> list[float] | list[None]:
+    """Of each image, as it is shown: the sum over the malignant classes, or the highest where several classes may be true."""
+    if not spec.has_risk:
+        return [None] * len(probabilities)
+    malignant = probabilities[:, spec.malignant_indices].astype(np.float64)
+    risks = malignant.max(axis=1) if spec.multi_label else malignant.sum(axis=1)
+    return [risk for (risk,) in shortest_floats(risks.clip(0.0, 1.0)[:, None])]
+
+
+def _flag(risk: float | None, threshold: float | None) -> bool | None:
+    return None if risk is None or threshold is None else risk >= threshold

@@ -107,9 +107,10 @@ def classes_of(job: Job) -> tuple[str, ...]:
 
 
 def threshold_of(job: Job) -> float | None:
-    """Risk at or above which the job's model flags an image; None before the model is resolved."""
-    spec = job.modelspec
-    return as_shown(spec["thresholds"][spec["operating_point"]]) if spec else None
+    """Risk at or above which the job's model flags an image; None before the model is resolved, and without a risk."""
+    spec = job.modelspec or {}
+    threshold = spec.get("thresholds", {}).get(spec.get("operating_point"))
+    return None if threshold is None else as_shown(threshold)
 
 
 def display_name(name: bytes) -> str:

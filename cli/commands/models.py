@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.commands.wrap import wrap
 from cli.helpstyle import PlainTyper
 from cli.models.operator import ByOption, ModelArgument, ServingOption, TimeoutOption, VersionArgument
 from cli.options import Common, DataDirOption, JsonOption, with_common_options
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
 
 models = PlainTyper(
     invoke_without_command=True,
-    help="List the models that are served; add, verify and unlabel versions.",
+    help="List the models that are served; wrap, add, verify and unlabel versions.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+models.command("wrap")(wrap)
 
 
 @models.callback()
