@@ -59,7 +59,9 @@ DataDirOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothing else there.")]
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+JobArgument = Annotated[
+    str, typer.Argument(metavar="JOB", help="The job's id, the first characters of it, or `last` for the newest job.")
+]
 ModelOption = Annotated[
     str | None, typer.Option("--model", metavar="M", help="Name of the model. Default: the server's.", rich_help_panel=_MODEL)
 ]

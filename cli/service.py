@@ -62,6 +62,29 @@ def connect(target: Target) -> Service:
     return found
 
 
+def read_address(server: str) -> str:
+    """The base URL of a server; http:// stands in front of what has no scheme, as curl does.
+
+    Raises:
+        CliError: it is no address of an HTTP server.
+    """
+    from urllib.parse import urlsplit
+
+    url = server if "://" in server else f"http://{server}"
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        usable = False
+    if not usable or any(each.isspace() for each in url):
+        raise CliError(
+            f"expected the address of a DermQ server, such as https://dermq.example or 127.0.0.1:8080, got {server!r}",
+            ExitCode.USAGE,
+            "Name it with --server URL (or DERMQ_SERVER).",
+        )
+    return url
+
+
 @contextmanager
 def open_service(target: Target, options: StackOptions) -> Iterator[Service]:
     """A server that runs already, or a one-machine stack for as long as the context lasts."""
@@ -90,7 +113,8 @@ def _find_running(target: Target) -> Service | None:
     from cli.http.client import Client
 
     if target.server:
-        return Service(Client(target.server, target.api_key), how_to_reach=f" --server {target.server}")
+        named = read_address(target.server)
+        return Service(Client(named, target.api_key), how_to_reach=f" --server {shlex.quote(target.server)}")
     from cli.stack.folder import DataFolder
 
     folder = DataFolder.at(target.data_dir)

@@ -38,12 +38,13 @@ def list_jobs(
 @with_common_options
 def status(job: JobArgument, *, common: Common) -> None:
     """Show one job as it stands now."""
+    from cli.http.jobreference import find_job
     from cli.http.jobview import JobView
     from cli.output.terminal import print_json
     from cli.service import connect
 
     with connect(common.target).client as client:
-        view = JobView(client.job(job))
+        view = JobView(client.job(find_job(client, job)))
     if common.json:
         print_json(view.raw)
         return
@@ -53,10 +54,11 @@ def status(job: JobArgument, *, common: Common) -> None:
 @with_common_options
 def cancel(job: JobArgument, *, common: Common) -> None:
     """Cancel a job; the results so far are kept."""
+    from cli.http.jobreference import find_job
     from cli.service import connect
 
     with connect(common.target).client as client:
-        raw = client.act(job, "cancel")
+        raw = client.act(find_job(client, job), "cancel")
     how = "is cancelled" if raw["state"] == "cancelled" else "is being cancelled"
     _tell(raw, common.json, f"{how}; results so far are kept")
 
@@ -73,13 +75,14 @@ def retry(
     common: Common,
 ) -> None:
     """Run the failed items of a job again, and what never ran. Each row names the version that saw it."""
+    from cli.http.jobreference import find_job
     from cli.http.submission import check_choice
     from cli.service import connect
 
     check_choice(label, version)
     asked = {"codes": code, "label": label, "version": version}
     with connect(common.target).client as client:
-        raw = client.act(job, "retry", {key: value for key, value in asked.items() if value})
+        raw = client.act(find_job(client, job), "retry", {key: value for key, value in asked.items() if value})
         _tell(raw, common.json, "runs its failed items again")
 
 
@@ -88,10 +91,12 @@ def delete(
     job: JobArgument, *, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False, common: Common
 ) -> None:
     """Delete a job with its archive and its results, for good."""
+    from cli.http.jobreference import find_job
     from cli.output.terminal import open_err, print_json
     from cli.service import connect
 
     with connect(common.target).client as client:
+        job = find_job(client, job)
         if not yes and not common.json:
             name = client.job(job).get("name") or job
             typer.confirm(f"Delete job {job} ({name}) with its results?", abort=True, err=True)

@@ -27,6 +27,7 @@ def results(
     common: Common,
 ) -> None:
     """Fetch results: into --out FILE, else to standard output (CSV, or JSON lines with --json)."""
+    from cli.http.jobreference import find_job
     from cli.output.outfile import choose_out
     from cli.output.replacing import STDOUT
     from cli.output.terminal import open_err
@@ -41,7 +42,7 @@ def results(
         out or STDOUT, format or (ResultFormat.JSONL if common.json and out in (None, STDOUT) else None), excel=excel
     )
     with connect(common.target).client as client:
-        client.save_results(job, target.format.value, target.path, {**filters, **target.parameters})
+        client.save_results(find_job(client, job), target.format.value, target.path, {**filters, **target.parameters})
     if not target.is_stdout:
         open_err().print(f"Results: {target}", soft_wrap=True)
 
@@ -51,13 +52,14 @@ def errors(
     job: JobArgument, *, limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 100, common: Common
 ) -> None:
     """List the items that have no result, and why."""
+    from cli.http.jobreference import find_job
     from cli.http.jobview import JobView
     from cli.output.summary import make_table
     from cli.output.terminal import open_err, open_out, print_json
     from cli.service import connect
 
     with connect(common.target).client as client:
-        view = JobView(client.job(job))
+        view = JobView(client.job(find_job(client, job)))
         rows: list[dict[str, Any]] = []
         for page in client.pages(f"/v1/jobs/{view.id}/errors", {"limit": min(limit, 200)}):
             rows += page

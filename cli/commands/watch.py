@@ -10,6 +10,7 @@ from cli.options import Common, JobArgument, StrictOption, with_common_options
 @with_common_options
 def watch(job: JobArgument, *, strict: StrictOption = False, common: Common) -> None:
     """Follow a job until it ends, then show its summary. Ctrl-C leaves the job running."""
+    from cli.http.jobreference import find_job
     from cli.http.jobview import JobView, exit_code
     from cli.output.progress import follow, open_view
     from cli.output.summary import print_summary
@@ -18,6 +19,7 @@ def watch(job: JobArgument, *, strict: StrictOption = False, common: Common) -> 
 
     service = connect(common.target)
     with service.client as client:
+        job = find_job(client, job)
         try:
             with open_view() as view:
                 ended = follow(client, JobView(client.job(job)), view)

@@ -203,7 +203,7 @@ def test_a_server_elsewhere_is_asked_through_the_proxy(
     monkeypatch: pytest.MonkeyPatch, server: LaidOutServer, run: Run
 ) -> None:
     monkeypatch.setenv("http_proxy", server.url)
-    done = run("status", "1", "--server", "http://dermq.clinic.example")
+    done = run("status", "last", "--server", "http://dermq.clinic.example")
     assert done.returncode == ExitCode.NOT_FOUND  # so the proxy, which this server plays, has answered
     assert server.seen[0].headers["Host"] == "dermq.clinic.example"
 
