@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from core.settings import ApiSettings
 from core.storage.base import ObjectStorage
 from core.storage.factory import open_storage
 from tests.integration.api.conftest import Api, problem, running_api, soon
+from tests.support.databases import own_database
 from tests.support.s3 import make_bucket, put_object, running_s3
 from tests.support.servers import free_port, running_broker
 from tests.support.stack import jpeg, worker_stack
@@ -52,23 +54,29 @@ def metadata(number: int, column: str) -> dict[str, str]:
     return {"patient": f"Pat. {row}", other: neighbour, "befund": BEFUND[row % 5], "Befund_2": str(row)}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def whole(request: pytest.FixtureRequest, tmp_path: Path, serving_address: str) -> Iterator[tuple[Api, Path]]:
-    """API, worker and serving over each kind of database, with a folder and a bucket that both read."""
-    url = f"sqlite:///{tmp_path / 'ledger.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    (tmp_path / "broker").mkdir()
-    folder = tmp_path / "clinic"
-    with (
-        running_s3() as s3,
-        running_broker("valkey", tmp_path / "broker") as broker_url,
-        worker_stack(tmp_path, database_url=url, broker_url=broker_url, serving_address=serving_address) as stack,
-    ):
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def whole(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, serving_address: str
+) -> Iterator[tuple[Api, Path]]:
+    """API, worker and serving over each kind of database, with a folder and a bucket that both read; shared by three tests."""
+    place = tmp_path_factory.mktemp("whole")
+    (place / "broker").mkdir()
+    folder = place / "clinic"
+    with ExitStack() as at_the_end:
+        url = f"sqlite:///{place / 'ledger.db'}"
+        if request.param == "postgresql":
+            url = at_the_end.enter_context(own_database(request.getfixturevalue("postgres_server"), "tables"))
+        s3 = at_the_end.enter_context(running_s3())
+        broker_url = at_the_end.enter_context(running_broker("valkey", place / "broker"))
+        stack = at_the_end.enter_context(
+            worker_stack(place, database_url=url, broker_url=broker_url, serving_address=serving_address)
+        )
         make_bucket(s3, "clinic")
         put_object(s3, "clinic", "2026/liste.csv", table())
         for number, name in enumerate(NAMES):
-            place = folder / f"part_{1 + number % 2}" / f"{name}.JPG"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(picture(number))
+            path = folder / f"part_{1 + number % 2}" / f"{name}.JPG"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(picture(number))
             put_object(s3, "clinic", f"2026/part_{1 + number % 2}/{name}.JPG", picture(number))
         (folder / "liste.csv").write_bytes(table())
         stack.env |= {
@@ -82,10 +90,10 @@ def whole(request: pytest.FixtureRequest, tmp_path: Path, serving_address: str) 
         api = ApiSettings(
             port=free_port(), source_roots=settings.api.source_roots, allow_s3_sources=settings.api.allow_s3_sources
         )
-        with running_api(replace(settings, api=api)) as running:
-            stack.start_worker()
-            stack.start_beat()
-            yield running, folder
+        running = at_the_end.enter_context(running_api(replace(settings, api=api)))
+        stack.start_worker()
+        stack.start_beat()
+        yield running, folder
 
 
 def finished(api: Api, job: dict[str, Any]) -> dict[str, Any]:
@@ -159,9 +167,10 @@ def test_a_missing_column_and_another_source_fail_the_job(whole: tuple[Api, Path
     assert "expected a table with a column 'picture', got a folder" in done["error"]["message"]
 
 
-def test_a_retry_and_a_second_job_keep_the_cells(whole: tuple[Api, Path]) -> None:
+def test_a_retry_and_a_second_job_keep_the_cells(whole: tuple[Api, Path], request: pytest.FixtureRequest) -> None:
     api, folder = whole
     late = folder / "part_1" / "nothing.jpg"
+    request.addfinalizer(late.unlink)  # the other tests of the folder miss it
     job = api.client.post("/v1/jobs", json={"source": str(folder / "liste.csv"), "path_column": "photo"}).json()
     row = folder / "part_1" / f"{NAMES[0]}.JPG"
     finished(api, job)

@@ -23,7 +23,7 @@ from tests.support.servers import ROOT, running, running_broker, wait_until
 from tests.support.stack import WorkerStack, jpeg, worker_stack, write_zip
 
 NEWEST = max(Path(versions.__file__).parent.glob("0*.py"))
-ITEMS = 6000
+ITEMS = 4000
 
 
 def git(*arguments: str) -> bytes:
