@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,12 @@ from PIL import Image
 from sklearn.model_selection import train_test_split
 
 from core.errors import InvalidRequestError
+from tests.support.servers import ROOT
 from training.datasets.base import Dataset, Sample
 from training.experiments.base import Protocol
 from training.experiments.registry import EXPERIMENTS, find_experiment
 from training.splits import random_parts, split_published
-from training.train import list_experiments, main, make_split, with_size
+from training.train import list_experiments, make_split, with_size
 
 
 def dataset_of(count: int, parts: tuple[str, ...] = ()) -> Dataset:
@@ -72,29 +74,24 @@ def test_another_size_is_height_and_width() -> None:
             with_size(found, wrong)
 
 
-def test_settings_are_searched_on_the_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def test_settings_are_searched_on_the_command_line(tmp_path: Path) -> None:
     for label, red in (("melanoma", 60), ("nevus", 180)):
         (tmp_path / "tree" / label).mkdir(parents=True)
         for number in range(40):
             Image.new("RGB", (30, 20), (red + number, 90, 90)).save(tmp_path / "tree" / label / f"{label}{number}.png")
+    options = {"--data": tmp_path / "tree", "--out": tmp_path / "run", "--epochs": 1, "--tune": 2, "--size": "16x16"}
     command = [
+        sys.executable,
+        "-m",
+        "training.train",
         "overfit-plain",
-        "--data",
-        str(tmp_path / "tree"),
-        "--out",
-        str(tmp_path / "run"),
-        "--epochs",
-        "1",
-        "--tune",
-        "2",
+        *(str(word) for pair in options.items() for word in pair),
     ]
-    assert main([*command, "--size", "16x16"]) == 0
-    assert "best on validation: learning_rate=" in capsys.readouterr().out
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    # In a process of its own: the number of threads is set once in a process.
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert "best on validation: learning_rate=" in done.stdout
     trials = json.loads((tmp_path / "run" / "tuning.json").read_text(encoding="utf-8"))["trials"]
     assert len(trials) == 2
     assert {"learning_rate", "batch_size", "label_smoothing", "balance"} == set(trials[0]["settings"])
-    assert main(["lstm", "--split", "published", "--tune", "2", "--data", str(tmp_path / "nothing")]) == 2
     assert not (tmp_path / "run" / "predictions.npz").exists()  # the test part was not looked at
