@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from core.db.engine import open_engine
 from core.db.schema.migrate import upgrade
 from core.settings import DatabaseSettings
-from tests.support.databases import own_database
+from tests.support.databases import own_database, without_syncing
 from tests.support.servers import ROOT, broker_binary, postgres_programs, running_broker, running_postgres, running_serving
 from tests.support.tiny_model import export_tiny_model
 
@@ -40,12 +40,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's DERMQ_* variables do not reach the tests."""
-    for name in list(os.environ):
-        if name.startswith("DERMQ_") and not name.startswith("DERMQ_TEST_"):
-            monkeypatch.delenv(name)
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """A developer's DERMQ_* variables do not reach the tests, nor the servers that several tests share."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in list(os.environ):
+            if name.startswith("DERMQ_") and not name.startswith("DERMQ_TEST_"):
+                monkeypatch.delenv(name)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +99,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """A migrated ledger on each kind of database."""
-    engine = open_engine(database_url, DatabaseSettings())
+    engine = without_syncing(open_engine(database_url, DatabaseSettings()))
     upgrade(engine)
     yield engine
     engine.dispose()

@@ -1,11 +1,11 @@
-"""Databases of a test's own on the PostgreSQL server that all tests share."""
+"""Databases for tests: one's own on the PostgreSQL server that all share, and SQLite without waits for the disk."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 
 
 @contextmanager
@@ -25,3 +25,10 @@ def own_database(server: str, name: str) -> Iterator[str]:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     finally:
         admin.dispose()
+
+
+def without_syncing(engine: Engine) -> Engine:
+    """An engine whose SQLite does not wait for the disk: only a test that cuts the power could see a difference."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"))
+    return engine

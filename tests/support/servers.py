@@ -116,6 +116,7 @@ def running_postgres() -> Iterator[str]:
         initdb = [str(programs / "initdb"), "-D", str(home / "data"), *settings]
         subprocess.run(initdb, check=True, user=user, cwd=home, stdout=subprocess.DEVNULL)
         command = [str(programs / "postgres"), "-D", str(home / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", folder]
+        command += ["-c", "fsync=off"]  # a database a test: many files, which nobody needs after a power cut
         with running(command, log=home / "postgres.log", user=user):
             ready = [
                 str(programs / "pg_isready"),

@@ -25,6 +25,7 @@ from core.db.schema.migrate import upgrade
 from core.errors import ConflictError
 from core.messages import CLASSIFY, Message
 from core.settings import DatabaseSettings
+from tests.support.databases import without_syncing
 from tests.support.ledger import LEASE_S, Ledger, outcomes_of
 
 
@@ -35,7 +36,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def open(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         url = f"sqlite:///{Path(self.folder.name) / 'ledger.db'}"
-        engine = open_engine(url, DatabaseSettings())
+        engine = without_syncing(open_engine(url, DatabaseSettings()))
         upgrade(engine)
         self.ledger = Ledger(engine)
         self.messages: list[Message] = []
