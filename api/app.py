@@ -15,12 +15,14 @@ from api.origins import OwnSiteOnly
 from api.pages import assets
 from api.pages import jobs as job_pages
 from api.pages import models as model_pages
+from api.pages import review as review_pages
 from api.pages import submit as submit_pages
 from api.parameters import refuse_unknown
-from api.routes import classify, docs, events, health, items, jobs, models, results
+from api.routes import classify, decisions, docs, events, health, items, jobs, models, pictures, results
 from api.schemas import DISCLAIMER
 from core.settings import Settings
 
+_API = (jobs, results, events, items, pictures, decisions, classify, models)
 _DESCRIPTION = f"""Screens archives of skin images: class probabilities and a risk score for every image, or a reason why not.
 
 Submit an archive, poll or follow the job, fetch results as pages, CSV, JSON lines or Parquet. Errors are RFC 9457 problems.
@@ -45,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # api.routes.docs, with the headers it needs
         redoc_url=None,
     )
-    for routes in (jobs, results, events, items, classify, models, docs, assets, submit_pages, job_pages, model_pages):
+    for routes in (*_API, docs, assets, submit_pages, job_pages, review_pages, model_pages):
         app.include_router(routes.router, dependencies=[Depends(refuse_unknown)])
     app.include_router(health.router)  # probes and scrapers may add a parameter of their own, against caches
     install_error_handlers(app)

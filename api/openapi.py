@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from api.schemas import JobParameters, Problem, SourceRequest
 
@@ -33,7 +34,7 @@ def job_body() -> dict[str, Any]:
         "application/zip": _BINARY,
         "multipart/form-data": {"schema": _form("archive")},
         "application/json": {
-            "schema": _inlined(SourceRequest),
+            "schema": inlined(SourceRequest),
             "examples": {"s3": {"value": {"source": "s3://clinic/2026-11/", "model": "starter", "label": "stable"}}},
         },
     }
@@ -71,17 +72,18 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
 
 
 def _form(file_field: str) -> dict[str, Any]:
-    schema = _inlined(JobParameters)
+    schema = inlined(JobParameters)
     schema["properties"] = {file_field: {"type": "string", "format": "binary"}} | schema["properties"]
     schema["required"] = [file_field]
     return schema
 
 
-def _inlined(model: type[JobParameters]) -> dict[str, Any]:
+def inlined(model: type[BaseModel]) -> dict[str, Any]:
     """A model's schema without references: `$defs` cannot be reached from inside an OpenAPI document."""
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
     for field in schema["properties"].values():
-        if "$ref" in field:
-            field.update(definitions[field.pop("$ref").rpartition("/")[2]])
+        for part in (field, *field.get("anyOf", ())):
+            if "$ref" in part:
+                part.update(definitions[part.pop("$ref").rpartition("/")[2]])
     return schema

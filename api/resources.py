@@ -13,6 +13,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
+from api.pictures import PictureMaker
 from api.publisher import Publisher
 from core.clock import Clock, SystemClock
 from core.db.models import LOCAL_TENANT_ID
@@ -23,13 +24,14 @@ from serving.client import PredictClient
 
 @dataclass(frozen=True)
 class Resources:
-    """Engine, storage, publisher and PredictClient of one process."""
+    """Engine, storage, publisher, PredictClient and picture maker of one process."""
 
     settings: Settings
     engine: Engine
     storage: ObjectStorage
     publisher: Publisher
     client: PredictClient
+    pictures: PictureMaker
     clock: Clock = field(default_factory=SystemClock)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set when the server wants to end: streams end themselves
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from core.db.decisions import Verdict
 from core.db.models import JobState
 from core.notes import ItemNote
 
@@ -266,6 +267,15 @@ class ResultObject(BaseModel):
     metadata: dict[str, str] | None = Field(
         None, description="Where the images come from a table: the other cells of the item's row, by column. Else absent."
     )
+    decision: Verdict | None = Field(
+        None,
+        description="What a reader says of the class; null: nothing. These keys are absent where a job has no decisions.",
+    )
+    decision_label: str | None = Field(None, description="The class that the reader sees; of an agreement, the model's.")
+    decision_flag: bool | None = Field(None, description="Whether the reader wants the picture to be looked at again.")
+    decision_note: str | None = Field(None, description="The reader's words.")
+    decision_by: str | None = Field(None, description="Who has decided.")
+    decision_at: datetime | None = Field(None, description="When.")
 
 
 class ResultList(BaseModel):
@@ -275,21 +285,6 @@ class ResultList(BaseModel):
     data: list[ResultObject]
     next: str | None
     count: int | None = Field(None, description="Matching rows in all; only where `count=true` asks for it.")
-
-
-class Histogram(BaseModel):
-    """Items with probabilities, by class and risk.
-
-    Bin i holds risks from i/bins up to, not including, (i+1)/bins; the last, 1 too.
-    """
-
-    object: Literal["histogram"] = "histogram"
-    bins: int
-    items: int = Field(description="Items with probabilities.")
-    flagged: int = Field(description="Of these, items whose risk reaches the operating threshold.")
-    threshold: float | None = Field(description="The model's operating threshold; null before the model is known.")
-    risk: list[int] = Field(description="Items in each bin.")
-    labels: dict[str, list[int]] = Field(description="The same for each class that occurs.")
 
 
 class ItemFailure(BaseModel):

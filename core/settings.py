@@ -190,6 +190,19 @@ class ImageLimits(Concern):
     )
 
 
+class PictureSettings(Concern):
+    """DERMQ_PICTURES_*: the processes that decode pictures for pages."""
+
+    model_config = _env("DERMQ_PICTURES_")
+
+    processes: int = Field(default=2, ge=1, le=64, description="Processes that decode pictures for pages, started when needed.")
+    memory_bytes: int = Field(
+        default=1024**3, ge=256 * 1024**2, description="What one of them may allocate, in bytes; a picture beyond is not shown."
+    )
+    timeout_s: float = Field(default=20.0, gt=0, description="How long one picture may take to decode.")
+    cache_bytes: int = Field(default=64 * 1024**2, ge=0, description="Thumbnails that the API keeps in memory, in bytes.")
+
+
 class ApiSettings(Concern):
     """DERMQ_API_*: the HTTP server."""
 
@@ -366,6 +379,7 @@ class Settings:
     models: ModelSettings = field(default_factory=ModelSettings)
     image: ImageLimits = field(default_factory=ImageLimits)
     api: ApiSettings = field(default_factory=ApiSettings)
+    pictures: PictureSettings = field(default_factory=PictureSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from api.schemas import Histogram, JobObject
+from api.results.schemas import Histogram
+from api.schemas import JobObject
 
 WIDTH, HEIGHT = 400, 120  # of the risk's columns, in the units of their viewBox
 COLOURS = 8  # classes beyond have the last one, which is grey

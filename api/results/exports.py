@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import codecs
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import Engine
 
+from core.db.models import Decision
 from core.db.results import ResultFilter, ResultSort, export_results
 
 _METADATA_BATCH = 2048  # rows with up to 64 KiB of metadata each
@@ -42,6 +43,7 @@ class Export:
     sort: ResultSort
     metadata: tuple[str, ...] = ()  # columns of the table that the images come from
     bom: bool = False  # a CSV begins with a byte order mark, by which Excel knows that it is UTF-8
+    decisions: Mapping[int, Decision] | None = None  # by item; None: the job has none, and no columns for them
 
     def blocks(self, engine: Engine, form: ExportFormat) -> Iterator[bytes]:
         """The file. Blocking: iterate in a thread."""
@@ -53,8 +55,12 @@ class Export:
             tables.make_batch(rows, self.model, self.classes, schema, self.metadata)
             for rows in export_results(engine, self.job_id, chosen=self.chosen, sort=self.sort, **narrower)
         )
+        decided = self.decisions
+        if decided is not None:
+            batches = (tables.add_decisions(batch, decided) for batch in batches)
+        shown = schema if decided is None else tables.with_decisions(schema)
         if form == ExportFormat.PARQUET:
-            return tables.parquet_blocks(batches, schema)
+            return tables.parquet_blocks(batches, shown)
         if form == ExportFormat.CSV:
-            return itertools.chain([codecs.BOM_UTF8 * self.bom + tables.csv_header(schema)], map(tables.csv_lines, batches))
+            return itertools.chain([codecs.BOM_UTF8 * self.bom + tables.csv_header(shown)], map(tables.csv_lines, batches))
         return map(tables.json_lines, batches)

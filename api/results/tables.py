@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from api.results.views import LOOKALIKE, display_name
+from api.results.views import DECISION_KEYS, LOOKALIKE, decision_cells, display_name
 from core.csvcells import CONTROL, FORMULA, NEEDS_QUOTES, escape_controls
+from core.db.models import Decision
 from core.db.results import ResultRow
 
 ROW_GROUP = 65_536
@@ -60,6 +61,22 @@ def make_schema(classes: Sequence[str], metadata: Sequence[str] = (), *, as_obje
             *((f"meta_{name}", pa.string()) for name in metadata),
         ]
     )
+
+
+def with_decisions(schema: pa.Schema) -> pa.Schema:
+    """The same with the columns of decisions at its end."""
+    return pa.schema([*schema, *(pa.field(key, _kind_of(key)) for key in DECISION_KEYS)])
+
+
+def add_decisions(batch: pa.RecordBatch, decisions: Mapping[int, Decision]) -> pa.RecordBatch:
+    """A batch with its items' decisions, as `with_decisions` has the columns."""
+    rows = [decision_cells(decisions.get(item)) for item in batch.column("item").to_pylist()]
+    columns = [pa.array([row[key] for row in rows], _kind_of(key)) for key in DECISION_KEYS]
+    return pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=with_decisions(batch.schema))
+
+
+def _kind_of(key: str) -> pa.DataType:
+    return pa.bool_() if key == "decision_flag" else pa.string()
 
 
 def make_batch(

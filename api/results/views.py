@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from fastapi import Request
 
 from api.schemas import Counts, ItemFailure, JobFailure, JobNote, JobObject, Requested, Timestamps
 from core.db.jobs import Tallies
-from core.db.models import Job, JobState
+from core.db.models import Decision, Job, JobState
 from core.db.results import ResultRow
 from core.precision import as_shown, shortest_floats
 from core.settings import ApiSettings
@@ -21,6 +21,7 @@ from core.settings import ApiSettings
 LOOKALIKE = r"\\x[0-9a-f]{2}"  # what display_name writes for an odd byte
 _LOOKALIKE = re.compile(rb"\\(?=x[0-9a-f]{2})")
 SHORTEST_RUN_S = 0.1  # what is done in less says nothing about a rate
+DECISION_KEYS = ("decision", "decision_label", "decision_flag", "decision_note", "decision_by", "decision_at")
 _LINKS = {
     "self": "",
     "results": "/results",
@@ -126,10 +127,26 @@ def metadata_of(job: Job) -> tuple[str, ...]:
     return tuple(job.metadata_columns or ())
 
 
+def decision_cells(decision: Decision | None) -> dict[str, Any]:
+    """A decision as a row has it; all null where nobody has decided."""
+    if decision is None:
+        return dict.fromkeys(DECISION_KEYS)
+    at = decision.decided_at.isoformat().replace("+00:00", "Z")
+    values = (decision.verdict, decision.label, decision.flagged, decision.note or None, decision.reviewer, at)
+    return dict(zip(DECISION_KEYS, values, strict=True))
+
+
 def result_objects(
-    rows: Sequence[ResultRow], model: str, classes: Sequence[str], metadata: Sequence[str] = ()
+    rows: Sequence[ResultRow],
+    model: str,
+    classes: Sequence[str],
+    metadata: Sequence[str] = (),
+    decisions: Mapping[int, Decision] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Rows as JSON objects, in the order of columns that CSV and Parquet have too; with `metadata` where there is a table."""
+    """Rows as JSON objects, in the order of columns that CSV and Parquet have too.
+
+    With `metadata` where there is a table, and with the decisions' keys where the job has any.
+    """
     keys = [f"p_{name}" for name in classes]
     missing = [None] * len(keys)
     probabilities = iter(shortest_floats(probability_matrix([row for row in rows if row.probabilities is not None], len(keys))))
@@ -152,6 +169,7 @@ def result_objects(
             "version": row.version,
             "notes": row.notes.split(",") if row.notes else [],
             **({"metadata": row.metadata or {}} if metadata else {}),
+            **({} if decisions is None else decision_cells(decisions.get(row.item_no))),
         }
 
 

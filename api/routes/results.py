@@ -16,8 +16,10 @@ from api.parameters import refused_value, unknown_value
 from api.resources import Here, TenantId
 from api.results.cursors import decode_position, encode_position, next_url
 from api.results.exports import MEDIA_TYPES, Export, ExportFormat
+from api.results.schemas import Histogram
 from api.results.views import base_url, classes_of, item_failures, metadata_of, result_objects, threshold_of
-from api.schemas import Histogram, ItemFailureList, ResultList, Word
+from api.schemas import ItemFailureList, ResultList, Word
+from core.db.decisions import read_decisions
 from core.db.engine import reading
 from core.db.histograms import read_histogram
 from core.db.jobs import get_job, read_tallies
@@ -90,13 +92,14 @@ def get_results(
         check_label(chosen, job)
         rows = read_results(session, job_id, chosen=chosen, sort=sort, limit=limit + 1, after=after)
         counted = {"count": count_results(session, job_id, chosen)} if count else {}
-    page = rows[:limit]
+        page = rows[:limit]
+        decided = read_decisions(session, job_id, [row.item_no for row in page])
     response = Response(media_type="application/json")
     following = None
     if len(rows) > limit:
         position = encode_position(position_of(page[-1], sort), sort)
         following = next_url(request, response, base_url(request, here.settings.api), position)
-    data = list(result_objects(page, job.model, classes_of(job), metadata_of(job)))
+    data = list(result_objects(page, job.model, classes_of(job), metadata_of(job), decided))
     return _with_json(response, {"object": "list", "data": data, "next": following, **counted})
 
 
@@ -174,8 +177,9 @@ def export_file(
         raise refused_value("bom", f"only results.csv may begin with a byte order mark, not results.{form}")
     with reading(here.engine) as session:
         job = get_job(session, tenant_id, job_id)
+        decided = read_decisions(session, job_id)
     check_label(chosen, job)
-    export = Export(job.id, job.model, classes_of(job), chosen, sort, metadata_of(job), bom)
+    export = Export(job.id, job.model, classes_of(job), chosen, sort, metadata_of(job), bom, decided)
     headers = {"Content-Disposition": content_disposition("attachment", f"{job.name}-results.{form}")}
     return StreamingResponse(export.blocks(here.engine, form), headers=headers, media_type=MEDIA_TYPES[form])
 

@@ -289,6 +289,22 @@ class Tally(Base):
     items: Mapped[int] = mapped_column(Integer)
 
 
+class Decision(Base):
+    """What a reader has decided about an item. `revision` grows with each change, and rows are never removed alone."""
+
+    __tablename__ = "decisions"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    item_no: Mapped[int] = mapped_column(Integer, primary_key=True)
+    revision: Mapped[int] = mapped_column(Integer)
+    verdict: Mapped[str | None]  # core.db.decisions.Verdict
+    label: Mapped[str | None]
+    flagged: Mapped[bool]
+    note: Mapped[str]
+    reviewer: Mapped[str]
+    decided_at: Mapped[datetime]
+
+
 class Process(Base):
     """A worker process that says again and again that it runs. So that its silence tells a death from an outage."""
 

@@ -55,7 +55,7 @@ def prepared(api: Api, ref: ArchiveRef, members: list[Member]) -> uuid.UUID:
 
 
 def test_original_bytes(api: Api, job: uuid.UUID) -> None:
-    response = api.client.get(f"/v1/jobs/{job}/items/0/image")
+    response = api.client.get(f"/v1/jobs/{job}/items/0/original")
     assert response.content == MEMBERS[0][1]
     assert response.headers["content-type"] == "image/jpeg"
     assert response.headers["content-disposition"].startswith('inline; filename="a.jpg"')
@@ -65,12 +65,12 @@ def test_original_bytes(api: Api, job: uuid.UUID) -> None:
 
 
 def test_type_comes_from_the_bytes(api: Api, job: uuid.UUID) -> None:
-    assert api.client.get(f"/v1/jobs/{job}/items/1/image").headers["content-type"] == "image/png"
+    assert api.client.get(f"/v1/jobs/{job}/items/1/original").headers["content-type"] == "image/png"
 
 
 @pytest.mark.parametrize("item", [2, 3])
 def test_what_could_run_is_an_attachment(api: Api, job: uuid.UUID, item: int) -> None:
-    response = api.client.get(f"/v1/jobs/{job}/items/{item}/image")
+    response = api.client.get(f"/v1/jobs/{job}/items/{item}/original")
     assert response.content == MEMBERS[item][1]
     assert response.headers["content-type"] == "application/octet-stream"
     assert response.headers["content-disposition"].startswith("attachment")
@@ -79,9 +79,11 @@ def test_what_could_run_is_an_attachment(api: Api, job: uuid.UUID, item: int) ->
 
 
 def test_awkward_file_names(api: Api, job: uuid.UUID) -> None:
-    odd = api.client.get(f"/v1/jobs/{job}/items/4/image").headers["content-disposition"]
+    odd = api.client.get(f"/v1/jobs/{job}/items/4/original").headers["content-disposition"]
     assert odd == "inline; filename=\"odd _name_.png\"; filename*=UTF-8''odd%20%22name%22.png"
-    assert "filename*=UTF-8''%C3%BCmlaut.jpg" in api.client.get(f"/v1/jobs/{job}/items/5/image").headers["content-disposition"]
+    assert (
+        "filename*=UTF-8''%C3%BCmlaut.jpg" in api.client.get(f"/v1/jobs/{job}/items/5/original").headers["content-disposition"]
+    )
 
 
 def test_thumbnail(api: Api, job: uuid.UUID) -> None:
@@ -96,18 +98,18 @@ def test_thumbnail(api: Api, job: uuid.UUID) -> None:
 
 def test_items_that_are_not_there(api: Api, job: uuid.UUID) -> None:
     for item in ("7", "99999", str(2**31 - 1), str(2**31), "-1", "x"):
-        problem(api.client.get(f"/v1/jobs/{job}/items/{item}/image"), 404, "not_found")
-    problem(api.client.get(f"/v1/jobs/{api.submit()}/items/0/image"), 404, "not_found")
+        problem(api.client.get(f"/v1/jobs/{job}/items/{item}/original"), 404, "not_found")
+    problem(api.client.get(f"/v1/jobs/{api.submit()}/items/0/original"), 404, "not_found")
 
 
 def test_member_that_the_listing_refused(api: Api, job: uuid.UUID) -> None:
-    assert "password" in problem(api.client.get(f"/v1/jobs/{job}/items/6/image"), 422, "encrypted")["detail"]
+    assert "password" in problem(api.client.get(f"/v1/jobs/{job}/items/6/original"), 422, "encrypted")["detail"]
 
 
 def test_archive_that_is_gone(api: Api) -> None:
     ref = ArchiveRef(ArchiveKind.ZIP, "storage", "uploads/none/archive", "a.zip")
     job = prepared(api, ref, [Member("a.jpg", packed_size=10, size=10)])
-    problem(api.client.get(f"/v1/jobs/{job}/items/0/image"), 410, "archive_gone")
+    problem(api.client.get(f"/v1/jobs/{job}/items/0/original"), 410, "archive_gone")
 
 
 def test_folder_source(api: Api, tmp_path: Path) -> None:
@@ -118,19 +120,19 @@ def test_folder_source(api: Api, tmp_path: Path) -> None:
     archive = open_archive(ref, api.storage, api.settings)
     job = prepared(api, ref, list(archive.members()))
     archive.close()
-    assert api.client.get(f"/v1/jobs/{job}/items/0/image").content == png(10)
+    assert api.client.get(f"/v1/jobs/{job}/items/0/original").content == png(10)
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "x.png").write_bytes(png(90))  # of somebody else
     folder.rename(folder.with_name("away"))
     folder.symlink_to(tmp_path)
-    assert "link" in problem(api.client.get(f"/v1/jobs/{job}/items/0/image"), 410, "archive_gone")["detail"]
+    assert "link" in problem(api.client.get(f"/v1/jobs/{job}/items/0/original"), 410, "archive_gone")["detail"]
 
 
 def test_a_folder_that_is_not_allowed_any_more_is_not_shown(api: Api, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(png(10))
     ref = ArchiveRef(ArchiveKind.FOLDER, "path", str(tmp_path), "folder")
     job = prepared(api, ref, [Member("x.png")])
-    problem(api.client.get(f"/v1/jobs/{job}/items/0/image"), 403, "forbidden_source")
+    problem(api.client.get(f"/v1/jobs/{job}/items/0/original"), 403, "forbidden_source")
 
 
 def test_item_of_a_retried_chunk(api: Api, job: uuid.UUID) -> None:
@@ -151,4 +153,4 @@ def test_item_of_a_retried_chunk(api: Api, job: uuid.UUID) -> None:
             )
         )
     for item in (3, 4):  # within it, and beyond it
-        assert api.client.get(f"/v1/jobs/{job}/items/{item}/image").content == MEMBERS[item][1]
+        assert api.client.get(f"/v1/jobs/{job}/items/{item}/original").content == MEMBERS[item][1]

@@ -103,7 +103,9 @@ def test_unknown_job(api: Api, method: str) -> None:
     problem(api.client.request(method, "/v1/jobs/nonsense"), 404, "not_found")
 
 
-@pytest.mark.parametrize("path", ["results", "results.csv", "errors", "events", "items/0/image", "items/0/thumbnail"])
+@pytest.mark.parametrize(
+    "path", ["results", "results.csv", "errors", "events", "items/0/image", "items/0/original", "items/0/thumbnail"]
+)
 def test_unknown_job_has_nothing_below(api: Api, path: str) -> None:
     problem(api.client.get(f"/v1/jobs/{uuid.uuid4()}/{path}"), 404, "not_found")
 

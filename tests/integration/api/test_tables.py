@@ -114,7 +114,7 @@ def check(api: Api, job: dict[str, Any], column: str) -> None:
         number = NAMES.index(row["name"])
         assert (row["status"], row["width"]) == ("succeeded", 40 + number)
         assert row["metadata"] == metadata(number, column)
-        assert api.client.get(f"{link}/items/{row['item']}/image").content == picture(number)
+        assert api.client.get(f"{link}/items/{row['item']}/original").content == picture(number)
     assert rows[-1]["error_code"] == "not_found"
     assert rows[-1]["metadata"]["befund"] == "fehlt"
     assert api.client.get(f"{link}/items/3").json() == rows[3]

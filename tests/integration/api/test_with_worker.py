@@ -21,7 +21,7 @@ def test_archive_in_rows_out(whole: Api, tmp_path: Path) -> None:
     assert [row["name"] for row in rows] == [name for name, _ in members]
     assert sum(rows[0][f"p_{name}"] for name in done["classes"]) == pytest.approx(1, abs=1e-5)
     assert [row["item"] for row in whole.client.get(job["links"]["errors"]).json()["data"]] == [60]
-    assert whole.client.get(f"{job['links']['self']}/items/7/image").content == members[7][1]
+    assert whole.client.get(f"{job['links']['self']}/items/7/original").content == members[7][1]
     assert whole.client.get(f"{job['links']['self']}/items/7/thumbnail").headers["content-type"] == "image/jpeg"
     assert whole.client.delete(job["links"]["self"]).status_code == 204
     assert not whole.stored()

@@ -122,7 +122,7 @@ def test_notes_lead_to_their_pictures(api: Api, page: Page) -> None:
     job = api.run(4, blurred)  # type: ignore[arg-type]
     page.goto(f"{api.url}/jobs/{job}")
     link = page.get_by_role("link", name="Blurred")
-    assert link.get_attribute("href") == f"/v1/jobs/{job}/results?note=blurred"
+    assert link.get_attribute("href") == f"/jobs/{job}/review?note=blurred"
     assert page.locator("#job-notes li").inner_text().startswith("Blurred: 4. The picture has almost no fine detail.")
 
 

@@ -144,7 +144,7 @@ def test_one_picture_is_answered_at_once(whole: Api, tmp_path: Path, page: Page)
     assert {line[0]: float(line[-2]) for line in shown} == {
         name: pytest.approx(100 * row[f"p_{name}"], abs=0.051) for name in job["classes"]
     }
-    page.wait_for_function("document.querySelector('#answer img').naturalWidth === 40")
+    page.wait_for_function("() => document.querySelector('#answer img').naturalWidth === 40")
     check_accessibility(page)
 
 

@@ -1,0 +1,84 @@
+"""The grid of pictures. Sorting and filtering happen in the browser; the address holds them, so that a link shows the same."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel, Field
+
+from api.pages.rendering import render
+from api.pages.routing import PageRoute
+from api.resources import Here, TenantId
+from api.results.views import base_url
+from api.routes.jobs import load_job_object
+from api.schemas import Word
+from core.notes import ItemNote
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+class Order(StrEnum):
+    """In which order the pictures come."""
+
+    RISKIEST = "risk"
+    HARMLESS = "-risk"
+    UNCERTAIN = "uncertain"
+    ARCHIVE = "item"
+
+
+class Show(StrEnum):
+    """Which pictures, by the risk and the threshold of the page."""
+
+    FLAGGED = "flagged"
+    BELOW = "below"
+    FAILED = "failed"
+
+
+class Decided(StrEnum):
+    """Which pictures, by what readers decided."""
+
+    OPEN = "open"
+    AGREE = "agree"
+    RELABEL = "relabel"
+    UNSURE = "unsure"
+    MARKED = "marked"
+
+
+class View(BaseModel):
+    """The address of a grid."""
+
+    sort: Order = Order.RISKIEST
+    show: Show | None = None
+    label: Word | None = None
+    note: ItemNote | None = None
+    decision: Decided | None = None
+    threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+
+
+_ORDERS = {
+    Order.RISKIEST: "riskiest first",
+    Order.HARMLESS: "harmless first",
+    Order.UNCERTAIN: "uncertain first",
+    Order.ARCHIVE: "as in the archive",
+}
+_SHOWN = {Show.FLAGGED: "at or above the threshold", Show.BELOW: "below the threshold", Show.FAILED: "failed"}
+_DECIDED = {
+    Decided.OPEN: "not decided",
+    Decided.AGREE: "agree",
+    Decided.RELABEL: "another class",
+    Decided.UNSURE: "unsure",
+    Decided.MARKED: "flagged by a reader",
+}
+
+
+@router.get("/jobs/{job_id}/review")
+def show_review(
+    request: Request, here: Here, tenant_id: TenantId, job_id: UUID, view: Annotated[View, Query()]
+) -> HTMLResponse:
+    """The frame of the grid; a module fetches rows and thumbnails."""
+    job = load_job_object(here, tenant_id, job_id, base_url(request, here.settings.api))
+    return render("review.html", page="jobs", job=job, view=view, orders=_ORDERS, shown=_SHOWN, decided=_DECIDED)

@@ -1,0 +1,82 @@
+"""What goes over HTTP of reviews: decisions, rows in columns, counts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from api.schemas import Word
+from core.db.decisions import Verdict
+
+
+class DecisionRequest(BaseModel):
+    """What a reader decides about a picture, and which decision the reader has seen before."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    verdict: Verdict | None = Field(None, description="Null: none, or taken back.")
+    label: Word | None = Field(None, description="With `relabel`: the class that the reader sees.")
+    flagged: bool = Field(False, description="The picture is to be looked at again.")
+    note: Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")] = ""
+    reviewer: Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    revision: int = Field(ge=0, le=2**31 - 2, description="Of the decision that the reader has seen; 0: there was none.")
+
+    @model_validator(mode="after")
+    def _label_where_needed(self) -> DecisionRequest:
+        if (self.label is not None) != (self.verdict == Verdict.RELABEL):
+            raise ValueError(f"expected a label with the verdict relabel and no other, got {self.verdict} and {self.label!r}")
+        return self
+
+
+class DecisionObject(BaseModel):
+    """A reader's decision about a picture."""
+
+    object: Literal["decision"] = "decision"
+    item: int
+    verdict: Verdict | None
+    label: str | None
+    flagged: bool
+    note: str
+    reviewer: str
+    at: datetime
+    revision: int = Field(description="Grows with each change; send it with the next one.")
+
+
+class DecisionList(BaseModel):
+    """All decisions of a job, in the order of the archive."""
+
+    object: Literal["list"] = "list"
+    data: list[DecisionObject]
+    next: str | None = None
+
+
+class Overview(BaseModel):
+    """Rows in columns: what a grid of pictures is sorted and filtered by. All lists but the last four have the same length."""
+
+    object: Literal["overview"] = "overview"
+    item: list[int]
+    risk: list[float | None] = Field(description="Null: the item failed.")
+    label: list[int | None] = Field(description="Position in `classes`.")
+    margin: list[float | None] = Field(description="The greatest probability less the second one: small where it is uncertain.")
+    notes: list[int] = Field(description="Bit i is set where the item has the note `note_codes[i]`.")
+    note_codes: list[str]
+    classes: list[str]
+    threshold: float | None
+    next: int | None = Field(description="Send it as `after` to go on; null at the end.")
+
+
+class Histogram(BaseModel):
+    """Items with probabilities, by class and risk.
+
+    Bin i holds risks from i/bins up to, not including, (i+1)/bins; the last, 1 too.
+    """
+
+    object: Literal["histogram"] = "histogram"
+    bins: int
+    items: int = Field(description="Items with probabilities.")
+    flagged: int = Field(description="Of these, items whose risk reaches the operating threshold.")
+    threshold: float | None = Field(description="The model's operating threshold; null before the model is known.")
+    risk: list[int] = Field(description="Items in each bin.")
+    labels: dict[str, list[int]] = Field(description="The same for each class that occurs.")

@@ -1,0 +1,138 @@
+"""Review: rows in columns for a grid, and what readers decide."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+
+from api.intake.requests import merge, read_json
+from api.openapi import inlined, problems
+from api.resources import Here, Resources, TenantId
+from api.results.schemas import DecisionList, DecisionObject, DecisionRequest, Overview
+from api.results.views import classes_of, threshold_of
+from api.routes.items import ItemNo
+from api.schemas import MAX_ITEM
+from core.db.decisions import NewDecision, Verdict, find_decision, read_decisions, save_decision
+from core.db.engine import reading, transaction
+from core.db.jobs import get_job
+from core.db.models import Decision
+from core.db.overview import OverviewRow, read_overview
+from core.db.results import find_result
+from core.errors import NotFoundError
+from core.notes import ItemNote
+from core.precision import shortest_floats
+
+router = APIRouter(tags=["results"])
+
+_BODY = inlined(DecisionRequest)
+_EXAMPLE = {"verdict": "relabel", "label": "bcc", "flagged": False, "note": "", "reviewer": "Ada", "revision": 0}
+_BITS = {str(note): 1 << at for at, note in enumerate(ItemNote)}
+
+
+@router.get(
+    "/v1/jobs/{job_id}/overview",
+    summary="Rows in columns",
+    responses={200: {"model": Overview}, **problems(404, 422, 503)},
+)
+def get_overview(
+    *,
+    here: Here,
+    tenant_id: TenantId,
+    job_id: UUID,
+    after: Annotated[int, Query(ge=-1, le=MAX_ITEM, description="Only items behind this one.")] = -1,
+    limit: Annotated[int, Query(ge=1, le=200_000)] = 100_000,
+) -> Response:
+    """Risk, class, margin and notes of up to 200,000 items, in the order of the archive: what a grid sorts and filters by."""
+    with reading(here.engine) as session:
+        job = get_job(session, tenant_id, job_id)
+        rows = read_overview(session, job_id, limit=limit, after=after)
+    classes = classes_of(job)
+    margins = iter(_margins([row for row in rows if row.probabilities is not None], len(classes)))
+    places = {name: at for at, name in enumerate(classes)}
+    risks = shortest_floats(np.array([row.risk or 0.0 for row in rows], np.float64).reshape(-1, 1))
+    body = Overview.model_construct(
+        item=[row.item_no for row in rows],
+        risk=[None if row.risk is None else risk for row, (risk,) in zip(rows, risks, strict=True)],
+        label=[None if row.label is None else places.get(row.label) for row in rows],
+        margin=[None if row.probabilities is None else next(margins) for row in rows],
+        notes=[sum(_BITS.get(code, 0) for code in row.notes.split(",")) if row.notes else 0 for row in rows],
+        note_codes=list(_BITS),
+        classes=list(classes),
+        threshold=threshold_of(job),
+        next=rows[-1].item_no if len(rows) == limit else None,
+    )
+    return Response(body.model_dump_json(), media_type="application/json")
+
+
+@router.get("/v1/jobs/{job_id}/decisions", summary="What readers have decided", responses=problems(404, 422, 503))
+def get_decisions(here: Here, tenant_id: TenantId, job_id: UUID) -> DecisionList:
+    """All decisions of the job. Results have them too, as pages and as files."""
+    with reading(here.engine) as session:
+        get_job(session, tenant_id, job_id)
+        found = read_decisions(session, job_id) or {}
+    return DecisionList(data=[_shown(each) for each in found.values()])
+
+
+@router.get("/v1/jobs/{job_id}/items/{item_no}/decision", summary="An item's decision", responses=problems(404, 422, 503))
+def get_decision(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo) -> DecisionObject:
+    """404 where nobody has decided."""
+    with reading(here.engine) as session:
+        get_job(session, tenant_id, job_id)
+        decision = find_decision(session, job_id, item_no)
+    if decision is None:
+        raise NotFoundError(f"nobody has decided about item {item_no} of job {job_id}")
+    return _shown(decision)
+
+
+@router.put(
+    "/v1/jobs/{job_id}/items/{item_no}/decision",
+    summary="Decide about an item",
+    responses=problems(400, 404, 409, 413, 422, 503),
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _BODY, "example": _EXAMPLE}}}},
+)
+async def put_decision(request: Request, here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo) -> DecisionObject:
+    """Saved if the decision is still the one that the reader has seen, by its `revision`; else 409, and nothing is changed.
+
+    To take a decision back, send the one before it with the present revision.
+    """
+    wanted = merge(DecisionRequest, None, await read_json(request))
+    return await run_in_threadpool(_decide, here, tenant_id, job_id, item_no, wanted)
+
+
+def _decide(here: Resources, tenant_id: UUID, job_id: UUID, item_no: int, wanted: DecisionRequest) -> DecisionObject:
+    with transaction(here.engine) as session:
+        job = get_job(session, tenant_id, job_id)
+        row = find_result(session, job_id, item_no)
+        classes = classes_of(job)
+        if wanted.label is not None and wanted.label not in classes:
+            message = f"expected one of {', '.join(classes)}, got another class"
+            raise RequestValidationError([{"loc": ("body", "label"), "msg": message, "type": "value_error"}])
+        label = row.label if wanted.verdict == Verdict.AGREE else wanted.label
+        new = NewDecision(wanted.verdict, label, wanted.flagged, wanted.note, wanted.reviewer)
+        return _shown(save_decision(session, job_id, item_no, new, here.clock.now(), expected=wanted.revision))
+
+
+def _margins(rows: list[OverviewRow], classes: int) -> list[float]:
+    if not rows:
+        return []
+    joined = b"".join([row.probabilities or b"" for row in rows])
+    greatest = np.partition(np.frombuffer(joined, "<f4").reshape(len(rows), classes), classes - 2, axis=1)[:, -2:]
+    return [value for (value,) in shortest_floats((greatest[:, 1] - greatest[:, 0]).reshape(-1, 1))]
+
+
+def _shown(decision: Decision) -> DecisionObject:
+    return DecisionObject(
+        item=decision.item_no,
+        verdict=None if decision.verdict is None else Verdict(decision.verdict),
+        label=decision.label,
+        flagged=decision.flagged,
+        note=decision.note,
+        reviewer=decision.reviewer,
+        at=decision.decided_at,
+        revision=decision.revision,
+    )
