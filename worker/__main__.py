@@ -16,8 +16,10 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["health"]:  # before anything heavy is imported: probes run often
         return health.main(arguments[1:])
     from core.environment import start_process  # noqa: PLC0415
+    from worker.telemetry.celerylogs import keep_celery_from_logs  # noqa: PLC0415
 
     settings = start_process()
+    keep_celery_from_logs()
     verb, rest = (arguments[0], arguments[1:]) if arguments and not arguments[0].startswith("-") else ("worker", arguments)
     if verb == "worker":
         run_worker(settings, rest)
