@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from core.capacity import Bottleneck, Recommendation, recommend_workers
 from core.db.engine import reading
 from core.db.processes import count_heard
+from core.db.strays import count_strays
 from core.db.throughput import Backlog, read_backlog, read_throughput
 from core.settings import Settings
 from core.storage.factory import local_folder
@@ -38,8 +39,11 @@ PUBLISH_FAILURES = Counter(
 class LedgerCollector(Collector):
     """Backlog and capacity as the ledger had them a moment ago. Read before the page is made: it has all of it or nothing."""
 
-    def __init__(self, backlog: Backlog, recommendation: Recommendation, heard: int) -> None:
+    def __init__(
+        self, backlog: Backlog, recommendation: Recommendation, heard: int = 0, left_over: tuple[int, int] = (0, 0)
+    ) -> None:
         self._backlog = backlog
+        self._left_over = left_over
         self._heard = heard
         self._advice = recommendation
 
@@ -54,7 +58,9 @@ class LedgerCollector(Collector):
             backlog = read_backlog(session)
             throughput = read_throughput(session, now)
             heard, _ = count_heard(session, now - timedelta(seconds=settings.worker.lease_s))
-        return cls(backlog, recommend_workers(backlog, throughput, settings.metrics, settings.worker.chunk_items), heard)
+            left_over = count_strays(session)
+        advice = recommend_workers(backlog, throughput, settings.metrics, settings.worker.chunk_items)
+        return cls(backlog, advice, heard, left_over)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         yield from self._backlog_families()
@@ -77,6 +83,9 @@ class LedgerCollector(Collector):
             "Worker processes that gave a sign of life in the ledger within a lease.",
             self._heard,
         )
+        strays, tombstones = self._left_over
+        yield _gauge("dermq_storage_strays", "Places in the storage that no job knows of, as the last scans met them.", strays)
+        yield _gauge("dermq_storage_tombstones", "Places in the storage that are to be deleted.", tombstones)
         yield _instant(
             "dermq_oldest_queued_job_timestamp_seconds",
             "When the oldest job that nothing has looked at came in; absent if none.",

@@ -148,6 +148,12 @@ class StorageSettings(Concern):
     )
     s3_secret_access_key: SecretStr = Field(default=SecretStr(""), description="Secret that belongs to the key.")
     timeout_s: float = Field(default=30.0, description="How long one request to S3 may take.")
+    scan_interval_s: float = Field(
+        default=21_600.0, gt=0, description="Time between two scans for objects that no job knows of."
+    )
+    stray_age_s: float = Field(
+        default=86_400.0, gt=0, description="Age at which such an object is deleted: longer than any upload."
+    )
 
     @field_validator("url")
     @classmethod
@@ -230,11 +236,7 @@ class ApiSettings(Concern):
         description="Names in the Host header under which the API answers (dermq.example,*.dermq.svc), besides loopback names, "
         "IP addresses and the name in DERMQ_API_PUBLIC_URL. /healthz and /readyz answer under every name.",
     )
-    watch_interval_s: float = Field(
-        default=1.0,
-        ge=0,
-        description="Time between two looks at broker, Serving and workers, so that jobs say what they wait for. 0: none.",
-    )
+    watch_interval_s: float = Field(default=1.0, ge=0, description="Time between two looks at what jobs may wait for. 0: none.")
     classify_wait_s: float = Field(default=30.0, description="How long POST /v1/classify waits before it answers with 202.")
     public_url: str = Field(
         default="", description="Address of the API as clients see it, where a proxy stands in front. Links are made from it."

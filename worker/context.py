@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
@@ -22,6 +23,9 @@ from worker.ownership import owner_id
 from worker.presence import Presence
 from worker.telemetry import metrics
 
+if TYPE_CHECKING:
+    from worker.maintenance.scan import Scan
+
 
 @dataclass
 class WorkerContext:
@@ -34,6 +38,7 @@ class WorkerContext:
     publish: Callable[[Iterable[Message]], None]
     clock: Clock = field(default_factory=SystemClock)
     owner: str = field(default_factory=owner_id)
+    scan: Scan | None = None  # of the storage, under way in this process
 
     def __post_init__(self) -> None:
         self.archives = ArchiveCache(self.storage, self.settings)

@@ -9,6 +9,7 @@ from worker.context import WorkerContext
 from worker.maintenance.republish import publish_due_jobs, republish_chunks, top_up_windows
 from worker.maintenance.rescue import rescue_chunks, rescue_from_dead_processes, rescue_prepares
 from worker.maintenance.retention import delete_expired, empty_tombstones
+from worker.maintenance.scan import scan_storage
 from worker.telemetry import metrics
 
 DUTIES: tuple[Callable[[WorkerContext], None], ...] = (
@@ -20,6 +21,7 @@ DUTIES: tuple[Callable[[WorkerContext], None], ...] = (
     top_up_windows,
     delete_expired,
     empty_tombstones,
+    scan_storage,
 )
 
 

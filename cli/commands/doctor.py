@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from cli.options import Common, with_common_options
 
 
 @with_common_options
-def doctor(*, common: Common) -> None:
+def doctor(
+    *,
+    storage: Annotated[
+        bool, typer.Option("--storage", help="Say, too, whether the storage holds what no job knows of.")
+    ] = False,
+    common: Common,
+) -> None:
     """Check this machine and the server, and say what to do about what is wrong."""
     from cli.doctor.checks import run_checks
     from cli.doctor.findings import Grade
@@ -18,7 +26,7 @@ def doctor(*, common: Common) -> None:
     styles = {Grade.OK: "green", Grade.WARN: "yellow", Grade.FAIL: "bold red"}
     console = open_out()
     findings = []
-    for finding in run_checks(common.target):
+    for finding in run_checks(common.target, storage=storage):
         findings.append(finding)
         if not common.json:
             console.print(f"{finding.grade.value:<5}", style=styles[finding.grade], end="")

@@ -32,13 +32,35 @@ def check_capacity(url: str) -> Finding | None:
     Returns:
         None where the server does not show its metrics: it may be an older one, or a proxy may hide them.
     """
+    found = _read_metrics(url)
+    return describe_capacity(found) if ("dermq_workers_recommended", None) in found else None
+
+
+def _read_metrics(url: str) -> dict[tuple[str, str | None], float]:
+    """Values by name and only label; none where the page cannot be read."""
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/metrics", timeout=10) as answer:  # noqa: S310 - the caller's URL
             page = answer.read().decode("utf-8", "replace")
     except (OSError, ValueError):
-        return None
-    found = {(name, label): float(value) for name, label, value in map(re.Match.groups, _LINE.finditer(page))}
-    return describe_capacity(found) if ("dermq_workers_recommended", None) in found else None
+        return {}
+    return {(name, label): float(value) for name, label, value in map(re.Match.groups, _LINE.finditer(page))}
+
+
+def check_left_over(url: str) -> Finding:
+    """Whether the storage holds what no job knows of (found by the workers' slow scan), or what is still to be deleted.
+
+    Args:
+        url: base URL of a server that is ready, http or https.
+    """
+    found = _read_metrics(url)
+    if ("dermq_storage_strays", None) not in found:
+        return Finding("storage", Grade.WARN, "the server does not tell of it", "Its /metrics may be hidden.")
+    strays, marked = (round(found[f"dermq_storage_{name}", None]) for name in ("strays", "tombstones"))
+    if not strays and not marked:
+        return Finding("storage", Grade.OK, "all that the last scan met belongs to a job")
+    detail = f"{format_count(strays)} places belong to no job, {format_count(marked)} are to be deleted"
+    advice = "They go by themselves, a day after they were found. If they stay, the worker's log says why: objects_not_deleted."
+    return Finding("storage", Grade.WARN, detail, advice)
 
 
 def describe_capacity(found: dict[tuple[str, str | None], float]) -> Finding:

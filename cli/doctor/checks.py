@@ -35,7 +35,7 @@ _STACK_PACKAGES = {
 }
 
 
-def run_checks(target: Target) -> Iterator[Finding]:
+def run_checks(target: Target, *, storage: bool = False) -> Iterator[Finding]:
     """All checks, in the order in which one would look for a fault."""
     yield check_python()
     if not target.server:
@@ -47,7 +47,7 @@ def run_checks(target: Target) -> Iterator[Finding]:
             return
         yield check_data_folder(folder.root)
         yield check_space(folder.root)
-    yield from check_server(target)
+    yield from check_server(target, storage=storage)
 
 
 def check_python() -> Finding:
@@ -101,9 +101,9 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def check_server(target: Target) -> Iterator[Finding]:
+def check_server(target: Target, *, storage: bool = False) -> Iterator[Finding]:
     """Whether the server answers, is ready, and has a model that says what it is."""
-    from cli.doctor.capacity import check_capacity
+    from cli.doctor.capacity import check_capacity, check_left_over
     from cli.service import connect
     from cli.stack.readiness import ask_ready
 
@@ -138,6 +138,8 @@ def check_server(target: Target) -> Iterator[Finding]:
         capacity = check_capacity(client.url)
         if capacity is not None:
             yield capacity
+        if storage:
+            yield check_left_over(client.url)
 
 
 def check_ports() -> Finding:

@@ -327,6 +327,16 @@ class Tombstone(Base):
     tries: Mapped[int] = mapped_column(Integer)
 
 
+class Stray(Base):
+    """A prefix of the storage that no row knows of, as the slow scan met it (core.db.strays)."""
+
+    __tablename__ = "strays"
+
+    prefix: Mapped[str] = mapped_column(primary_key=True)
+    seen_at: Mapped[datetime]  # first
+    checked_at: Mapped[datetime]  # last
+
+
 class ModelEvent(Base):
     """Audit: what somebody did, or was refused, to a version or label of a model. Only ever added to."""
 

@@ -9,10 +9,23 @@ from __future__ import annotations
 
 from uuid import UUID
 
+UPLOADS, JOBS = "uploads", "jobs"  # the two folders
+
+
+def id_of_key(key: str) -> UUID | None:
+    """The upload's or job's id of an object that lies where DermQ puts them; None for others."""
+    folder, _, rest = key.partition("/")
+    name, _, rest = rest.partition("/")
+    try:
+        found = UUID(name)
+    except ValueError:
+        return None
+    return found if folder in (UPLOADS, JOBS) and rest and str(found) == name else None
+
 
 def upload_prefix(upload_id: UUID) -> str:
     """Of all that belongs to one upload."""
-    return f"uploads/{upload_id}/"
+    return f"{UPLOADS}/{upload_id}/"
 
 
 def upload_key(upload_id: UUID) -> str:
@@ -22,7 +35,7 @@ def upload_key(upload_id: UUID) -> str:
 
 def job_prefix(job_id: UUID) -> str:
     """Of all that belongs to one job, except for its upload: two jobs may share that."""
-    return f"jobs/{job_id}/"
+    return f"{JOBS}/{job_id}/"
 
 
 def index_key(job_id: UUID) -> str:

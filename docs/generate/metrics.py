@@ -33,7 +33,7 @@ def api_section() -> str:
     requests = [each for each in vars(api.metrics).values() if isinstance(each, MetricWrapperBase)]
     advice = recommend_workers(_PRESENT, None, MetricsSettings(), 1)
     families = [
-        *api.metrics.LedgerCollector(_PRESENT, advice, 0).collect(),
+        *api.metrics.LedgerCollector(_PRESENT, advice).collect(),
         *api.metrics.StorageCollector("file:///").collect(),
     ]
     return table(_HEAD, [*map(_declared, requests), *_collected(families)])

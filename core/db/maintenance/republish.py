@@ -13,10 +13,13 @@ from core.db.lifecycle import settle_job
 from core.db.maintenance.due import lock_due_jobs
 from core.db.models import Chunk, ChunkState, Job, JobState
 from core.db.retrying import continue_retry
+from core.db.waiting import note_waiting
 from core.db.window import WindowPolicy, mark_published, open_window
 from core.messages import Message, classify_message, prepare_message
 
 PAGE = 200  # rows in one transaction
+UNANSWERED = 3  # messages for one chunk, none taken up: that is no lost message any more
+NOT_TAKEN = "worker: none takes this job's messages up, though they were sent several times; see whether workers consume"
 
 
 def publish_due_jobs(session: Session, policy: WindowPolicy, now: datetime) -> list[Message]:
@@ -48,6 +51,8 @@ def republish_chunks(
     if chunks and queued and queued >= _count_published(session):
         _look_again_later([chunk for chunk in chunks if chunk.due_at is not None], policy, now)
         return []
+    for job_id in {chunk.job_id for chunk in chunks if chunk.publishes >= UNANSWERED and chunk.due_at and chunk.due_at <= now}:
+        note_waiting(session, job_id, NOT_TAKEN, now)
     if lost_since is not None:
         chunks = [chunk for chunk in chunks if _published_at(chunk, policy) <= lost_since]
     messages: list[Message] = []

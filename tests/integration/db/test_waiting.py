@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from core.db.chunks import finish_chunk, put_back_chunk
 from core.db.engine import transaction
+from core.db.maintenance import republish
 from core.db.models import Job
 from core.db.preparing import claim_prepare, put_back_prepare
 from core.db.waiting import SILENT, end_all_waiting, note_all_waiting, note_waiting
@@ -91,6 +92,20 @@ def test_a_note_for_all_leaves_what_is_known_better_and_goes_alone(ledger: Ledge
     with transaction(ledger.engine) as session:
         end_all_waiting(session, text)
     assert [said(ledger.job(job))[0] for job in (silent, knowing, ended)] == [None, "serving: no answer", None]
+
+
+def test_messages_that_nobody_takes_up_are_no_lost_messages_any_more(ledger: Ledger) -> None:
+    """Somebody sweeps, so a worker runs; yet none takes what the broker has. As workers that stopped to consume do."""
+    job_id = ledger.start(items=4)
+    heard = []
+    for _ in range(3):
+        ledger.clock.advance(ledger.window.republish_s + 1)
+        with transaction(ledger.engine) as session:
+            assert republish.republish_chunks(session, ledger.window, ledger.clock.now(), lost_since=None)
+        heard.append(ledger.job(job_id).waiting_for)
+    assert heard == [None, None, republish.NOT_TAKEN]
+    ledger.run(job_id, 0)
+    assert said(ledger.job(job_id)) == (None, None, None)
 
 
 def test_a_source_that_refuses_access_for_some_time_ends_the_job(ledger: Ledger) -> None:

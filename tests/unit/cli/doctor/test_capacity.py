@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cli.doctor.capacity import check_capacity
+import pytest
+
+from cli.doctor.capacity import check_capacity, check_left_over
 from cli.doctor.findings import Grade
 from tests.unit.cli.laid_out import Answer, LaidOutServer
 
@@ -54,3 +56,19 @@ def test_a_server_that_hides_its_metrics_is_no_finding(server: LaidOutServer) ->
     assert check_capacity(server.url) is None
     server.lay("GET", "/metrics", Answer(b"<html>a proxy</html>", kind="text/html"))
     assert check_capacity(server.url) is None
+
+
+@pytest.mark.parametrize(
+    ("page", "grade", "words"),
+    [
+        ("dermq_storage_strays 0.0\ndermq_storage_tombstones 0.0\n", "ok", "belongs to a job"),
+        ("dermq_storage_strays 2.0\ndermq_storage_tombstones 1.0\n", "warn", "2 places belong to no job, 1 are to be deleted"),
+        ("dermq_jobs 1.0\n", "warn", "does not tell of it"),
+    ],
+    ids=["nothing", "something", "older_server"],
+)
+def test_what_the_storage_holds_beside_jobs(server: LaidOutServer, page: str, grade: str, words: str) -> None:
+    server.lay("GET", "/metrics", Answer(page.encode(), kind="text/plain"))
+    finding = check_left_over(server.url)
+    assert (finding.name, finding.grade.value) == ("storage", grade)
+    assert words in finding.detail
