@@ -250,6 +250,8 @@ def _environment(folder: Path, database_url: str, proxies: Mapping[str, Proxy], 
         "DERMQ_BROKER_URL": f"redis://127.0.0.1:{proxies['broker'].port}/0",
         "DERMQ_BROKER_SOCKET_TIMEOUT_S": "3",
         "DERMQ_STORAGE_URL": (folder / "objects").as_uri(),
+        "DERMQ_STORAGE_SCAN_INTERVAL_S": "2",
+        "DERMQ_STORAGE_STRAY_AGE_S": "20",  # longer than any upload of a run takes
         "DERMQ_SERVING_ADDRESS": f"127.0.0.1:{proxies['serving'].port}",
         "DERMQ_SERVING_DEFAULT_MODEL": "tiny",
         "DERMQ_SERVING_TIMEOUT_S": "3",

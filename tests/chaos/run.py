@@ -15,8 +15,9 @@ import numpy.typing as npt
 from sqlalchemy import case, func, select
 
 from core.db.engine import reading
-from core.db.models import Chunk, Result, Tombstone
+from core.db.models import Chunk, Result
 from core.db.models import Job as Row
+from core.db.strays import count_strays
 from core.errors import DatabaseUnavailableError
 from core.imaging import decode_image
 from core.settings import ImageLimits
@@ -166,7 +167,7 @@ def run_chaos(
         progress.join()
         judge.check_ledger(stack, stream.jobs)
         redone = _redone_chunks(stack)
-        leaked = _leaked_objects(stack, stream.jobs)
+        leaked = _leaked_objects(stack, stream)
     recovery_s, after = progress.longest_recovery_s(injector.back_at)
     found = judge.findings
     return {
@@ -196,19 +197,19 @@ def _redone_chunks(stack: Stack) -> int:
         return int(session.scalar(select(again)) or 0)
 
 
-def _leaked_objects(stack: Stack, jobs: list[Job]) -> int:
+def _leaked_objects(stack: Stack, stream: Stream) -> int:
     """Objects that are left when every job is deleted and the sweep has had its time."""
-    client = Client(stack.api_url)
-    for job in jobs:
+    client = Client(stack.api_url, stream.patience)
+    for job in stream.jobs:
         if job.id and not job.problem:
             client.call("DELETE", f"/v1/jobs/{job.id}")
     client.close()
     deadline = time.monotonic() + _PATIENCE_S
     while _objects(stack) and time.monotonic() < deadline:
         with reading(stack.engine) as session:
-            waiting = session.scalar(select(func.count()).select_from(Tombstone))
-        if not waiting and time.monotonic() > deadline - _PATIENCE_S + 10:
-            break
+            waiting = sum(count_strays(session))
+        if not waiting and time.monotonic() > deadline - _PATIENCE_S / 2:
+            break  # nobody knows of what is there
         time.sleep(0.5)
     return len(_objects(stack))
 

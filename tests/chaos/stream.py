@@ -83,18 +83,30 @@ class Job:
         return stream.getvalue()
 
 
+@dataclass
+class Patience:
+    """Nothing is called stuck while faults go on: only what does not end when all parts have been back for some time."""
+
+    calm_since: float | None = None  # monotonic; None while faults go on
+
+    def is_over(self, began: float) -> bool:
+        """Whether something that began then (monotonic) should have ended."""
+        return self.calm_since is not None and time.monotonic() > max(began, self.calm_since) + _PATIENCE_S
+
+
 class Client:
     """Calls the API until it answers: whatever is away comes back."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: Patience) -> None:
         self._http = httpx2.Client(base_url=url, timeout=15)
+        self._patience = patience
 
     def close(self) -> None:
         self._http.close()
 
     def call(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """One request, tried again after 5xx and lost connections."""
-        deadline = time.monotonic() + _PATIENCE_S
+        began = time.monotonic()
         while True:
             try:
                 response = self._http.request(method, path, **options)
@@ -103,7 +115,7 @@ class Client:
                 said = f"{response.status_code}: {response.text[:200]}"
             except httpx2.TransportError as error:
                 said = f"{type(error).__name__}: {error}"
-            if time.monotonic() > deadline:
+            if self._patience.is_over(began):
                 raise StuckError(f"{method} {path}: {said}")
             time.sleep(0.2)
 
@@ -116,24 +128,24 @@ class Client:
 
     def await_end(self, job: Job) -> dict[str, Any]:
         """Poll until the job has ended."""
-        deadline = time.monotonic() + _PATIENCE_S
+        began = time.monotonic()
         while True:
             found: dict[str, Any] = self.call("GET", f"/v1/jobs/{job.id}").json()
             if found["state"] in ENDED:
                 return found
-            if time.monotonic() > deadline:
+            if self._patience.is_over(began):
                 raise StuckError(f"job {job.id} is {found['state']}, waiting for {found['waiting_for']}: {found['counts']}")
             time.sleep(0.2)
 
     def rows(self, job: Job) -> list[dict[str, Any]]:
         """All rows, as a user downloads them; a download that was cut off is begun again."""
-        deadline = time.monotonic() + _PATIENCE_S
+        began = time.monotonic()
         while True:
             text = self.call("GET", f"/v1/jobs/{job.id}/results.jsonl").text
             try:
                 return [json.loads(line) for line in text.splitlines()]
             except ValueError:
-                if time.monotonic() > deadline:
+                if self._patience.is_over(began):
                     raise
                 time.sleep(0.2)
 
@@ -148,6 +160,7 @@ class Stream:
     width: int  # jobs at a time
     most_items: int
     check: Callable[[Client, Job], None]
+    patience: Patience = field(default_factory=Patience)
     jobs: list[Job] = field(default_factory=list)
     enough: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -159,13 +172,14 @@ class Stream:
             thread.start()
 
     def finish(self) -> None:
-        """No new job; those under way end."""
+        """All parts are back: no new job; those under way end."""
+        self.patience.calm_since = time.monotonic()
         self.enough.set()
         for thread in self._threads:
             thread.join()
 
     def _work(self) -> None:
-        client = Client(self.url)
+        client = Client(self.url, self.patience)
         while not self.enough.is_set():
             with self._lock:
                 job = Job.draw(self.seed, len(self.jobs), self.most_items)
