@@ -5,22 +5,67 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from api.configuredmodels import configured_models
 from api.resources import Resources
 from api.schemas import ModelObject, Promotion, RetryRequest, VersionObject
 from core.db.engine import reading
 from core.db.jobs import get_job
 from core.db.retrying import Repin
-from core.db.versions import last_promotions
-from core.errors import ConflictError, JobError, ModelNotFoundError, NotFoundError
+from core.db.versions import last_promotions, promoted_models
+from core.errors import ConflictError, JobError, ModelNotFoundError, NotFoundError, ServingUnavailableError
 from core.imaging import preprocessing_hash
+from core.telemetry.logs import get_logger
 from serving.client import Described, VersionStatus
 
 LABELS = ("stable", "canary")
+_QUICK_S = 1.5  # somebody waits for the answer to a submission
+_GONE = frozenset({"UNLOADING", "END"})
+
+_log = get_logger(__name__)
 
 
-def offered_models(here: Resources) -> list[str]:
-    """The default model first."""
-    return list(dict.fromkeys([here.settings.serving.default_model, *here.settings.api.models]))
+def list_models(here: Resources) -> list[ModelObject]:
+    """What Serving serves: the default model first, those of DERMQ_API_MODELS, and those that were promoted or configured.
+
+    Serving has no call that lists its models. So their names come from the settings, the ledger's record of promotions, and
+    `models.config` where this process can read it. Serving then says which of them it has.
+
+    Raises:
+        ServingUnavailableError: Serving does not answer.
+    """
+    stated = [here.settings.serving.default_model, *here.settings.api.models]
+    with reading(here.engine) as session:
+        known = [*configured_models(here.settings), *promoted_models(session)]
+    shown = [describe_model(here, name) for name in dict.fromkeys(stated)]
+    for name in sorted(set(known) - set(stated)):
+        try:
+            shown.append(describe_model(here, name, must_exist=True))
+        except ModelNotFoundError:  # retired, or of another server
+            continue
+    return shown
+
+
+def require_served(here: Resources, model: str, *, version: int | None = None, label: str | None = None) -> None:
+    """Refuse a submission that Serving cannot classify. With Serving away it is taken: the job waits, and finds out.
+
+    Raises:
+        ModelNotFoundError: Serving has no such model, label or version.
+    """
+    try:
+        if label is not None:
+            here.client.metadata(model, label=label, quick_s=_QUICK_S)
+            return
+        states = here.client.model_status(model, version=version, quick_s=_QUICK_S)
+    except ServingUnavailableError as error:
+        _log.info("model_not_checked", model=model, reason=str(error))
+        return
+    except JobError as error:
+        if isinstance(error, ModelNotFoundError):
+            raise
+        return  # it is there, and does not keep its contract: the job says so, with its code
+    if all(each.state in _GONE for each in states):
+        which = f"version {version} of model {model}" if version is not None else f"model {model}"
+        raise ModelNotFoundError(f"{which} is not served any more; `dermq models` lists what is served")
 
 
 def describe_model(here: Resources, name: str, *, must_exist: bool = False) -> ModelObject:

@@ -158,6 +158,10 @@ class ConflictError(PermanentError):
     """The request contradicts the present state (another body under the same idempotency key, say)."""
 
 
+class WorseModelError(ConflictError):
+    """A version's own figures speak against its promotion."""
+
+
 class TooLargeError(PermanentError):
     """An upload is over the limit."""
 

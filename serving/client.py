@@ -248,24 +248,27 @@ class PredictClient:
 
         return PendingPrediction(finish, flight.cancel, flight)
 
-    def metadata(self, model: str, *, version: int | None = None, label: str | None = None) -> dict[str, SignatureDef]:
-        """The signatures of a model by name; errors as `describe`."""
+    def metadata(
+        self, model: str, *, version: int | None = None, label: str | None = None, quick_s: float | None = None
+    ) -> dict[str, SignatureDef]:
+        """The signatures of a model by name; errors as `describe`. With `quick_s` one attempt within that time."""
         what = f"GetModelMetadata of {_name(model, version, label)}"
         request = metadata_pb2.GetModelMetadataRequest(
             model_spec=_wire_spec(model, version, label, ""), metadata_field=["signature_def"]
         )
-        reply = self._call(lambda stubs: stubs.metadata, request, what)
+        reply = self._call(lambda stubs: stubs.metadata, request, what, quick_s=quick_s)
         return dict(metadata_pb2.SignatureDefMap.FromString(reply.metadata["signature_def"].value).signature_def)
 
-    def model_status(self, model: str, *, version: int | None = None) -> list[VersionStatus]:
-        """All versions the server knows of, newest first, gone ones included (state END).
+    def model_status(self, model: str, *, version: int | None = None, quick_s: float | None = None) -> list[VersionStatus]:
+        """All versions the server knows of, newest first, gone ones included (END). `quick_s` as in `metadata`.
 
         Raises:
             ModelNotFoundError: the server has never heard of the model or version.
             ServingUnavailableError: no answer in time.
         """
         request = status_pb2.GetModelStatusRequest(model_spec=_wire_spec(model, version, None, ""))
-        reply = self._call(lambda stubs: stubs.status, request, f"GetModelStatus of {_name(model, version, None)}")
+        what = f"GetModelStatus of {_name(model, version, None)}"
+        reply = self._call(lambda stubs: stubs.status, request, what, quick_s=quick_s)
         return [
             VersionStatus(
                 version=each.version,
@@ -326,10 +329,11 @@ class PredictClient:
         first: grpc.Future | None = None,
         kind: Call = Call.QUESTION,
         metadata: tuple[tuple[str, str], ...] | None = None,
+        quick_s: float | None = None,
     ) -> Any:
         """Call until it succeeds, fails for good, or attempts or time run out. `first` is an attempt already under way."""
         metadata = metadata or call_metadata(current_traceparent())
-        end = self._monotonic() + self.timeout_s if deadline is None else deadline
+        end = self._monotonic() + (quick_s or self.timeout_s) if deadline is None else deadline
         attempt = 0
         while True:
             left = max(end - self._monotonic(), 0.001)
@@ -340,7 +344,7 @@ class PredictClient:
                 return pending.result()
             wait = self._retry.wait_s(attempt)
             attempt += 1
-            too_late = attempt >= self._retry.attempts or self._monotonic() + wait >= end
+            too_late = quick_s is not None or attempt >= self._retry.attempts or self._monotonic() + wait >= end
             if not failure.may_pass(kind) or too_late or pending.cancelled():
                 raise to_error(failure, what=what, address=self.address, call=kind)
             self._on_retry()

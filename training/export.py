@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import serving
 from core.errors import ConflictError, DermqError, InvalidRequestError
 from core.imaging import preprocessing_hash
 from core.modelspec import ModelSpec
@@ -139,6 +140,14 @@ def _write_beside(run: RunFolder, spec: ModelSpec, evaluation: dict[str, Any], d
     write_golden(directory, spec)
 
 
+def next_command(model: str, target: Path) -> str:
+    """What brings a published version to a server: one that lies in this checkout's own repository is there already."""
+    shipped = Path(serving.__file__).parent / "models"
+    if target.resolve().parent.parent == shipped.resolve():
+        return f"dermq promote {model} {target.name}"
+    return f"dermq models add {model} {target}"
+
+
 def main(arguments: list[str] | None = None, prog: str = "python -m training.export") -> int:
     """`python -m training.export RUN --model NAME`; exit status 0, or 2 for a request that cannot be carried out."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
@@ -170,7 +179,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.exp
         print(f"export: {error}", file=sys.stderr)
         return 2
     print(f"published: {target}")
-    print(f"to serve it with the stack of this machine: dermq models add {chosen.model} {target}")
+    print(f"to serve it with the stack of this machine: {next_command(chosen.model, target)}")
     print((target / "README.md").read_text(encoding="utf-8"))
     return 0
 

@@ -13,10 +13,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from api.intake.names import clean_filename
+from api.models import require_served
 from api.resources import Resources
 from api.schemas import JobParameters
 from core.canary import CANARY, is_canary
-from core.db.engine import transaction
+from core.db.engine import reading, transaction
 from core.db.jobs import NewJob, NewUpload, create_job, find_job_by_key, get_job
 from core.db.models import Job
 from core.errors import ConflictError, JobError, ServingUnavailableError, StorageUnavailableError
@@ -48,9 +49,15 @@ def submit(resources: Resources, submission: Submission) -> tuple[Job, bool]:
 
     Raises:
         ConflictError: another request used the idempotency key.
+        ModelNotFoundError: Serving has no such model, label or version.
         DatabaseUnavailableError: whether the job was committed is unknown; the upload is kept in case it was.
     """
     new = _new_job(resources, submission)
+    try:
+        _require_served(resources, new)
+    except JobError:
+        _discard_upload(resources, new.upload)
+        raise
     if is_canary(new, resources.settings.api.canary_percent) and _has_canary(resources, new.model):
         new = replace(new, label=CANARY)
     try:
@@ -63,6 +70,15 @@ def submit(resources: Resources, submission: Submission) -> tuple[Job, bool]:
     else:
         _discard_upload(resources, new.upload)
     return job, is_new
+
+
+def _require_served(resources: Resources, new: NewJob) -> None:
+    """A request that was sent before finds its job, whatever is served by now."""
+    if new.idempotency_key is not None:
+        with reading(resources.engine) as session:
+            if find_job_by_key(session, new.tenant_id, new.idempotency_key) is not None:
+                return
+    require_served(resources, new.model, version=new.version, label=new.label)
 
 
 def _find_or_create(resources: Resources, new: NewJob) -> tuple[Job, bool]:

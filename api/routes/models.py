@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from api.models import describe_model, offered_models
+from api.models import describe_model, list_models
 from api.openapi import problems
 from api.resources import Here
 from api.schemas import ModelList, ModelObject
@@ -16,8 +16,8 @@ router = APIRouter(tags=["models"])
 
 @router.get("/v1/models", summary="List models", responses=problems(503))
 def get_models(here: Here) -> ModelList:
-    """The default model and those that the operator names in DERMQ_API_MODELS, as Serving has them now."""
-    return ModelList(data=[describe_model(here, name) for name in offered_models(here)])
+    """What Serving serves: the default model, those of DERMQ_API_MODELS, and those that were promoted or are configured."""
+    return ModelList(data=list_models(here))
 
 
 @router.get("/v1/models/{name}", summary="Look at a model", responses=problems(404, 503))

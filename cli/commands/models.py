@@ -88,7 +88,8 @@ def add(
         print_json(added)
         return
     number = added["version"]
-    open_out().print(f"{name} version {number} is published. To serve it: dermq promote {name} {number}", soft_wrap=True)
+    commands = ", then ".join(added["next"])
+    open_out().print(f"{name} version {number} is published. To serve it: {commands}", soft_wrap=True)
 
 
 @models.command("unlabel")

@@ -19,6 +19,14 @@ def show_moved(moved: Moved, *, as_json: bool) -> None:
     open_out().print(f"{_sentence(moved)} ({moved.detail}).", soft_wrap=True)
 
 
+def show_next(moved: Moved) -> None:
+    """What can be done with a version that was promoted; on stderr."""
+    from cli.output.terminal import open_err
+
+    label = "" if moved.label == "stable" else f" --label {moved.label}"
+    open_err().print(f"To screen with it: dermq screen PATH --model {moved.model}{label}", soft_wrap=True)
+
+
 def _sentence(moved: Moved) -> str:
     if moved.label is None:
         return f"{moved.model} version {moved.version} is retired"

@@ -66,7 +66,16 @@ def add_version(name: str, path: Path, *, by: str | None, data_dir: Path | None)
                 if Golden.load(staged) is None:
                     record_golden(client, staged)
                 verify_served(client, staged)
-    return {"model": name, "version": staged.number, "path": str(staged.path.with_name(str(staged.number)))}
+    path = staged.path.with_name(str(staged.number))
+    return {"model": name, "version": staged.number, "path": str(path), "next": _next_commands(operator, name, staged.number)}
+
+
+def _next_commands(operator: Operator, name: str, number: int) -> list[str]:
+    """What brings a version that was added to users. A stack that starts serves a model that it sees for the first time."""
+    promote = f"dermq promote {name} {number}"
+    if _find_address(operator, None) is not None:
+        return [promote]
+    return ["dermq up"] if number == 1 else ["dermq up", promote]
 
 
 @contextmanager

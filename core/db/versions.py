@@ -113,6 +113,12 @@ def last_promotions(session: Session, model: str) -> dict[int, ModelEvent]:
     return {row.version: row for row in rows if row.version is not None}
 
 
+def promoted_models(session: Session) -> list[str]:
+    """The models of which some version was ever promoted, by name."""
+    done = (ModelEvent.outcome == ModelOutcome.DONE, ModelEvent.action == ModelAction.PROMOTE)
+    return list(session.scalars(select(ModelEvent.model).where(*done).distinct().order_by(ModelEvent.model)))
+
+
 def version_before(moves: Iterable[ModelEvent], current: int | None) -> int | None:
     """The version to which a rollback leads: each rollback goes one promotion further back, so two never go to and fro.
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Self
 
 from core.errors import ConflictError, ModelContractError, ModelNotFoundError, ServingUnavailableError
+from core.modelspec import ModelSpec
 from serving.client import PredictClient, VersionStatus
 from serving.lifecycle.configfile import ModelsConfig
 from serving.lifecycle.verification import Verified, verify_served
@@ -77,6 +78,10 @@ class Fleet:
     def verify(self, version: ModelVersion) -> Verified:
         """`verify_served` on each server."""
         return [verify_served(client, version) for client in self.clients][-1]
+
+    def describe(self, model: str, version: int) -> ModelSpec:
+        """What a loaded version says of itself; raises as `PredictClient.describe`."""
+        return self.clients[0].describe(model, version=version).spec
 
     def check_label(self, model: str, label: str, version: int) -> None:
         """Raises ConflictError where a label means another version."""

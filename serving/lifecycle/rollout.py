@@ -27,10 +27,12 @@ from core.db.versions import (
     record_event,
     version_before,
 )
-from core.errors import ConflictError, DermqError, InvalidRequestError
+from core.errors import ConflictError, DermqError, InvalidRequestError, WorseModelError
+from core.modelspec import ModelSpec
 from core.telemetry.logs import get_logger
 from serving.lifecycle.configfile import STABLE, ModelsConfig
 from serving.lifecycle.fleet import Fleet
+from serving.lifecycle.gate import judge_promotion
 from serving.lifecycle.golden import Golden
 from serving.repository import ModelRepository, ModelVersion
 
@@ -49,6 +51,24 @@ class Moved:
     detail: str
 
 
+@dataclass(frozen=True)
+class _Gate:
+    """Whether figures that are worse stop a promotion."""
+
+    force: bool
+
+    def pass_or_refuse(self, candidate: ModelSpec, replaced: ModelSpec | None, asked: NewEvent) -> tuple[str, ...]:
+        """What is to be recorded with the promotion; raises WorseModelError."""
+        judged = judge_promotion(candidate, replaced)
+        if judged.objections and not self.force:
+            raise WorseModelError(
+                f"{asked.model} version {asked.version} is not promoted: {'; '.join(judged.objections)}. To promote it all the "
+                f"same: `dermq promote {asked.model} {asked.version} --force`; to try it on some jobs: `--label canary`"
+            )
+        forced = ("forced",) if judged.objections else ()
+        return (*forced, *judged.objections, *judged.notes)
+
+
 @dataclass
 class Rollout:
     """One operator's hands on the model servers. One rollout at a time: a lock file beside the configuration sees to it."""
@@ -63,15 +83,22 @@ class Rollout:
     tell: Callable[[str], None] = _log.info  # what is being waited for
     sleep: Callable[[float], None] = time.sleep
 
-    def promote(self, model: str, version: int, label: str = STABLE) -> Moved:
+    def promote(self, model: str, version: int, label: str = STABLE, *, force: bool = False) -> Moved:
         """Put a label on a version, once it is loaded and has answered its golden batch as recorded.
 
+        Args:
+            model: its model.
+            version: its number.
+            label: `stable` only where its figures are not worse (serving.lifecycle.gate).
+            force: also where they are.
+
         Raises:
+            WorseModelError: its figures speak against it, and `force` is not given.
             DermqError: refused, with the reason; configuration and labels are as they were, and the refusal is recorded.
         """
         asked = NewEvent(self.actor, ModelAction.PROMOTE, model, version, label)
         with self._audited(asked), self._locked() as known:
-            return self._move(known, asked)
+            return self._move(known, asked, gate=_Gate(force) if label == STABLE else None)
 
     def rollback(self, model: str, label: str = STABLE) -> Moved:
         """Put a label back on the version that bore it before; a label that had none before goes (but for `stable`).
@@ -115,7 +142,7 @@ class Rollout:
                 self.fleet.await_gone(model, version, self.timeout_s)
                 return self._record(asked, f"unloaded; still loaded: {_numbers(left)}")
 
-    def _move(self, known: ModelsConfig, asked: NewEvent) -> Moved:
+    def _move(self, known: ModelsConfig, asked: NewEvent, *, gate: _Gate | None = None) -> Moved:
         model, version, label = asked.model, asked.version, asked.label
         if version is None or label is None:
             raise AssertionError(f"a move needs a version and a label: {asked}")
@@ -128,10 +155,21 @@ class Rollout:
             loaded = self._load(known, candidate)
             self.tell(f"asking {model} version {version} its golden batch")
             verified = self.fleet.verify(candidate)
+            said = gate.pass_or_refuse(verified.spec, self._spec_of(model, previous), asked) if gate else ()
             self._apply(loaded.with_label(model, label, version))
             self.fleet.check_label(model, label, version)
             detail = f"golden batch of {verified.golden_images}: largest difference {verified.largest_difference:.2g}"
-            return self._record(replace(asked, previous=previous), detail)
+            return self._record(replace(asked, previous=previous), "; ".join((detail, *said)))
+
+    def _spec_of(self, model: str, version: int | None) -> ModelSpec | None:
+        """What the version that bears the label now says of itself; None where there is none that could be asked."""
+        if version is None:
+            return None
+        try:
+            return self.repository.version(model, version).spec() or self.fleet.describe(model, version)
+        except DermqError as error:
+            _log.warning("replaced_version_says_nothing", model=model, version=version, error=str(error))
+            return None
 
     def _load(self, known: ModelsConfig, candidate: ModelVersion) -> ModelsConfig:
         model, base_path = candidate.model, self.repository.base_path(candidate.model)

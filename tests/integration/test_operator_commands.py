@@ -17,8 +17,9 @@ from cli.main import main
 from core.db.engine import reading
 from core.db.versions import list_events
 from serving.lifecycle.golden import golden_path
-from tests.support.rollouts import BROKEN, SWAPPED, Served, make_repository, served
-from tests.support.tiny_model import export_tiny_model
+from serving.repository import ModelRepository
+from tests.support.rollouts import BROKEN, SWAPPED, Served, make_repository, save_golden, served
+from tests.support.tiny_model import export_tiny_model, tiny_spec
 
 
 @dataclass(frozen=True)
@@ -146,3 +147,32 @@ def test_add_refuses_what_cannot_be_loaded_and_leaves_nothing(run: Run, here: Se
     assert sorted(path.name for path in (here.root / "tiny").iterdir()) == before
     with reading(here.engine) as session:
         assert {row.outcome for row in list_events(session, "tiny")} == {"refused"}
+
+
+def measured(here: Served, number: int, balanced_accuracy: float) -> None:
+    metrics = {"test_accuracy": 0.8, "test_majority_accuracy": 0.6, "test_balanced_accuracy": balanced_accuracy}
+    spec = tiny_spec().model_copy(update={"metrics": metrics, "split": "grouped, seed 7"})
+    export_tiny_model(here.root / "tiny", number, bias=0.0, spec_json=spec.model_dump_json())
+    save_golden(ModelRepository(here.root), number, 0.0)
+
+
+def test_a_worse_version_is_promoted_by_force_only(run: Run, here: Served) -> None:
+    for number, figure in ((6, 0.7), (7, 0.5)):
+        measured(here, number, figure)
+    first = run("promote", "tiny", "6")
+    assert (first.code, "To screen with it: dermq screen PATH --model tiny" in first.err) == (0, True), first
+    refused = run("promote", "tiny", "7")
+    assert refused.code == 5
+    assert "its balanced accuracy is 0.500; that of the version it replaces is 0.700 on the same evaluation" in refused.err
+    assert here.client.describe("tiny", label="stable").version == 6
+    assert run("promote", "tiny", "7", "--label", "canary").code == 0
+    forced = run("promote", "tiny", "7", "--force")
+    assert (forced.code, "forced; its balanced accuracy is 0.500" in forced.out) == (0, True), forced
+    unmeasured = run("promote", "tiny", "2")
+    assert (unmeasured.code, "it carries no evaluation, and the version that it replaces carries one" in unmeasured.err) == (
+        5,
+        True,
+    )
+    with reading(here.engine) as session:
+        outcomes = [(event.version, event.outcome) for event in reversed(list_events(session, "tiny"))]
+    assert outcomes == [(6, "done"), (7, "refused"), (7, "done"), (7, "done"), (2, "refused")]

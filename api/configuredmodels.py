@@ -1,0 +1,24 @@
+"""Which models `models.config` names, where this process can read it: the one-machine stack's, or the operator's."""
+
+from __future__ import annotations
+
+from google.protobuf import text_format  # type: ignore[import-untyped, unused-ignore]
+
+from core.settings import Settings
+from core.telemetry.logs import get_logger
+from serving.protos.config_pb2 import ModelServerConfig
+
+_log = get_logger(__name__)
+
+
+def configured_models(settings: Settings) -> list[str]:
+    """Names in the order of the file; none where there is no such file."""
+    path = settings.models.config or settings.data.data_dir / "models.config"
+    try:
+        config = text_format.Parse(path.read_text(encoding="utf-8"), ModelServerConfig())
+    except OSError:
+        return []
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        _log.warning("models_config_unreadable", file=str(path), error=str(error))
+        return []
+    return [each.name for each in config.model_config_list.config]
