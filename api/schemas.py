@@ -244,6 +244,7 @@ class ResultObject(BaseModel):
                     "height": 450,
                     "model": "starter",
                     "version": 1,
+                    "novelty": 0.41,
                     "notes": ["low_resolution"],
                 }
             ]
@@ -263,6 +264,10 @@ class ResultObject(BaseModel):
     height: int | None = Field(description="Height of the image in pixels, where it could be read.")
     model: str = Field(description="Name of the model.")
     version: int | None = Field(description="Version of the model that saw the item.")
+    novelty: float | None = Field(
+        description="How unlike the training pictures the image is; above the model's threshold, which is 1 as a rule, the row "
+        "has the note `unlike_training`. Null where the model does not measure it."
+    )
     notes: list[ItemNote] = Field(description="Doubts about a classified image. Its probabilities are there all the same.")
     metadata: dict[str, str] | None = Field(
         None, description="Where the images come from a table: the other cells of the item's row, by column. Else absent."

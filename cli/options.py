@@ -28,6 +28,8 @@ class Sort(StrEnum):
 
     RISK_DOWN = "-risk"
     RISK_UP = "risk"
+    NOVELTY_DOWN = "-novelty"
+    NOVELTY_UP = "novelty"
     ITEM = "item"
 
 

@@ -19,11 +19,12 @@ from core.db.results import Position, ResultSort
 from core.errors import InvalidRequestError
 
 _RESULTS, _JOBS = "r", "j"
+_LARGEST = 3.5e38  # beyond it no float32 is finite
 
 
 def encode_position(position: Position, sort: ResultSort) -> str:
     """A place in a job's results, in one order."""
-    return _encode([_RESULTS, sort, position.item_no, position.risk])
+    return _encode([_RESULTS, sort, position.item_no, position.value])
 
 
 def decode_position(cursor: str, sort: ResultSort) -> Position:
@@ -33,10 +34,10 @@ def decode_position(cursor: str, sort: ResultSort) -> Position:
         InvalidRequestError: it is not such a cursor, or one of another order.
     """
     match _decode(cursor):
-        case [str(kind), str(made_for), int(item), risk] if kind == _RESULTS and 0 <= item <= MAX_ITEM and _is_risk(risk):
+        case [str(kind), str(made_for), int(item), value] if kind == _RESULTS and 0 <= item <= MAX_ITEM and _is_float32(value):
             if made_for != sort:
                 raise InvalidRequestError(f"the cursor was made for sort={made_for}, got sort={sort}: start at the first page")
-            return Position(item, None if risk is None else float(risk))
+            return Position(item, None if value is None else float(value))
     raise _not_a_cursor(cursor)
 
 
@@ -64,8 +65,8 @@ def next_url(request: Request, response: Response, base: str, cursor: str) -> st
     return url
 
 
-def _is_risk(value: object) -> bool:
-    return value is None or (isinstance(value, (int, float)) and -1 <= value <= 2)  # false of NaN
+def _is_float32(value: object) -> bool:
+    return value is None or (isinstance(value, (int, float)) and -_LARGEST <= value <= _LARGEST)  # false of NaN
 
 
 def _encode(value: list[Any]) -> str:

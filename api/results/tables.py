@@ -57,6 +57,7 @@ def make_schema(classes: Sequence[str], metadata: Sequence[str] = (), *, as_obje
             ("height", pa.int32()),
             ("model", pa.string()),
             ("version", pa.int64()),
+            ("novelty", pa.float32()),
             ("notes", pa.list_(pa.string())),
             *((f"meta_{name}", pa.string()) for name in metadata),
         ]
@@ -83,9 +84,24 @@ def make_batch(
     rows: Sequence[ResultRow], model: str, classes: Sequence[str], schema: pa.Schema, metadata: Sequence[str] = ()
 ) -> pa.RecordBatch:
     """One batch of columns; `schema` is what make_schema() makes of the same classes and metadata."""
-    item, name, state, label, score, risk, probabilities, flag, error_code, error, width, height, version, notes, cells = zip(
-        *rows, strict=True
-    )
+    (
+        item,
+        name,
+        state,
+        label,
+        score,
+        risk,
+        probabilities,
+        flag,
+        error_code,
+        error,
+        width,
+        height,
+        version,
+        novelty,
+        notes,
+        cells,
+    ) = zip(*rows, strict=True)
     columns = [
         pa.array(item, pa.int32()),
         _names(name),
@@ -101,6 +117,7 @@ def make_batch(
         pa.array(height, pa.int32()),
         pa.repeat(pa.scalar(model, pa.string()), len(rows)),
         pa.array(version, pa.int64()),
+        pa.array(novelty, pa.float32()),
         pa.array([text.split(",") if text else () for text in notes], pa.list_(pa.string())),
         *_metadata_columns(cells, metadata, as_object=_OBJECT in schema.names),
     ]

@@ -150,8 +150,9 @@ def result_objects(
     keys = [f"p_{name}" for name in classes]
     missing = [None] * len(keys)
     probabilities = iter(shortest_floats(probability_matrix([row for row in rows if row.probabilities is not None], len(keys))))
-    heads = shortest_floats(np.array([(row.score or 0.0, row.risk or 0.0) for row in rows], np.float64).reshape(-1, 2))
-    for row, (score, risk) in zip(rows, heads, strict=True):
+    floats = np.array([(row.score or 0.0, row.risk or 0.0, row.novelty or 0.0) for row in rows], np.float64)
+    heads = shortest_floats(floats.reshape(-1, 3))
+    for row, (score, risk, novelty) in zip(rows, heads, strict=True):
         yield {
             "item": row.item_no,
             "name": display_name(row.name),
@@ -167,6 +168,7 @@ def result_objects(
             "height": row.height,
             "model": model,
             "version": row.version,
+            "novelty": None if row.novelty is None else novelty,
             "notes": row.notes.split(",") if row.notes else [],
             **({"metadata": row.metadata or {}} if metadata else {}),
             **({} if decisions is None else decision_cells(decisions.get(row.item_no))),

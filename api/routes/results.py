@@ -34,7 +34,11 @@ Risk = Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Cursor = Annotated[str | None, Query(max_length=300, description="From a page's `next`.")]
 Sort = Annotated[
-    ResultSort, Query(description="`-risk`: riskiest first. Failed items, which have no risk, come last in either direction.")
+    ResultSort,
+    Query(
+        description="`-risk`: riskiest first; `-novelty`: most unlike the training pictures first. Items that have no such "
+        "value come last in either direction."
+    ),
 ]
 ByteOrderMark = Annotated[bool, Query(description="CSV begins with a byte order mark, by which Excel knows that it is UTF-8.")]
 _OBJECT: dict[int | str, dict[str, Any]] = {
@@ -50,9 +54,13 @@ def chosen_results(
     status: Annotated[ItemState | None, Query(description="Only succeeded, or only failed items.")] = None,
     flagged: Annotated[bool | None, Query(description="Whether the risk reaches the model's operating threshold.")] = None,
     note: Annotated[ItemNote | None, Query(description="Only items with this note.")] = None,
+    min_novelty: Annotated[
+        float | None,
+        Query(ge=-1e9, le=1e9, allow_inf_nan=False, description="Only items of at least this novelty."),
+    ] = None,
 ) -> ResultFilter:
     """The filter that pages and files share."""
-    return ResultFilter(label, min_risk, max_risk, status, flagged, note=note)
+    return ResultFilter(label, min_risk, max_risk, status, flagged, note=note, min_novelty=min_novelty)
 
 
 def check_label(chosen: ResultFilter, job: Job) -> None:

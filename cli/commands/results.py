@@ -22,6 +22,12 @@ def results(
     note: Annotated[
         str | None, typer.Option("--note", metavar="N", help="Only items with this note, for example low_resolution.")
     ] = None,
+    min_novelty: Annotated[
+        float | None,
+        typer.Option(
+            "--min-novelty", metavar="X", help="Only items of at least this novelty; above 1, as a rule, they are noted."
+        ),
+    ] = None,
     excel: ExcelOption = False,
     sort: Annotated[Sort | None, typer.Option("--sort", help="Order. Default: as in the archive.")] = None,
     common: Common,
@@ -34,7 +40,13 @@ def results(
     from cli.service import connect
 
     filters: dict[str, str | int | float] = {}
-    asked = {"label": label, "min_risk": min_risk, "note": note, "sort": sort.value if sort else None}
+    asked = {
+        "label": label,
+        "min_risk": min_risk,
+        "note": note,
+        "min_novelty": min_novelty,
+        "sort": sort.value if sort else None,
+    }
     for key, value in asked.items():
         if value is not None:
             filters[key] = value

@@ -255,6 +255,7 @@ class Result(Base):
         ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
         Index("ix_results_job_id_risk_item_no", "job_id", "risk", "item_no"),
         Index("ix_results_job_id_label_risk_item_no", "job_id", "label", "risk", "item_no"),
+        Index("ix_results_job_id_novelty_item_no", "job_id", "novelty", "item_no"),
         Index("ix_results_job_id_error_code_item_no", "job_id", "error_code", "item_no"),
         {"sqlite_with_rowid": False},
     )
@@ -273,6 +274,7 @@ class Result(Base):
     width: Mapped[int | None] = mapped_column(Integer)  # pixels, upright
     height: Mapped[int | None] = mapped_column(Integer)
     version: Mapped[int | None] = mapped_column(BigInteger)  # the model version that saw it
+    novelty: Mapped[float | None] = mapped_column(Float(53))  # how unlike the training pictures; NULL: not measured
     notes: Mapped[str | None]  # codes of core.notes.ItemNote between commas; NULL: none
     # The other cells of the table's row, by column; `metadata` itself is SQLAlchemy's.
     row_metadata: Mapped[dict[str, str] | None] = mapped_column("metadata", JSON(none_as_null=True))

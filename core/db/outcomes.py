@@ -87,6 +87,7 @@ def insert_outcomes(session: Session, job_id: uuid.UUID, version: int | None, ou
             "width": outcome.width,
             "height": outcome.height,
             "version": version,
+            "novelty": outcome.novelty,
             "notes": join_notes(outcome.notes),
             "row_metadata": outcome.metadata or None,
         }

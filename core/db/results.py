@@ -2,7 +2,7 @@
 
 Order `risk` and `-risk`: rows that have a risk first, by (risk, item), the one direction the exact reverse of the other; then
 the rows that have none, which are the failed ones, by item. So each part is a plain range of one index on both databases,
-wherever they sort NULL.
+wherever they sort NULL. Likewise `novelty` and `-novelty`, where a version that does not measure it gives rows without.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Engine, Select, func, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.db.engine import reading
 from core.db.models import Chunk, ItemState, Job, Result
@@ -35,6 +35,11 @@ class ResultSort(StrEnum):
     ITEM = "item"  # as in the archive
     RISK = "risk"  # harmless first
     RISK_DESCENDING = "-risk"  # riskiest first
+    NOVELTY = "novelty"  # most like the training pictures first
+    NOVELTY_DESCENDING = "-novelty"  # most unlike them first
+
+
+_BY_NOVELTY = (ResultSort.NOVELTY, ResultSort.NOVELTY_DESCENDING)
 
 
 class ResultRow(NamedTuple):
@@ -53,6 +58,7 @@ class ResultRow(NamedTuple):
     width: int | None  # pixels
     height: int | None
     version: int | None
+    novelty: float | None
     notes: str | None  # codes between commas
     metadata: dict[str, str] | None = None  # the other cells of its row in a table, by column
 
@@ -71,6 +77,7 @@ _COLUMNS = (
     Result.width,
     Result.height,
     Result.version,
+    Result.novelty,
     Result.notes,
     Result.row_metadata,
 )
@@ -81,7 +88,7 @@ _as_row = partial(tuple.__new__, ResultRow)  # ResultRow._make without a call of
 
 @dataclass(frozen=True, slots=True)
 class ResultFilter:
-    """Which rows are wanted; None takes all. Limits of the risk mean the risk as it is shown (core.precision)."""
+    """Which rows are wanted; None takes all. Limits of risk and novelty mean them as they are shown (core.precision)."""
 
     label: str | None = None
     min_risk: float | None = None
@@ -90,6 +97,7 @@ class ResultFilter:
     flagged: bool | None = None
     error_code: str | None = None
     note: ItemNote | None = None
+    min_novelty: float | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """As SQL, for any part of the table."""
@@ -100,6 +108,8 @@ class ResultFilter:
             wanted.append(Result.risk >= lowest(self.min_risk))
         if self.max_risk is not None:
             wanted.append(Result.risk <= highest(self.max_risk))
+        if self.min_novelty is not None:
+            wanted.append(Result.novelty >= lowest(self.min_novelty))
         if self.state is not None:
             wanted.append(Result.state == self.state)
         if self.flagged is not None:
@@ -118,24 +128,25 @@ class ResultFilter:
         """Whether only rows without probabilities can match."""
         return self.state == ItemState.FAILED or self.error_code is not None
 
-    @property
-    def only_scored(self) -> bool:
-        """Whether only rows with probabilities can match."""
-        wanted = (self.min_risk, self.max_risk, self.label, self.flagged, self.note)
-        return any(value is not None for value in wanted)
+    def may_lack(self, sort: ResultSort) -> bool:
+        """Whether rows can match that have nothing to be sorted by."""
+        wanted = (self.min_novelty,) if sort in _BY_NOVELTY else (self.min_risk, self.max_risk, self.flagged)
+        return all(value is None for value in wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The row after which a page begins. `risk` is None in item order, and among rows that have none."""
+    """The row after which a page begins. `value`, the risk or novelty, is None in item order, and among rows without it."""
 
     item_no: int
-    risk: float | None = None
+    value: float | None = None
 
 
 def position_of(row: ResultRow, sort: ResultSort) -> Position:
     """Where the page after this row begins."""
-    return Position(row.item_no, None if sort == ResultSort.ITEM else row.risk)
+    if sort == ResultSort.ITEM:
+        return Position(row.item_no)
+    return Position(row.item_no, row.novelty if sort in _BY_NOVELTY else row.risk)
 
 
 def read_results(
@@ -154,12 +165,12 @@ def read_results(
     if sort == ResultSort.ITEM:
         return _fetch(session, _by_item(_select(job_id, chosen), after).limit(limit))
     rows: list[ResultRow] = []
-    if not chosen.only_failed and (after is None or after.risk is not None):
-        rows += _fetch(session, _by_risk(_select(job_id, chosen), sort, after).limit(limit))
-    if len(rows) < limit and not chosen.only_scored:
-        unscored = _select(job_id, chosen).where(Result.risk.is_(None))
-        behind = after if after is not None and after.risk is None else None
-        rows += _fetch(session, _by_item(unscored, behind).limit(limit - len(rows)))
+    if not chosen.only_failed and (after is None or after.value is not None):
+        rows += _fetch(session, _by_value(_select(job_id, chosen), sort, after).limit(limit))
+    if len(rows) < limit and chosen.may_lack(sort):
+        without = _select(job_id, chosen).where(_column(sort).is_(None))
+        behind = after if after is not None and after.value is None else None
+        rows += _fetch(session, _by_item(without, behind).limit(limit - len(rows)))
     return rows
 
 
@@ -240,17 +251,21 @@ def _by_item(query: Select[*tuple[Any, ...]], after: Position | None) -> Select[
     return query.order_by(Result.item_no)
 
 
-def _by_risk(query: Select[*tuple[Any, ...]], sort: ResultSort, after: Position | None) -> Select[*tuple[Any, ...]]:
-    place = tuple_(Result.risk, Result.item_no)
-    descending = sort == ResultSort.RISK_DESCENDING
+def _column(sort: ResultSort) -> InstrumentedAttribute[float | None]:
+    return Result.novelty if sort in _BY_NOVELTY else Result.risk
+
+
+def _by_value(query: Select[*tuple[Any, ...]], sort: ResultSort, after: Position | None) -> Select[*tuple[Any, ...]]:
+    column = _column(sort)
+    descending = sort.startswith("-")
     if after is None:
-        query = query.where(Result.risk.is_not(None))
+        query = query.where(column.is_not(None))
     else:
-        edge = tuple_(after.risk, after.item_no)
+        place, edge = tuple_(column, Result.item_no), tuple_(after.value, after.item_no)
         query = query.where(place < edge if descending else place > edge)
     if descending:
-        return query.order_by(Result.risk.desc(), Result.item_no.desc())
-    return query.order_by(Result.risk, Result.item_no)
+        return query.order_by(column.desc(), Result.item_no.desc())
+    return query.order_by(column, Result.item_no)
 
 
 def _fetch(session: Session, query: Select[*tuple[Any, ...]]) -> list[ResultRow]:

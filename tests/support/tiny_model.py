@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from core.imaging import preprocessing_hash
-from core.modelspec import ModelSpec
+from core.modelspec import ModelSpec, NoveltySpec
 
 HAM_CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 REJECTED_MEAN = 77  # the rejecting variant refuses an image whose pixels average to exactly this
 
 
-def tiny_spec(name: str = "tiny", *, height: int = 28, width: int = 28, classes: tuple[str, ...] = HAM_CLASSES) -> ModelSpec:
+def tiny_spec(
+    name: str = "tiny", *, height: int = 28, width: int = 28, classes: tuple[str, ...] = HAM_CLASSES, novel: bool = False
+) -> ModelSpec:
     """What the tiny model says of itself."""
     malignant = tuple(each for each in classes if each in {"akiec", "bcc", "mel"}) or classes[:1]
     return ModelSpec(
@@ -33,7 +35,15 @@ def tiny_spec(name: str = "tiny", *, height: int = 28, width: int = 28, classes:
         dataset="none",
         preprocessing_hash=preprocessing_hash(height, width, "stretch"),
         licence="CC0-1.0",
+        novelty=NoveltySpec(method="distance from grey", threshold=1.0) if novel else None,
     )
+
+
+def tiny_novelty(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """What the variant with novelty must answer, float32 [batch]: the mean of all values, as a distance from 128 in 64ths."""
+    means = images.reshape(len(images), -1).mean(axis=1)
+    answer: npt.NDArray[np.float32] = (np.abs(means - 128) / 64).astype(np.float32)
+    return answer
 
 
 def tiny_probabilities(
@@ -60,6 +70,7 @@ def export_tiny_model(
     describing: bool = True,
     spec_json: str | None = None,
     name: str = "tiny",
+    novel: bool = False,
 ) -> Path:
     """Export `base/version`, published by an atomic rename as a server that polls expects.
 
@@ -74,14 +85,15 @@ def export_tiny_model(
         describing: with the `describe` signature.
         spec_json: what `describe` answers instead of `tiny_spec`.
         name: of the model, in its spec.
+        novel: with the second output `novelty`, as `tiny_novelty` computes it.
 
     Returns:
         The version's folder.
     """
     import tensorflow as tf
 
-    text = spec_json or tiny_spec(name, height=height, width=width, classes=classes).model_dump_json()
-    module = _module(tf, (height, width), len(classes), bias=bias, rejecting=rejecting, text=text)
+    text = spec_json or tiny_spec(name, height=height, width=width, classes=classes, novel=novel).model_dump_json()
+    module = _module(tf, (height, width), len(classes), bias=bias, rejecting=rejecting, novel=novel, text=text)
     signatures = {"serving_default": module.classify}
     if describing:
         signatures["describe"] = module.describe
@@ -99,7 +111,7 @@ def _parameters(classes: int, bias: float) -> tuple[npt.NDArray[np.float32], npt
     return weights, offsets
 
 
-def _module(tf: Any, size: tuple[int, int], classes: int, *, bias: float, rejecting: bool, text: str) -> Any:
+def _module(tf: Any, size: tuple[int, int], classes: int, *, bias: float, rejecting: bool, novel: bool, text: str) -> Any:
     weights, offsets = _parameters(classes, bias)
     module = tf.Module()
     module.weights = tf.Variable(weights)
@@ -110,7 +122,8 @@ def _module(tf: Any, size: tuple[int, int], classes: int, *, bias: float, reject
         if rejecting:
             refused = tf.abs(tf.reduce_mean(mean, axis=1) - REJECTED_MEAN) < 1e-3
             tf.debugging.Assert(tf.logical_not(tf.reduce_any(refused)), ["an image is refused"])
-        return {"probabilities": tf.nn.softmax(tf.matmul(mean / 255.0, module.weights) + module.offsets)}
+        answers = {"probabilities": tf.nn.softmax(tf.matmul(mean / 255.0, module.weights) + module.offsets)}
+        return answers | ({"novelty": tf.abs(tf.reduce_mean(mean, axis=1) - 128.0) / 64.0} if novel else {})
 
     def describe(query: Any) -> dict[str, Any]:
         return {"spec": tf.fill(tf.shape(query), text)}

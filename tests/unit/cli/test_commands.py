@@ -256,10 +256,16 @@ def test_watch_ends_with_the_jobs_code(run: Run, server: LaidOutServer, job: dic
 
 def test_results_go_to_stdout_with_filters(run: Run, server: LaidOutServer) -> None:
     server.lay("GET", f"/v1/jobs/{JOB}/results.csv", Answer("item,näme\n".encode(), kind="text/csv"))
-    asked = ("--label", "mel", "--min-risk", "0.5", "--note", "blurred", "--sort", "-risk")
+    asked = ("--label", "mel", "--min-risk", "0.5", "--note", "blurred", "--min-novelty", "1.5", "--sort", "-novelty")
     done = run("results", JOB, *asked, "--server", server.url)
     assert (done.returncode, done.stdout) == (0, "item,näme\n")
-    assert server.seen[0].query == {"label": "mel", "min_risk": "0.5", "note": "blurred", "sort": "-risk"}
+    assert server.seen[0].query == {
+        "label": "mel",
+        "min_risk": "0.5",
+        "note": "blurred",
+        "min_novelty": "1.5",
+        "sort": "-novelty",
+    }
 
 
 def test_cancel_retry_delete(run: Run, server: LaidOutServer, job: dict[str, Any]) -> None:

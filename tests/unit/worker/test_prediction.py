@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import BatchRejectedError, ItemErrorCode
-from core.modelspec import ModelSpec
+from core.modelspec import ModelSpec, NoveltySpec
 from core.notes import ItemNote
 from serving.client import Answer, PendingPrediction, PredictClient
 from tests.support.tiny_model import tiny_spec
@@ -80,6 +80,34 @@ def test_a_row_without_probabilities_fails_alone() -> None:
     assert [outcome.label for outcome in outcomes] == ["benign", None, "worse"]
     assert [outcome.error_code for outcome in outcomes] == [None, ItemErrorCode.REJECTED_BY_MODEL, None]
     assert (outcomes[1].risk, outcomes[1].probabilities, outcomes[1].flag) == (None, None, None)
+
+
+NOVEL = SPEC.model_copy(update={"novelty": NoveltySpec(method="mahalanobis", threshold=1.0)})
+
+
+def test_an_image_above_the_threshold_of_novelty_gets_the_note() -> None:
+    """0.99999998 is 1.0 as float32: what is shown as the threshold is not above it."""
+    probabilities = np.tile(np.array([0.7, 0.2, 0.1], np.float32), (4, 1))
+    answer = Answer(probabilities, np.array([0.4, 0.99999998, 1.1, 250.0], np.float32))
+    items = [DecodedItem(n, f"{n}.jpg", 6, 4, (ItemNote.BLURRED,)) for n in range(4)]
+    outcomes = list(make_outcomes(NOVEL, items, answer))
+    assert [outcome.novelty for outcome in outcomes] == [0.4, 1.0, 1.1, 250.0]
+    blurred, unlike = (ItemNote.BLURRED,), (ItemNote.BLURRED, ItemNote.UNLIKE_TRAINING)
+    assert [outcome.notes for outcome in outcomes] == [blurred, blurred, unlike, unlike]
+    assert {outcome.label for outcome in outcomes} == {"benign"}
+
+
+def test_a_novelty_that_is_no_number_fails_its_row_alone() -> None:
+    answer = Answer(np.full((3, 3), 1 / 3, np.float32), np.array([0.5, np.nan, 2.0], np.float32))
+    outcomes = list(make_outcomes(NOVEL, [DecodedItem(n, f"{n}.jpg", 6, 4) for n in range(3)], answer))
+    assert [outcome.error_code for outcome in outcomes] == [None, ItemErrorCode.REJECTED_BY_MODEL, None]
+    assert outcomes[1].error == "model m answered this image with a novelty that is no finite number"
+    assert (outcomes[1].novelty, outcomes[1].label, outcomes[1].risk) == (None, None, None)
+
+
+def test_a_version_that_measures_no_novelty_gives_rows_without() -> None:
+    (outcome,) = make_outcomes(SPEC, [DecodedItem(0, "a", 1, 1)], Answer(np.array([[0.7, 0.2, 0.1]], np.float32)))
+    assert (outcome.novelty, outcome.notes) == (None, ())
 
 
 def test_risk_and_flag_are_those_that_are_shown() -> None:

@@ -13,12 +13,12 @@ from api.schemas import MAX_ITEM
 from core.db.results import Position, ResultSort
 from core.errors import InvalidRequestError
 
-RISKS = st.none() | st.floats(0, 1.0000001, allow_nan=False)
+VALUES = st.none() | st.floats(-3.4028234663852886e38, 3.4028234663852886e38, allow_nan=False)  # of a risk or novelty
 
 
-@given(st.integers(0, MAX_ITEM), RISKS, st.sampled_from(ResultSort))
-def test_positions(item: int, risk: float | None, sort: ResultSort) -> None:
-    position = Position(item, risk)
+@given(st.integers(0, MAX_ITEM), VALUES, st.sampled_from(ResultSort))
+def test_positions(item: int, value: float | None, sort: ResultSort) -> None:
+    position = Position(item, value)
     assert decode_position(encode_position(position, sort), sort) == position
 
 
