@@ -23,12 +23,11 @@ from core.errors import (
     ServingOverloadedError,
     ServingUnavailableError,
 )
-from core.modelspec import NoveltySpec
-from serving.client import PredictClient, Retry, VersionStatus
-from serving.contract import check_serving_signature
+from serving.client import PredictClient, VersionStatus
 from serving.protos import predict_pb2
-from tests.support.servers import ROOT, free_port, running, running_serving
-from tests.support.tiny_model import HAM_CLASSES, export_tiny_model, tiny_novelty, tiny_probabilities, tiny_spec
+from tests.support.scripted_serving import Scripted, answer_of, scripted_servers
+from tests.support.servers import ROOT, free_port, running
+from tests.support.tiny_model import HAM_CLASSES, export_tiny_model, tiny_probabilities, tiny_spec
 
 RANDOM = np.random.default_rng(7)
 
@@ -179,58 +178,10 @@ def test_the_server_is_told_the_deadline_and_a_late_answer_is_not_asked_for_agai
     assert left[0] <= 2
 
 
-class Scripted(grpc.GenericRpcHandler):
-    """A real gRPC server that answers Predict from a list: messages, or (code, details)."""
-
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
-        self.calls = 0
-
-    def service(self, _details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
-        return grpc.unary_unary_rpc_method_handler(
-            self._answer,
-            request_deserializer=predict_pb2.PredictRequest.FromString,
-            response_serializer=predict_pb2.PredictResponse.SerializeToString,
-        )
-
-    def _answer(self, _request: Any, context: grpc.ServicerContext) -> Any:
-        answer = self.answers[min(self.calls, len(self.answers) - 1)]
-        self.calls += 1
-        if isinstance(answer, tuple):
-            context.abort(*answer)
-        return answer
-
-
 @pytest.fixture
 def scripted() -> Iterator[Any]:
-    servers = []
-
-    def serve(*answers: Any) -> tuple[Scripted, PredictClient]:
-        handler = Scripted(*answers)
-        server = grpc.server(futures.ThreadPoolExecutor(2), handlers=[handler])
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        client = PredictClient(f"127.0.0.1:{port}", timeout_s=5, retry=Retry(attempts=3, base_s=0.01))
-        servers.append((server, client))
-        return handler, client
-
-    yield serve
-    for server, client in servers:
-        client.close()
-        server.stop(0).wait()
-
-
-def answer_of(
-    values: list[list[float]], version: int = 1, *, novelty: list[float] | list[list[float]] | None = None
-) -> predict_pb2.PredictResponse:
-    from serving.tensors import fill_tensor
-
-    response = predict_pb2.PredictResponse()
-    response.model_spec.version.value = version
-    fill_tensor(response.outputs["probabilities"], np.array(values, np.float32), as_content=False)
-    if novelty is not None:
-        fill_tensor(response.outputs["novelty"], np.array(novelty, np.float32), as_content=False)
-    return response
+    with scripted_servers() as serve:
+        yield serve
 
 
 @pytest.mark.parametrize("code", ["UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "INTERNAL", "UNIMPLEMENTED"])
@@ -289,55 +240,6 @@ def test_values_that_are_no_probabilities_spoil_their_own_row_only(scripted: Any
     found = client.predict_async("m", 1, random_images(3), classes=2, row_by_row=True).result()
     assert found[[0, 2]].tolist() == [[0.25, 0.75], [0.5, 0.5]]
     assert np.isnan(found[1]).all()
-
-
-@pytest.mark.parametrize(
-    ("novelty", "words"),
-    [
-        pytest.param(None, "expected an output 'novelty', got \\['probabilities'\\]", id="missing"),
-        pytest.param([1.0, 2.0], r"expected novelty float32 \[1\], got float32 \[2\]", id="rows"),
-        pytest.param([[1.0]], r"expected novelty float32 \[1\], got float32 \[1, 1\]", id="shape"),
-        pytest.param([float("inf")], "as finite numbers, got inf", id="infinite"),
-    ],
-)
-def test_novelty_that_breaks_the_contract_is_refused(scripted: Any, novelty: Any, words: str) -> None:
-    _, client = scripted(answer_of([[1.0]], novelty=novelty))
-    with pytest.raises(ModelContractError, match=words):
-        client.predict_async("m", 1, random_images(1), novelty=True).answer()
-    assert client.predict_async("m", 1, random_images(1)).answer().novelty is None, "not asked for, not looked at"
-
-
-@pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf")], ids=["nan", "inf", "-inf"])
-def test_novelty_that_is_no_number_spoils_its_own_row_only(scripted: Any, odd: float) -> None:
-    _, client = scripted(answer_of([[1.0], [1.0], [1.0]], novelty=[0.5, odd, -7.0]))
-    found = client.predict_async("m", 1, random_images(3), row_by_row=True, novelty=True).answer().novelty
-    assert found is not None
-    assert found[[0, 2]].tolist() == [0.5, -7.0]
-    assert np.isnan(found[1])
-
-
-def test_a_model_with_novelty_is_described_and_asked(tmp_path: Path) -> None:
-    export_tiny_model(tmp_path / "tiny", 1, novel=True)
-    images = random_images(5) // np.array([1, 2, 3, 4, 5], np.uint8)[:, None, None, None]
-    with running_serving(tmp_path / "tiny", "tiny", tmp_path / "log") as address, PredictClient(address) as client:
-        spec = client.describe("tiny").spec
-        assert spec.novelty == NoveltySpec(method="distance from grey", threshold=1.0)
-        answer = client.predict_async("tiny", 1, images, classes=7, novelty=True).answer()
-        np.testing.assert_allclose(answer.novelty, tiny_novelty(images), atol=1e-5)
-        np.testing.assert_allclose(answer.probabilities, client.predict("tiny", 1, images, classes=7), atol=1e-6)
-
-
-def test_a_model_that_says_it_has_novelty_and_gives_none_is_refused(client: PredictClient) -> None:
-    """The other way round nothing is asked for: a second output that `describe` does not speak of may be there."""
-    signatures = client.metadata("tiny")
-    check_serving_signature(signatures, tiny_spec(), "describe")
-    with pytest.raises(ModelContractError, match=r"expected an output 'novelty', got \['probabilities'\]"):
-        check_serving_signature(signatures, tiny_spec(novel=True), "describe")
-    outputs = signatures["serving_default"].outputs
-    outputs["novelty"].CopyFrom(outputs["probabilities"])
-    check_serving_signature(signatures, tiny_spec(), "describe")
-    with pytest.raises(ModelContractError, match=r"expected 'novelty' to be float \[-1\], got float \[-1, 7\]"):
-        check_serving_signature(signatures, tiny_spec(novel=True), "describe")
 
 
 def test_a_cancelled_prediction_is_not_sent_again(scripted: Any) -> None:
