@@ -1,13 +1,13 @@
-"""Results in the order of their novelty. Apart from 0011, as an index that is built beside the service commits by itself.
+"""Results in the order of their novelty. Apart from 0012, as an index that is built beside the service commits by itself.
 
-Revision: 0012
-Revises: 0011
+Revision: 0013
+Revises: 0012
 """
 
 from core.db.migrations import online
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
