@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from api.results.classcolumns import class_keys, has_columns, rank
 from api.results.views import DECISION_KEYS, LOOKALIKE, decision_cells, display_name
 from core.csvcells import CONTROL, FORMULA, NEEDS_QUOTES, escape_controls
 from core.db.models import Decision
@@ -35,7 +36,7 @@ def make_schema(classes: Sequence[str], metadata: Sequence[str] = (), *, as_obje
     """Columns in the order that all formats share.
 
     Args:
-        classes: the model's; a column p_<class> each.
+        classes: the model's; a column p_<class> each, or those of the most probable ones (api.results.classcolumns).
         metadata: columns of the table that the images come from; a column meta_<column> each.
         as_object: one column of JSON text for all metadata instead, as `json_lines` has it.
     """
@@ -49,7 +50,7 @@ def make_schema(classes: Sequence[str], metadata: Sequence[str] = (), *, as_obje
             ("label", pa.string()),
             ("score", pa.float32()),
             ("risk", pa.float32()),
-            *((f"p_{name}", pa.float32()) for name in classes),
+            *((key, pa.string() if key.startswith("label_") else pa.float32()) for key in class_keys(classes)),
             ("flag", pa.bool_()),
             ("error_code", pa.string()),
             ("error", pa.string()),
@@ -109,7 +110,7 @@ def make_batch(
         pa.array(label, pa.string()),
         pa.array(score, pa.float32()),
         pa.array(risk, pa.float32()),
-        *_probability_columns(probabilities, len(classes)),
+        *_probability_columns(probabilities, classes),
         pa.array(map(_BOOLEANS.get, flag), pa.bool_()),
         pa.array(error_code, pa.string()),
         pa.array(error, pa.string()),
@@ -145,13 +146,24 @@ def _names(names: Sequence[bytes]) -> pa.Array:
     return pa.array([display_name(name) for name in names], pa.string())
 
 
-def _probability_columns(blobs: Sequence[bytes | None], classes: int) -> list[pa.Array]:
+def _probability_columns(blobs: Sequence[bytes | None], classes: Sequence[str]) -> list[pa.Array]:
     if not classes:
         return []
-    nothing = b"\0" * (4 * classes)
-    matrix = np.frombuffer(b"".join([blob or nothing for blob in blobs]), "<f4").reshape(len(blobs), classes)
+    nothing = b"\0" * (4 * len(classes))
+    matrix = np.frombuffer(b"".join([blob or nothing for blob in blobs]), "<f4").reshape(len(blobs), len(classes))
     missing = np.array([not blob for blob in blobs]) if not all(blobs) else None
-    return [pa.array(column, mask=missing) for column in np.ascontiguousarray(matrix.T)]
+    if has_columns(classes):
+        return [pa.array(column, mask=missing) for column in np.ascontiguousarray(matrix.T)]
+    best, names = rank(matrix), np.array(classes, object)
+    scores = np.take_along_axis(matrix, best, axis=1)
+    return [
+        column
+        for place in range(best.shape[1])
+        for column in (
+            pa.array(names[best[:, place]], pa.string(), mask=missing),
+            pa.array(np.ascontiguousarray(scores[:, place]), mask=missing),
+        )
+    ]
 
 
 def csv_header(schema: pa.Schema) -> bytes:

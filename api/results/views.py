@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from fastapi import Request
 
+from api.results.classcolumns import class_keys, class_values
 from api.schemas import Counts, ItemFailure, JobFailure, JobNote, JobObject, Requested, Timestamps
 from core.db.jobs import Tallies
 from core.db.models import Decision, Job, JobState
@@ -142,14 +143,18 @@ def result_objects(
     classes: Sequence[str],
     metadata: Sequence[str] = (),
     decisions: Mapping[int, Decision] | None = None,
+    *,
+    every_class: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Rows as JSON objects, in the order of columns that CSV and Parquet have too.
 
-    With `metadata` where there is a table, and with the decisions' keys where the job has any.
+    With `metadata` where there is a table, and with the decisions' keys where the job has any. With `every_class` each class
+    has its key, however many there are (api.results.classcolumns).
     """
-    keys = [f"p_{name}" for name in classes]
+    keys = class_keys(classes, every=every_class)
     missing = [None] * len(keys)
-    probabilities = iter(shortest_floats(probability_matrix([row for row in rows if row.probabilities is not None], len(keys))))
+    matrix = probability_matrix([row for row in rows if row.probabilities is not None], len(classes))
+    probabilities = class_values(matrix, classes, every=every_class)
     floats = np.array([(row.score or 0.0, row.risk or 0.0, row.novelty or 0.0) for row in rows], np.float64)
     heads = shortest_floats(floats.reshape(-1, 3))
     for row, (score, risk, novelty) in zip(rows, heads, strict=True):

@@ -132,7 +132,7 @@ def _answer(here: Resources, tenant_id: UUID, job_id: UUID, base: str) -> dict[s
         raise _item_error(row.error_code, row.error)
     return {
         "object": "classification",
-        **next(result_objects(rows, job.model, classes_of(job))),
+        **next(result_objects(rows, job.model, classes_of(job), every_class=True)),
         "job": str(job_id),
         "links": {"job": job_url(base, job_id), "image": f"{job_url(base, job_id)}/items/{row.item_no}/image"},
     }

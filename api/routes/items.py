@@ -39,4 +39,4 @@ def load_row(here: Resources, tenant_id: UUID, job_id: UUID, item_no: int) -> tu
         job = get_job(session, tenant_id, job_id)
         row = find_result(session, job_id, item_no)
         decided = read_decisions(session, job_id, [item_no])
-    return job, next(result_objects([row], job.model, classes_of(job), metadata_of(job), decided))
+    return job, next(result_objects([row], job.model, classes_of(job), metadata_of(job), decided, every_class=True))

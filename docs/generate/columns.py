@@ -30,5 +30,8 @@ def columns_section() -> str:
 
 def _meaning(column: str) -> str:
     if column == f"p_{_CLASS}":
-        return "A column for each class of the model, in the model's order: the probability of that class, 0 to 1."
+        return (
+            "A column for each class of the model, in the model's order: the probability of that class, 0 to 1. "
+            "A model of more than 30 classes has others, see below."
+        )
     return sentence(ResultObject.model_fields[column].description or "")
