@@ -1,44 +1,66 @@
-"""A state machine over submit, run, crash, redeliver, cancel, retry and sweep against the real ledger.
+"""A state machine over submit, run, crash, redeliver, cancel, retry, delete, expire and sweep against the real ledger.
 
-Whatever the order, at the end every job that was not cancelled has each row exactly once, and counts that agree with its rows.
+On SQLite and on PostgreSQL, with outages at any statement and a clock that jumps. Whatever the order, at the end every job that
+was not cancelled has each row exactly once, and counts that agree with its rows.
 """
 
 from __future__ import annotations
 
-import tempfile
 import uuid
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sqlalchemy import func, select
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from sqlalchemy import Engine, event, func, select
+from sqlalchemy.exc import OperationalError
 
 from core.db.chunks import Claim, put_back_chunk
-from core.db.engine import open_engine, reading, transaction
+from core.db.engine import reading, transaction
 from core.db.jobs import read_tallies
-from core.db.lifecycle import request_cancel
-from core.db.maintenance import republish, rescue
-from core.db.models import LOCAL_TENANT_ID, TERMINAL_STATES, ItemState, Job, JobState, Result
+from core.db.lifecycle import delete_job, request_cancel
+from core.db.maintenance import republish, rescue, retention
+from core.db.models import LOCAL_TENANT_ID, TERMINAL_STATES, Base, Chunk, ItemState, Job, JobState, Result, Tally
 from core.db.retrying import retry_job
-from core.db.schema.migrate import upgrade
-from core.errors import ConflictError
+from core.errors import ConflictError, DatabaseUnavailableError
 from core.messages import CLASSIFY, Message
-from core.settings import DatabaseSettings
-from tests.support.databases import without_syncing
 from tests.support.ledger import LEASE_S, Ledger, outcomes_of
+
+RETENTION_S = 600.0
+OUTAGES = st.sampled_from([None, None, None, 0, 1, 2, 3, 5, 8])  # the statement at which the database goes away
+
+
+@contextmanager
+def outage_at(engine: Engine, statement: int | None) -> Iterator[None]:
+    """The database goes away at the n-th statement of the block, counted from 0; None: it stays."""
+    left = [statement]
+
+    def count(*_: Any) -> None:
+        if left[0] == 0:
+            raise OperationalError("the database goes away", None, Exception("here"))
+        left[0] = None if left[0] is None else left[0] - 1
+
+    event.listen(engine, "before_cursor_execute", count)
+    try:
+        yield
+    finally:
+        event.remove(engine, "before_cursor_execute", count)
 
 
 class LedgerMachine(RuleBasedStateMachine):
     """Messages may be delivered never, once, twice, late, and in any order; workers may die at any step."""
 
+    engine: ClassVar[Engine]
+
     @initialize()
     def open(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
-        url = f"sqlite:///{Path(self.folder.name) / 'ledger.db'}"
-        engine = without_syncing(open_engine(url, DatabaseSettings()))
-        upgrade(engine)
-        self.ledger = Ledger(engine)
+        self.ledger = Ledger(self.engine)
+        with transaction(self.engine) as session:
+            for table in reversed(Base.metadata.sorted_tables):
+                if table.name != "tenants":
+                    session.execute(table.delete())
         self.messages: list[Message] = []
         self.claims: list[Claim] = []
         self.ended: dict[uuid.UUID, JobState] = {}
@@ -46,30 +68,38 @@ class LedgerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "ledger"):
             self.drive_home()
-            self.ledger.engine.dispose()
-            self.folder.cleanup()
+
+    def attempt(self, work: Callable[[], Any], outage: int | None) -> Any:
+        """What the work returns; None if the database went away in it. Then nothing of it is there."""
+        try:
+            with outage_at(self.engine, outage):
+                return work()
+        except DatabaseUnavailableError:
+            return None
 
     @rule(items=st.integers(0, 13), budget=st.sampled_from([None, None, 0.1]))
     def submit(self, items: int, budget: float | None) -> None:
-        job_id = self.ledger.submit(error_budget=budget)
+        job_id = self.ledger.submit(error_budget=budget, retention_s=RETENTION_S)
         self.messages += self.ledger.prepare(job_id, items=items, chunk_items=3) or []
 
     @precondition(lambda self: self.messages)
-    @rule(data=st.data(), keep=st.booleans())
-    def deliver(self, data: st.DataObject, keep: bool) -> None:
+    @rule(data=st.data(), keep=st.booleans(), outage=OUTAGES)
+    def deliver(self, data: st.DataObject, keep: bool, outage: int | None) -> None:
         index = data.draw(st.integers(0, len(self.messages) - 1))
         message = self.messages[index] if keep else self.messages.pop(index)
         if message.task == CLASSIFY:
-            claim = self.ledger.claim(uuid.UUID(str(message.args[0])), int(message.args[1]))
+            job_id, number = uuid.UUID(str(message.args[0])), int(message.args[1])
+            claim = self.attempt(lambda: self.ledger.claim(job_id, number), outage)
             self.claims += [claim] if claim else []
 
     @precondition(lambda self: self.claims)
-    @rule(data=st.data(), again=st.booleans(), failing=st.sets(st.integers(0, 13)), cut=st.booleans())
-    def finish(self, data: st.DataObject, again: bool, failing: set[int], cut: bool) -> None:
+    @rule(data=st.data(), again=st.booleans(), failing=st.sets(st.integers(0, 13)), cut=st.booleans(), outage=OUTAGES)
+    def finish(self, data: st.DataObject, again: bool, failing: set[int], cut: bool, outage: int | None) -> None:
         index = data.draw(st.integers(0, len(self.claims) - 1))
         claim = self.claims[index] if again else self.claims.pop(index)
         outcomes = outcomes_of(claim, sorted(failing))
-        self.messages += self.ledger.finish(claim, outcomes[: len(outcomes) // 2] if cut else outcomes) or []
+        finished = outcomes[: len(outcomes) // 2] if cut else outcomes
+        self.messages += self.attempt(lambda: self.ledger.finish(claim, finished), outage) or []
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
@@ -84,14 +114,57 @@ class LedgerMachine(RuleBasedStateMachine):
     def lose_all_messages(self) -> None:
         self.messages.clear()
 
-    @rule(seconds=st.sampled_from([1.0, 40.0, LEASE_S + 1]))
-    def sweep(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([-30.0, 1.0, 40.0, LEASE_S + 1]), outage=OUTAGES)
+    def sweep(self, seconds: float, outage: int | None = None) -> None:
+        """After a while, or with a clock that was put back."""
         self.ledger.clock.advance(seconds)
+        now = self.ledger.clock.now()
+
+        def duties() -> list[Message]:
+            with transaction(self.ledger.engine) as session:
+                messages = rescue.rescue_chunks(session, self.ledger.rescue, now)
+                messages += republish.republish_chunks(session, self.ledger.window, now, lost_since=None)
+                return messages + republish.top_up_jobs(session, self.ledger.window, now, None)[0]
+
+        self.messages += self.attempt(duties, outage) or []
+
+    @rule(seconds=st.sampled_from([0.0, RETENTION_S + 1]))
+    def expire(self, seconds: float) -> None:
+        """Retention removes what ended long enough ago, and nothing else."""
+        self.ledger.clock.advance(seconds)
+        now = self.ledger.clock.now()
+        before = {job.id: job for job in self.jobs()}
         with transaction(self.ledger.engine) as session:
-            now = self.ledger.clock.now()
-            self.messages += rescue.rescue_chunks(session, self.ledger.rescue, now)
-            self.messages += republish.republish_chunks(session, self.ledger.window, now, lost_since=None)
-            self.messages += republish.top_up_jobs(session, self.ledger.window, now, None)[0]
+            retention.delete_expired_jobs(session, now)
+        for job_id in before.keys() - {job.id for job in self.jobs()}:
+            assert before[job_id].state in TERMINAL_STATES
+            assert before[job_id].expires_at <= now
+            self.forget(job_id)
+
+    @rule(data=st.data(), outage=OUTAGES)
+    def delete(self, data: st.DataObject, outage: int | None) -> None:
+        jobs = self.jobs()
+        if not jobs:
+            return
+        job = data.draw(st.sampled_from(jobs))
+
+        def remove() -> bool:
+            with transaction(self.ledger.engine) as session:
+                delete_job(session, LOCAL_TENANT_ID, job.id, self.ledger.clock.now())
+            return True
+
+        try:
+            if self.attempt(remove, outage):
+                self.forget(job.id)
+        except ConflictError:
+            assert job.state not in TERMINAL_STATES
+
+    def forget(self, job_id: uuid.UUID) -> None:
+        """It is gone, with all its rows."""
+        self.ended.pop(job_id, None)
+        with reading(self.ledger.engine) as session:
+            for table in (Chunk, Result, Tally):
+                assert not session.scalar(select(func.count()).select_from(table).where(table.job_id == job_id))
 
     @rule(data=st.data(), cancel=st.booleans())
     def cancel_or_retry(self, data: st.DataObject, cancel: bool) -> None:
@@ -148,7 +221,16 @@ class LedgerMachine(RuleBasedStateMachine):
         self.counts_agree_with_rows()
 
 
-TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(
-    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+def test_the_ledger_machine(engine: Engine) -> None:
+    """On each kind of database."""
+
+    class Machine(LedgerMachine):
+        pass
+
+    Machine.engine = engine
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+        ),
+    )
