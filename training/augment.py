@@ -16,7 +16,8 @@ from training.experiments.base import Augmentation
 
 def augment(images: Any, seed: Any, settings: Augmentation) -> Any:
     """A changed copy of `images` (float32 [n, h, w, 3] in 0…255) under `seed` (int [2])."""
-    return _colour(_geometry(images, seed, settings), seed, settings)
+    changed = _colour(_geometry(images, seed, settings), seed, settings)
+    return _vignette(changed, seed, settings.vignettes) if settings.vignettes else changed
 
 
 def _uniform(shape: Any, seed: Any, stream: int, low: float, high: float) -> Any:
@@ -35,6 +36,8 @@ def _geometry(images: Any, seed: Any, settings: Augmentation) -> Any:
     shift_y = _uniform([n], seed, 7, -1.0, 1.0) * (settings.shift * height)
     cos, sin = tf.cos(angle), tf.sin(angle)
     across, down = mirror / (scale * aspect), flip * aspect / scale
+    if settings.squares:  # the middle 3:4 of the width, stretched: what a square crop does to a picture of 4:3
+        across *= tf.where(_uniform([n], seed, 12, 0.0, 1.0) < settings.squares, 0.75, 1.0)
     a0, a1 = across * cos, -across * sin
     b0, b1 = down * sin, down * cos
     centre_x, centre_y = (width - 1) / 2.0, (height - 1) / 2.0
@@ -49,6 +52,17 @@ def _geometry(images: Any, seed: Any, settings: Augmentation) -> Any:
         fill_mode="REFLECT",
         fill_value=0.0,
     )
+
+
+def _vignette(images: Any, seed: Any, share: float) -> Any:
+    """Darkens some of the pictures outside a circle: its radius 0.8 to 1.3 half sides, its edge up to a tenth of one wide."""
+    n, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+    down, across = (tf.linspace(-1.0, 1.0, size) for size in (height, width))
+    distance = tf.sqrt(down[:, None] ** 2 + across[None, :] ** 2)[None, :, :, None]
+    scalar = [n, 1, 1, 1]
+    radius, edge = _uniform(scalar, seed, 13, 0.8, 1.3), _uniform(scalar, seed, 14, 0.01, 0.1)
+    inside = tf.sigmoid((radius - distance) / edge)
+    return images * tf.where(_uniform(scalar, seed, 15, 0.0, 1.0) < share, inside, 1.0)
 
 
 def _colour(images: Any, seed: Any, settings: Augmentation) -> Any:

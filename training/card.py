@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 from core.modelspec import ModelSpec
+from training.calibrate import OPERATING_POINT
+from training.pretrained import PACKAGES
 from training.runs import RunRecord
 from training.screening import LEVELS, useful_range
 
@@ -18,6 +20,10 @@ _LIMITS = """\
 - Dermatoscopic images only, mostly of one Austrian and one Australian site; photographs by phone are another kind of picture.
 - HAM10000 has no field for skin tone, so no evaluation by skin tone was possible, and none may be inferred.
 - The test part comes from the same collection as the training part: figures on images of another clinic will be lower."""
+
+_SOURCES = """\
+Pictures of other sources, held out by lesion and patient. The model answers over all classes; temperature and threshold
+are those above. Sensitivity / specificity are those of flagging malignant images. Intervals: 95 %, bootstrap over groups."""
 
 _BOTH_WAYS = (("sensitivity", "specificity"), ("specificity", "sensitivity"))
 _SCREENING = """\
@@ -36,9 +42,11 @@ def render_card(record: RunRecord, spec: ModelSpec, evaluation: dict[str, Any]) 
         "## By class": _by_class(evaluation),
         "## Operating points": _operating_points(evaluation),
         "## Screening": _screening(evaluation),
+        "## Other sources": _sources(evaluation.get("sources", {})),
+        "## By age, sex and site": _groups(evaluation["groups"]),
         **({"## Unlike the training pictures": _novelty(evaluation["novelty"])} if "novelty" in evaluation else {}),
         "## Limits": _LIMITS,
-        "## Licence": f"Weights: {spec.licence}, as the images of {spec.dataset} they were derived from.",
+        "## Licence": _licence(record, spec),
     }
     return "\n\n".join(part for heading, text in sections.items() for part in (heading, text) if part) + "\n"
 
@@ -48,11 +56,52 @@ def _origin(record: RunRecord, spec: ModelSpec) -> str:
 - Data: {spec.dataset} ({spec.licence}); images decoded by `core.imaging` to {spec.input_height}x{spec.input_width}
   ({spec.resize}).
 - Split: {spec.split}; every image of a lesion is in one part. The lists are in `assets.extra/split.json`.
-- Architecture: {record.architecture}, {record.parameters:,} parameters, trained from scratch for {record.epochs} epochs,
-  seed {record.seed}.
+- Architecture: {record.architecture}, {record.parameters:,} parameters, trained {_beginning(record)} for {record.epochs}
+  epochs, seed {record.seed}.
 - Calibrated with temperature {spec.temperature}, fitted on the validation part; it is folded into the graph.
 - Made by `python -m training.train {record.experiment}` and `python -m training.export data/runs/… --model {spec.name}`,
   at commit `{record.git_commit or "unknown"}` ({", ".join(f"{name} {number}" for name, number in record.versions.items())})."""
+
+
+def _beginning(record: RunRecord) -> str:
+    return "from scratch" if record.weights == "none" else f"from the weights {record.weights} (ImageNet)"
+
+
+def _licence(record: RunRecord, spec: ModelSpec) -> str:
+    text = f"Weights: {spec.licence}, as the images of {spec.dataset} they were derived from."
+    package = PACKAGES.get(record.weights)
+    return text if package is None else f"{text} They began as those of {record.weights}, {package.licence}."
+
+
+def _sources(found: dict[str, Any]) -> str:
+    """The figures of each further source; empty where there is none."""
+    if not found:
+        return ""
+    names = sorted({name for figures in found.values() for name in figures["interval_95"]})
+    rows = [
+        f"| {source} | {figures['images']} | "
+        + " | ".join(_plain_within(figures[name], figures["interval_95"][name]) for name in names)
+        + f" | {_percent(figures[OPERATING_POINT]['sensitivity'])} / {_percent(figures[OPERATING_POINT]['specificity'])} |"
+        for source, figures in found.items()
+    ]
+    head = f"| source | images | {' | '.join(name.replace('_', ' ') for name in names)} | flagged at {OPERATING_POINT} |"
+    return "\n".join([_SOURCES, "", head, "|---" * (len(names) + 3) + "|", *rows])
+
+
+def _plain_within(value: float, bounds: tuple[float, float]) -> str:
+    return f"{value:.3f} ({bounds[0]:.3f} to {bounds[1]:.3f})"
+
+
+def _groups(groups: dict[str, dict[str, dict[str, float]]]) -> str:
+    """A row for each age band, sex and site with enough images; empty where nothing is known of them."""
+    rows = [
+        f"| {name}: {value} | {found['images']} | {found['malignant']} | {_percent(found['accuracy'])} "
+        f"| {found['malignant_auc']:.3f} |"
+        for name, values in groups.items()
+        for value, found in values.items()
+    ]
+    head = ["| group | images | malignant | accuracy | malignant AUC |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows]) if rows else ""
 
 
 def _figures(spec: ModelSpec, evaluation: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ from training.runs import Predictions, RunFolder
 from training.scaling import apply_temperature
 from training.screening import questions, scored, screening_figures
 from training.served import TOLERANCE, compare_served
+from training.sourcefigures import other_sources
 
 AGE_BANDS = (  # name, years from, years below
     ("00 to 29", 0, 30),
@@ -87,6 +88,9 @@ def evaluate(
         "groups": by_attribute(labels, probabilities, [sample.attributes for sample in samples], calibration, malignant),
     }
     figures["screening"] = _screening(run, test, calibration, validation, rounds)
+    sources = other_sources(run, calibration, rounds=rounds)
+    if sources:
+        figures["sources"] = sources
     figures["macro"] = metrics.macro_averages(figures["classes"].values())
     if rounds:
         figures["interval_95"] = _intervals(labels, probabilities, [sample.group for sample in samples], malignant, rounds)

@@ -12,19 +12,26 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from core.errors import InvalidRequestError
 from training.architectures.registry import build
 from training.architectures.transfer import thaw
-from training.datasets.base import FloatArray, IntArray, UInt8Array
+from training.datasets.base import BoolArray, FloatArray, IntArray, UInt8Array
 from training.experiments.base import Experiment, Plateau
-from training.pipeline import evaluation_batches, training_batches
+from training.losses import SourceAccuracy, SourceCrossentropy, SourceRecall
+from training.pipeline import evaluation_batches, targets_of, training_batches
+from training.scaling import fit_tilt
 
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
-    """One part of a split: pixels uint8 [n, h, w, 3], labels int64 [n]."""
+    """One part of a split: pixels uint8 [n, h, w, 3], labels int64 [n].
+
+    `labelled`, bool [n, classes], is there where the pictures come from several sources: the classes that each source labels.
+    """
 
     pixels: UInt8Array
     labels: IntArray
+    labelled: BoolArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,9 @@ class Fitting:
 def build_model(experiment: Experiment, classes: int, fitting: Fitting) -> Any:
     """Sets threads, seeds and precision, and builds the experiment's model. The first call in a process."""
     tf.config.threading.set_intra_op_parallelism_threads(fitting.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(fitting.threads)
+    # Two at least: gradients of weights and of activations do not wait for one another. On a busy machine one thread an
+    # operation is faster than two, which wait for each other at the end of each.
+    tf.config.threading.set_inter_op_parallelism_threads(max(2, fitting.threads))
     keras.utils.set_random_seed(fitting.seed)
     # bfloat16 keeps float32's range, so that no loss scaling is needed, and newer CPUs multiply it as well as GPUs do.
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if fitting.mixed_precision else "float32")
@@ -74,6 +83,25 @@ def in_full_precision(model: Any, experiment: Experiment, classes: int) -> Any:
     return twin
 
 
+def round_weights(model: Any) -> None:
+    """Rounds the weights of convolutions and dense layers to what float16 can hold; biases and statistics stay as they are."""
+    for weight in model.weights:
+        if weight.name == "kernel":
+            weight.assign(np.asarray(weight).astype(np.float16).astype(np.float32))
+
+
+def fit_prior(labels: IntArray, held_out: IntArray, probabilities: FloatArray) -> float:
+    """The exponent of `give_back_shares` that validation asks for, when a temperature is fitted at the same time.
+
+    Args:
+        labels: int64 [n], of the training part.
+        held_out: int64 [m], labels of the validation part.
+        probabilities: float [m, classes], what the model answers for them.
+    """
+    counts = np.maximum(np.bincount(labels, minlength=probabilities.shape[1]), 1)
+    return fit_tilt(held_out, probabilities, np.log(counts / counts.sum()))[1]
+
+
 def fit(
     model: Any, experiment: Experiment, parts: Mapping[str, Arrays], *, fitting: Fitting, backup: Path
 ) -> dict[str, list[float]]:
@@ -85,7 +113,15 @@ def fit(
         parts: at least `train` and `validation`.
         fitting: how to run it here.
         backup: folder for the state of an interrupted run.
+
+    Raises:
+        InvalidRequestError: the experiment averages weights and would bring the best epoch's own weights back.
     """
+    if experiment.ema_momentum and experiment.best_by:
+        raise InvalidRequestError(
+            f"{experiment.id}: expected averaged weights (ema_momentum) or the best epoch's weights (best_by), got both; "
+            "restoring an epoch would throw the average away"
+        )
     history = _fit_phase(model, experiment, parts, fitting, rate=experiment.learning_rate, epochs=fitting.epochs, backup=backup)
     tuning = experiment.fine_tuning
     if tuning is not None:
@@ -123,11 +159,15 @@ def _fit_phase(
         balance=experiment.balance,
         oversample=experiment.oversample,
         augmentation=experiment.augmentation,
+        labelled=train.labelled,
     )
+    several = train.labelled is not None
     model.compile(
         _optimizer(experiment, rate, epochs * steps),
-        _loss(experiment),
-        metrics=["accuracy", keras.metrics.Recall(name="recall")],
+        SourceCrossentropy(experiment.label_smoothing) if several else _loss(experiment),
+        metrics=[SourceAccuracy(), SourceRecall(name="recall")]
+        if several
+        else ["accuracy", keras.metrics.Recall(name="recall")],
         jit_compile=fitting.xla,
     )
     epochs_file = _EpochsFile(backup.with_name(f"{backup.name}.jsonl"))
@@ -177,7 +217,7 @@ def inverse_shares(labels: IntArray, classes: int) -> dict[int, float]:
 
 
 def _validation_batches(part: Arrays, classes: int) -> Any:
-    targets = tf.data.Dataset.from_tensor_slices(np.eye(classes, dtype=np.float32)[part.labels]).batch(128)
+    targets = tf.data.Dataset.from_tensor_slices(targets_of(part.labels, classes, part.labelled)).batch(128)
     return tf.data.Dataset.zip(evaluation_batches(part.pixels, 128), targets)
 
 
@@ -190,8 +230,8 @@ def _loss(experiment: Experiment) -> Any:
 def _optimizer(experiment: Experiment, peak: float, steps: int) -> Any:
     rate: Any = peak
     if experiment.schedule == "cosine":
-        warm_up = max(1, steps // 20)
-        rate = keras.optimizers.schedules.CosineDecay(0.0, steps - warm_up, warmup_target=peak, warmup_steps=warm_up)
+        warm_up = min(max(1, steps // 20), steps - 1)
+        rate = _cosine(peak, warm_up, steps - warm_up)
     averaging = {"use_ema": True, "ema_momentum": experiment.ema_momentum} if experiment.ema_momentum else {}
     if experiment.optimizer == "sgd":
         return keras.optimizers.SGD(rate, momentum=experiment.momentum, **averaging)
@@ -200,8 +240,17 @@ def _optimizer(experiment: Experiment, peak: float, steps: int) -> Any:
     return keras.optimizers.Adam(rate, **averaging)
 
 
+def _cosine(peak: float, warm_up: int, decay: int) -> Any:
+    """Up to `peak` in `warm_up` steps and down to 0 in `decay`, one at least; a run of one step has no warm-up."""
+    if not warm_up:
+        return keras.optimizers.schedules.CosineDecay(peak, decay)
+    return keras.optimizers.schedules.CosineDecay(0.0, decay, warmup_target=peak, warmup_steps=warm_up)
+
+
 def _callbacks(experiment: Experiment, epochs: int) -> list[Any]:
     callbacks: list[Any] = [keras.callbacks.TerminateOnNaN()]
+    if experiment.ema_momentum:  # validation sees the averaged weights, which are those that stay
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=False))
     if experiment.plateau:
         callbacks += _plateau(experiment.plateau)
     if experiment.best_by:  # with this patience it never stops, it only brings the best epoch's weights back

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.augment import augment
-from training.datasets.base import IntArray, UInt8Array
+from training.datasets.base import BoolArray, Float32Array, IntArray, UInt8Array
 from training.experiments.base import Augmentation
 
 
@@ -25,8 +25,9 @@ def training_batches(
     balance: float = 0.0,
     oversample: bool = False,
     augmentation: Augmentation | None = None,
+    labelled: BoolArray | None = None,
 ) -> tuple[Any, int]:
-    """An endless `tf.data.Dataset` of (float32 [b, h, w, 3] in 0…255, one-hot float32 [b, classes]), and the steps of an epoch.
+    """An endless `tf.data.Dataset` of (float32 [b, h, w, 3] in 0…255, targets [b, classes]), and the steps of an epoch.
 
     Args:
         pixels: uint8 [n, h, w, 3].
@@ -38,20 +39,36 @@ def training_batches(
             (1 - balance), so that 1 draws all classes equally often.
         oversample: repeat random images of the smaller classes until each is as large as the largest; an epoch grows with it.
         augmentation: what to change, or None.
+        labelled: bool [n, classes], for pictures of several sources: which classes the source labels. Targets are then of
+            `targets_of`, and a balance is drawn over the classes of each source apart.
     """
-    images, targets = tf.constant(np.asarray(pixels)), tf.constant(labels)
+    images, targets = tf.constant(np.asarray(pixels)), tf.constant(targets_of(labels, classes, labelled))
     positions = oversampled(labels, seed) if oversample else np.arange(len(labels))
-    drawn = _draw(labels, balance, seed) if balance > 0 else _shuffled(positions, seed)
+    drawn = _draw(_strata(labels, labelled), balance, seed) if balance > 0 else _shuffled(positions, seed)
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=False).batch(2, drop_remainder=True)
 
     def load(positions: Any, batch_seed: Any) -> tuple[Any, Any]:
         batch = tf.cast(tf.gather(images, positions), tf.float32)
         if augmentation is not None:
             batch = augment(batch, batch_seed, augmentation)
-        return batch, tf.one_hot(tf.gather(targets, positions), classes)
+        return batch, tf.gather(targets, positions)
 
     batches = tf.data.Dataset.zip(drawn.batch(batch_size, drop_remainder=True), seeds)
     return batches.map(load, num_parallel_calls=2, deterministic=True).prefetch(4), max(1, len(positions) // batch_size)
+
+
+def targets_of(labels: IntArray, classes: int, labelled: BoolArray | None = None) -> Float32Array:
+    """float32 [n, classes]: 1 for the label, 0 for other classes, -1 for a class that the picture's source does not label."""
+    targets = np.eye(classes, dtype=np.float32)[labels]
+    return targets if labelled is None else np.where(labelled, targets, np.float32(-1.0))
+
+
+def _strata(labels: IntArray, labelled: BoolArray | None) -> IntArray:
+    """int64 [n]: the label, or a number for the pair of label and source, where sources label different classes."""
+    if labelled is None:
+        return labels
+    _, kinds = np.unique(labelled, axis=0, return_inverse=True)
+    return np.unique(kinds.reshape(-1) * labelled.shape[1] + labels, return_inverse=True)[1].astype(np.int64)
 
 
 def oversampled(labels: IntArray, seed: int) -> IntArray:

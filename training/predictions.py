@@ -1,6 +1,6 @@
 """Every prediction of a run's validation and test part, as compressed CSV: enough to work out all of its figures again.
 
-Columns: `part`, `id`, `group` (lesion), `label`, and `p_<class>` for each class, uncalibrated. Probabilities are written so
+Columns: `part` (PART-SOURCE for a further source), `id`, `group` (lesion), `label`, and `p_<class>` for each class, uncalibrated. Probabilities are written so
 that the same float32 is read. The same run gives the same bytes: the gzip header holds neither time nor name (RFC 1952).
 """
 
@@ -22,12 +22,13 @@ COLUMNS = ("part", "id", "group", "label")
 
 
 def write_predictions(run: RunFolder, path: Path) -> None:
-    """Writes a run's predictions; of the test part alone where the run validated on it."""
+    """Writes a run's predictions, of further sources too; of the test part alone where the run validated on it."""
     classes = run.record().classes
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow([*COLUMNS, *(f"p_{name}" for name in classes)])
-    for part in ("test",) if run.split().validates_on_test else ("validation", "test"):
+    plain = ("test",) if run.split().validates_on_test else ("validation", "test")
+    for part in (*plain, *(part for part in run.parts() if part not in {"validation", "test"})):
         found = run.predictions(part)
         for sample, label, values in zip(run.samples(part), found.labels, found.probabilities.astype(np.float32), strict=True):
             rows.writerow([part, sample.id, sample.group, classes[label], *map(str, values)])

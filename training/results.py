@@ -121,8 +121,9 @@ def restore(result: dict[str, Any], predictions: Path, folder: Path) -> RunFolde
         history=result["history"],
     )
     run.save(record, Split(result["split"], 0, result["dataset"], (), names["validation"], names["test"]))
-    run.save_predictions({"test": test[0], "validation": held_out[0]})
-    run.save_samples({"test": test[1], "validation": held_out[1]})
+    every = parts | {"validation": held_out}
+    run.save_predictions({part: found[0] for part, found in every.items()})
+    run.save_samples({part: found[1] for part, found in every.items()})
     return run
 
 
@@ -131,7 +132,8 @@ def _kept(figures: dict[str, Any]) -> dict[str, Any]:
         question: {name: value for name, value in found.items() if name != "decision_curve"}
         for question, found in figures["screening"].items()
     }
-    return {name: figures[name] for name in _KEPT} | {"screening": screening}
+    sources = {"sources": figures["sources"]} if "sources" in figures else {}
+    return {name: figures[name] for name in _KEPT} | {"screening": screening} | sources
 
 
 def _published_accuracy(record: RunRecord, split: Split) -> float | None:

@@ -4,7 +4,7 @@ run.json          experiment, seed, versions, git commit, history
 split.json        which image is in which part
     leakage.json      what the parts share
 model.keras       the trained model
-predictions.npz   uncalibrated probabilities and labels of validation and test
+predictions.npz   uncalibrated probabilities and labels of validation and test; of further sources as PART-SOURCE
     samples.json      id, label, group and attributes of the images of validation and test
 """
 
@@ -50,6 +50,7 @@ class RunRecord:
     git_commit: str
     versions: dict[str, str]
     data: str = ""  # where the images were, if not in the default place; stays on this machine, no export holds it
+    weights: str = "none"  # what the network began with: a package of weights, "imagenet", or random numbers
     train_seconds: float = 0.0
     history: dict[str, list[float]] = field(default_factory=dict)
 
@@ -128,6 +129,10 @@ class RunFolder:
         """Writes `samples.json`."""
         rows = {part: [asdict(sample) for sample in samples] for part, samples in parts.items()}
         (self.path / "samples.json").write_text(json.dumps(rows, separators=(",", ":")) + "\n", encoding="utf-8")
+
+    def parts(self) -> tuple[str, ...]:
+        """The names under which predictions and samples were kept."""
+        return tuple(json.loads((self.path / "samples.json").read_text(encoding="utf-8")))
 
     def samples(self, part: str) -> list[Sample]:
         """The samples of one part, in the order of its predictions."""

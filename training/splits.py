@@ -6,7 +6,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +101,34 @@ def split_grouped(dataset: Dataset, *, seed: int, validation: float = 0.1, test:
         parts[assigned[sample.group]].append(sample.id)
     frozen = {name: tuple(ids) for name, ids in parts.items()}
     return Split(kind="grouped", seed=seed, dataset=dataset.name, **frozen)
+
+
+def split_sources(dataset: Dataset, *, seed: int) -> Split:
+    """Each source of a data set of several is split by its groups on its own, then their parts are joined.
+
+    So the parts of the first source are those that it has alone. The others are small: a third of each is held out for the
+    test, so that figures about it say something.
+    """
+    shares = {name: 0.2 if position == 0 else 1 / 3 for position, name in enumerate(dataset.sources)}
+    found = []
+    for name, test in shares.items():
+        alone = replace(dataset, samples=tuple(sample for sample in dataset.samples if sample.source == name))
+        found.append(split_grouped(alone, seed=seed, test=test))
+    joined = {part: tuple(key for each in found for key in each.part(part)) for part in PARTS}
+    return Split(kind="grouped", seed=seed, dataset=dataset.name, **joined)
+
+
+def by_source(dataset: Dataset, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """These ids by the source of their pictures, in the order of the sources; all under "" where there is but one."""
+    if not dataset.sources:
+        return {"": tuple(ids)}
+    where = {sample.id: sample.source for sample in dataset.samples}
+    return {name: tuple(key for key in ids if where[key] == name) for name in dataset.sources}
+
+
+def held_out_name(part: str, source: str, dataset: Dataset) -> str:
+    """What predictions of a part are called: its plain name for the first source, PART-SOURCE for the others."""
+    return part if source in ("", *list(dataset.sources)[:1]) else f"{part}-{source}"
 
 
 def _groups_by_class(dataset: Dataset) -> dict[str, list[list[Sample]]]:

@@ -11,7 +11,9 @@ import os
 import re
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,12 @@ from training.datasets.base import Dataset
 from training.datasets.registry import CLASSES, load_dataset
 from training.experiments.base import Experiment
 from training.experiments.registry import EXPERIMENTS, find_experiment
+from training.heldout import finish, save_held_out
 from training.leakage import drop_duplicates, find_leakage, image_digests
+from training.pretrained import check_weights
 from training.resulttable import measured_minutes
-from training.runs import DEFAULT_ROOT, Predictions, RunFolder, RunRecord, git_commit, versions
-from training.splits import Split, split_grouped, split_published
+from training.runs import DEFAULT_ROOT, RunFolder, RunRecord, git_commit, versions
+from training.splits import PARTS, Split, split_grouped, split_published, split_sources
 from training.standardise import standardised
 
 SPLIT_SEED = 7
@@ -57,6 +61,7 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
         InvalidRequestError: the data are not as expected.
     """
     experiment = with_size(_with_weights(experiment, options.weights), options.size)
+    check_weights(experiment.options, experiment.height, experiment.width)  # before anything is decoded
     dataset = load_dataset(experiment.dataset, options.data)
     split = make_split(dataset, experiment, options.split)
     suffix = ("-deduplicated" if options.drop_duplicates else "") + (f"-{options.size}" if options.size else "")
@@ -69,20 +74,15 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
     model = fitting.build_model(experiment, len(dataset.classes), how)
     record = _record(experiment, dataset, split, how, parameters=model.count_params(), data=options.data)
     folder.save(record, split)
-    parts = {name: _part(fitting, dataset, split, name, pixels) for name in ("train", "validation", "test")}
+    parts = {name: _part(fitting, dataset, split.part(name), pixels) for name in PARTS}
     started = time.perf_counter()
     record.history = fitting.fit(model, experiment, parts, fitting=how, backup=folder.backup_path)
     record.train_seconds = round(time.perf_counter() - started, 1)
-    if experiment.prior_correction:
-        fitting.give_back_shares(model, parts["train"].labels, experiment.balance * experiment.prior_correction)
+    finish(fitting, model, experiment, parts)
     if how.mixed_precision:
         model = fitting.in_full_precision(model, experiment, len(dataset.classes))
     model.save(folder.model_path)
-    held_out = {
-        name: Predictions(parts[name].labels, fitting.predict(model, parts[name].pixels)) for name in ("validation", "test")
-    }
-    folder.save_predictions(held_out)
-    folder.save_samples({name: [dataset.samples[i] for i in dataset.positions(split.part(name))] for name in held_out})
+    save_held_out(partial(fitting.predict, model), folder, dataset, split, pixels)
     folder.save(record, split)
     return folder
 
@@ -125,6 +125,8 @@ def make_split(dataset: Dataset, experiment: Experiment, kind: str) -> Split:
     Raises:
         InvalidRequestError: another kind, or nothing was published.
     """
+    if kind == "grouped" and dataset.sources:
+        return split_sources(dataset, seed=SPLIT_SEED)
     if kind == "grouped":
         return split_grouped(dataset, seed=SPLIT_SEED)
     if kind != "published" or experiment.published is None:
@@ -165,9 +167,10 @@ def with_size(experiment: Experiment, size: str | None) -> Experiment:
     return replace(experiment, height=int(found[1]), width=int(found[2]))
 
 
-def _part(fitting: Any, dataset: Dataset, split: Split, name: str, pixels: Any) -> Any:
-    positions = dataset.positions(split.part(name))
-    return fitting.Arrays(pixels[positions], dataset.label_indices()[positions])
+def _part(fitting: Any, dataset: Dataset, ids: Sequence[str], pixels: Any) -> Any:
+    positions = dataset.positions(ids)
+    labelled = dataset.labelled()[positions] if dataset.sources else None
+    return fitting.Arrays(pixels[positions], dataset.label_indices()[positions], labelled)
 
 
 def _record(
@@ -189,9 +192,15 @@ def _record(
         epochs=how.epochs,
         parameters=parameters,
         data=str(data.resolve()) if data else "",
+        weights=_weights_name(experiment),
         git_commit=git_commit(),
         versions=versions(),
     )
+
+
+def _weights_name(experiment: Experiment) -> str:
+    """What the network begins with; of a file its name alone, since the record travels into model cards."""
+    return Path(str(experiment.options.get("weights", "none"))).name
 
 
 def recorded_preprocessing(experiment: Experiment, dataset: Dataset) -> str:
@@ -232,7 +241,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.tra
     parser.add_argument("--summary", action="store_true", help="show the layers of the experiment's net and end")
     parser.add_argument("--data", type=Path, default=None, help="the data set; by default where the project keeps it")
     parser.add_argument("--split", choices=("grouped", "published"), default="grouped", help="by lesion, or as published")
-    parser.add_argument("--weights", default=None, help="of a pretrained base: imagenet, none or a file")
+    parser.add_argument("--weights", default=None, help="of a pretrained base: imagenet, none, a file, or a package of weights")
     parser.add_argument("--size", default=None, help="HEIGHTxWIDTH in pixels; by default that of the experiment")
     parser.add_argument("--out", type=Path, default=None, help="folder of the run; by default below data/runs")
     parser.add_argument("--epochs", type=int, default=None, help="how many; by default those of the experiment")

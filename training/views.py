@@ -26,12 +26,11 @@ def predict_run(run: RunFolder, data: Path | None) -> dict[str, Predictions]:
     Raises:
         InvalidRequestError: the data are not there.
     """
-    split = run.split()
     dataset, pixels = load_run_images(run, data)
     model = keras.models.load_model(run.model_path, compile=False)
     found = {}
     for part in PARTS:
-        positions = dataset.positions(split.part(part))
+        positions = dataset.positions([sample.id for sample in run.samples(part)])
         found[part] = Predictions(dataset.label_indices()[positions], predict_views(model, pixels[positions]))
     return found
 

@@ -20,6 +20,7 @@ ARCHITECTURES: dict[str, tuple[str, str]] = {  # name → module, builder
     "cnn75_lstm": ("training.architectures.cnn75", "build_cnn75_lstm"),
     "isic9_cnn": ("training.architectures.isic9", "build_isic9_cnn"),
     "study": ("training.architectures.study", "build_study"),
+    "efficientnet_lite": ("training.architectures.efficientnet_lite", "build_efficientnet_lite"),
     "transfer": ("training.architectures.transfer", "build_transfer"),
 }
 

@@ -13,6 +13,8 @@ import keras
 from keras import layers
 
 from core.errors import InvalidRequestError
+from training.architectures.efficientnet_lite import PIXELS, build_lite_base
+from training.pretrained import PACKAGES
 
 _MINUS_ONE_TO_ONE = {"scale": 1 / 127.5, "offset": -1.0}
 # Centred and scaled channel by channel, as the base was trained: (x / 255 - mean) / deviation.
@@ -26,7 +28,9 @@ BASES: dict[str, dict[str, Any]] = {
     "Xception": _MINUS_ONE_TO_ONE,
     "ResNet50V2": _MINUS_ONE_TO_ONE,
     "DenseNet121": _CENTRED,
+    "EfficientNetLite0": PIXELS,
 }
+LITE = {"EfficientNetLite0": "lite0"}  # built here, not by Keras; their weights come as packages
 BASE_NAME = "base"
 
 
@@ -38,7 +42,8 @@ def build_transfer(height: int, width: int, classes: int, *, base: str, weights:
         width: pixels.
         classes: how many.
         base: one of `BASES`.
-        weights: "imagenet", "none" or the path of a `notop` weights file.
+        weights: "imagenet", "none" or the path of a `notop` weights file; for EfficientNet-Lite "none", the name of a weights
+            package or the path of a `.pth` file.
         units: of the dense layer.
 
     Returns:
@@ -50,9 +55,7 @@ def build_transfer(height: int, width: int, classes: int, *, base: str, weights:
     if base not in BASES:
         raise InvalidRequestError(f"base {base!r}: expected one of {sorted(BASES)}")
     inputs = keras.Input((height, width, 3), name="images")
-    network = getattr(keras.applications, base)(
-        include_top=False, weights=_weights(weights), input_shape=(height, width, 3), name=BASE_NAME
-    )
+    network = load_base(base, weights, height, width)
     network.trainable = False
     x = network(
         layers.Rescaling(**BASES[base])(inputs), training=False
@@ -77,9 +80,32 @@ def thaw(model: Any, count: int) -> None:
             layer.trainable = False
 
 
-def _weights(weights: str) -> str | None:
-    if weights == "none":
-        return None
-    if weights != "imagenet" and not Path(weights).is_file():
-        raise InvalidRequestError(f"weights {weights!r}: expected 'imagenet', 'none' or the path of a weights file")
-    return weights
+def load_base(base: str, weights: str, height: int, width: int) -> Any:
+    """The convolutions of a base with these weights.
+
+    Raises:
+        InvalidRequestError: no such file or package, or Keras cannot fetch the weights.
+    """
+    if base in LITE:
+        return build_lite_base(height, width, LITE[base], weights, BASE_NAME)
+    if weights in PACKAGES:
+        raise InvalidRequestError(
+            f"--weights {weights}: expected weights of {base}, this package has those of EfficientNet-Lite; "
+            "name 'imagenet', 'none' or the path of a file"
+        )
+    if weights not in {"none", "imagenet"} and not Path(weights).is_file():
+        raise InvalidRequestError(f"--weights {weights}: expected 'imagenet', 'none' or the path of a weights file")
+    try:
+        return getattr(keras.applications, base)(
+            include_top=False,
+            weights=None if weights == "none" else weights,
+            input_shape=(height, width, 3),
+            name=BASE_NAME,
+        )
+    except Exception as error:  # Keras wraps what the network says in a plain Exception
+        if not isinstance(error.__context__, OSError):
+            raise
+        raise InvalidRequestError(
+            f"--weights imagenet: the weights of {base} cannot be fetched ({error.__context__}); pass the path of its 'notop' "
+            "file with --weights PATH, or --weights none to start from random numbers"
+        ) from error

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 UInt8Array = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+Float32Array = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -27,6 +29,7 @@ class Sample:
     group: str
     attributes: Mapping[str, str] = field(default_factory=dict)  # age, sex, site: strings as published, "" if unknown
     part: str = ""  # the part its publisher put it in ("train", "test"), where there is one
+    source: str = ""  # the collection it comes from, in a data set of several
 
 
 class ImageReader(Protocol):
@@ -44,6 +47,10 @@ class ImageSource(Protocol):
         """A hex digest that changes whenever any image's bytes or their order change."""
         ...
 
+    def __len__(self) -> int:
+        """How many images there are."""
+        ...
+
     def open(self) -> AbstractContextManager[ImageReader]:
         """Opens the source for reading; safe to call from several threads, one reader each."""
         ...
@@ -54,6 +61,8 @@ class Dataset:
     """A labelled collection of images.
 
     `pixels` is set by data sets that are published as decoded arrays (uint8 [n, height, width, 3]); the others have `source`.
+    `sources` is set by data sets of several collections: name → the classes that this collection labels, the first one being
+    the collection that the headline figures are of.
     """
 
     name: str
@@ -64,6 +73,7 @@ class Dataset:
     samples: tuple[Sample, ...]
     source: ImageSource | None = None
     pixels: UInt8Array | None = None
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -72,6 +82,14 @@ class Dataset:
         """int64 [n]: for each sample the position of its label in `classes`."""
         position = {name: i for i, name in enumerate(self.classes)}
         return np.array([position[sample.label] for sample in self.samples], dtype=np.int64)
+
+    def labelled(self) -> BoolArray:
+        """bool [n, classes]: whether the collection that a sample comes from labels a class."""
+        rows = {name: [label in known for label in self.classes] for name, known in self.sources.items()}
+        every = [True] * len(self.classes)
+        return np.array([rows.get(sample.source, every) for sample in self.samples], dtype=np.bool_).reshape(
+            -1, len(self.classes)
+        )
 
     def positions(self, ids: Sequence[str]) -> IntArray:
         """int64 [len(ids)]: where the samples of these ids stand.

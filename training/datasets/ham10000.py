@@ -55,7 +55,7 @@ def read_metadata(path: Path, pairs_path: Path | None = None) -> tuple[Sample, .
     Raises:
         InvalidRequestError: not there, other columns, or an unknown diagnosis.
     """
-    rows = _read_rows(path, _COLUMNS)
+    rows = read_rows(path, _COLUMNS)
     merged = merge_groups((row["lesion_id"] for row in rows), _lesion_pairs(pairs_path))
     unknown = sorted({row["dx"] for row in rows} - set(CLASSES))
     if unknown:
@@ -90,10 +90,15 @@ def merge_groups(groups: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dic
 def _lesion_pairs(path: Path | None) -> list[tuple[str, str]]:
     if path is None or not path.is_file():
         return []
-    return [(row["lesion_a"], row["lesion_b"]) for row in _read_rows(path, {"lesion_a", "lesion_b"})]
+    return [(row["lesion_a"], row["lesion_b"]) for row in read_rows(path, {"lesion_a", "lesion_b"})]
 
 
-def _read_rows(path: Path, columns: set[str]) -> list[dict[str, str]]:
+def read_rows(path: Path, columns: set[str]) -> list[dict[str, str]]:
+    """The rows of a CSV that has these columns.
+
+    Raises:
+        InvalidRequestError: not there, or a column is missing.
+    """
     if not path.is_file():
         raise InvalidRequestError(f"{path}: expected the data set's CSV here, found none; pass its folder with --data")
     with path.open(newline="", encoding="utf-8") as file:

@@ -13,6 +13,7 @@ from training.datasets.ham10000 import CLASSES as HAM_CLASSES
 SHARED = Path("../shared/data")
 DATASETS: dict[str, tuple[str, str, Path]] = {  # name → module, loader, where it lies by default
     "ham10000": ("training.datasets.ham10000", "load_ham10000", SHARED / "ham10000"),
+    "combined": ("training.datasets.combined", "load_combined", SHARED),
     "hmnist": ("training.datasets.hmnist", "load_hmnist", SHARED / "hmnist"),
     "isic9": ("training.datasets.folders", "load_isic9", SHARED / "isic9"),
     "folders": ("training.datasets.folders", "load_folders", Path()),
@@ -69,6 +70,8 @@ def recognise(path: Path) -> str | None:
 def _recognise_folder(path: Path) -> str | None:
     if (path / "HAM10000_metadata.csv").is_file():
         return "ham10000"
+    if (path / "ham10000").is_dir() and (path / "isic2017").is_dir():
+        return "combined"
     if any(path.glob("hmnist_28_28_RGB.csv*")):
         return "hmnist"
     if any(path.glob("isic9*.zip")):

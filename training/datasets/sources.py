@@ -31,6 +31,9 @@ class ZipSource:
     path: Path
     members: tuple[str, ...]
 
+    def __len__(self) -> int:
+        return len(self.members)
+
     def content_key(self) -> str:
         """SHA-256 over member names, sizes and CRC-32s: the central directory is enough, no member is read."""
         digest = hashlib.sha256()
@@ -60,6 +63,9 @@ class FileSource:
     """Images that are files."""
 
     paths: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
 
     def content_key(self) -> str:
         """SHA-256 over the bytes of all files, in order."""

@@ -20,6 +20,8 @@ class Augmentation:
     contrast: float = 0.2
     saturation: float = 0.2
     tint: float = 0.05  # each channel's gain within 1 ± tint: lamps and cameras differ
+    squares: float = 0.0  # share of the pictures shown as the middle square of a 4:3 picture would be
+    vignettes: float = 0.0  # share of the pictures darkened outside a circle, as by the tube of a dermatoscope
 
 
 GEOMETRY_ONLY = Augmentation(brightness=0.0, contrast=0.0, saturation=0.0, tint=0.0)
@@ -87,7 +89,9 @@ class Experiment:
     label_smoothing: float = 0.0
     ema_momentum: float = 0.0  # 0: no averaging of weights
     balance: float = 0.0  # see training.pipeline
-    prior_correction: float = 0.0  # share of what `balance` took from the larger classes that is given back after training
+    # Share of what `balance` took from the larger classes that is given back after training; "fitted": as validation asks.
+    prior_correction: float | Literal["fitted"] = 0.0
+    half_precision: bool = False  # round the large weights to float16 after training, so that an export takes half the space
     oversample: bool = False  # repeat images of the smaller classes until all are as large, within the training part
     class_weights: bool = False  # weigh the loss by the inverse of a class's share
     standardise: bool = False  # centre and scale pixels by mean and deviation of the training part: options `mean`, `deviation`

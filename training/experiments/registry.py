@@ -12,11 +12,12 @@ from training.experiments import (
     lstm,
     overfitting,
     starter,
+    starter_lite,
     transfer,
 )
 from training.experiments.base import Experiment
 
-_SINGLE = (starter, lstm, cnn28_norm, cnn28_oversampled, cnn75, cnn75_lstm, isic9_cnn)
+_SINGLE = (starter, starter_lite, lstm, cnn28_norm, cnn28_oversampled, cnn75, cnn75_lstm, isic9_cnn)
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.id: experiment
     for experiment in (*(module.EXPERIMENT for module in _SINGLE), *overfitting.EXPERIMENTS, *transfer.EXPERIMENTS)

