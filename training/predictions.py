@@ -1,7 +1,8 @@
 """Every prediction of a run's validation and test part, as compressed CSV: enough to work out all of its figures again.
 
-Columns: `part` (PART-SOURCE for a further source), `id`, `group` (lesion), `label`, and `p_<class>` for each class, uncalibrated. Probabilities are written so
-that the same float32 is read. The same run gives the same bytes: the gzip header holds neither time nor name (RFC 1952).
+Columns: `part` (PART-SOURCE for a further source), `id`, `group` (lesion), `label`, `p_<class>` for each class, uncalibrated.
+Probabilities are written so that the same float32 is read. The same run gives the same bytes: the gzip header holds neither
+time nor name (RFC 1952).
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def tune(experiment: Experiment, options: Options, trials: int) -> str:
     pixels = load_pixels(dataset, height=experiment.height, width=experiment.width)
     experiment = standardised(experiment, pixels, dataset.positions(split.train))
     fitting = import_module("training.fitting")
-    parts = {name: _part(fitting, dataset, split, name, pixels) for name in ("train", "validation")}
+    parts = {name: _part(fitting, dataset, split.part(name), pixels) for name in ("train", "validation")}
     folder = options.out or DEFAULT_ROOT / f"{experiment.id}-tuning"
     how = _how(fitting, experiment, replace(options, resume=False))  # an interrupted trial starts anew
     judge = tuning.judge_by_validation(fitting, how, parts, len(dataset.classes), folder)

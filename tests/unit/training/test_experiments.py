@@ -20,6 +20,8 @@ from training.experiments.registry import EXPERIMENTS, find_experiment
 from training.splits import random_parts, split_published
 from training.train import list_experiments, make_split, with_size
 
+ROOT = Path(__file__).parents[3]
+
 
 def dataset_of(count: int, parts: tuple[str, ...] = ()) -> Dataset:
     samples = [Sample(str(i), "ab"[i % 2], str(i // 2), part=parts[i % len(parts)] if parts else "") for i in range(count)]
@@ -95,3 +97,33 @@ def test_settings_are_searched_on_the_command_line(tmp_path: Path) -> None:
     assert len(trials) == 2
     assert {"learning_rate", "batch_size", "label_smoothing", "balance"} == set(trials[0]["settings"])
     assert not (tmp_path / "run" / "predictions.npz").exists()  # the test part was not looked at
+
+
+def offline(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """`training.train` with a proxy that nothing listens on, and no cache of Keras."""
+    environment = {"https_proxy": "http://127.0.0.1:9", "KERAS_HOME": "/nonexistent", "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-m", "training.train", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
+
+
+@pytest.mark.timeout(300)
+def test_weights_that_cannot_be_fetched_are_an_error_before_anything_is_decoded(tmp_path: Path) -> None:
+    done = offline("transfer-densenet121", "--data", str(tmp_path / "no-data"))
+    assert done.returncode == 2
+    assert "--weights imagenet: the weights of DenseNet121 cannot be fetched" in done.stderr
+    assert "--weights PATH" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("experiment", "weights", "message"),
+    [
+        ("starter-lite", "imagenet", "--weights imagenet: expected 'none', the path of a file, or one of the packages"),
+        ("starter", "none", "--weights: starter has no pretrained base"),
+    ],
+    ids=["lite", "scratch"],
+)
+def test_weights_that_an_experiment_cannot_take_are_named(tmp_path: Path, experiment: str, weights: str, message: str) -> None:
+    done = offline(experiment, "--data", str(tmp_path / "no-data"), "--weights", weights)
+    assert done.returncode == 2
+    assert message in done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,3 +61,39 @@ def test_augmentation_keeps_range_and_brightness_about() -> None:
 def test_evaluation_keeps_order_and_remainder() -> None:
     images = np.concatenate([batch.numpy() for batch in evaluation_batches(PIXELS, batch_size=32)])
     np.testing.assert_array_equal(images, PIXELS)
+
+
+def test_sources_with_other_classes_are_drawn_apart() -> None:
+    """80 pictures of the first source, 16 of the second, with class 0 in both: half the balance draws by the square roots."""
+    labels = np.array([0] * 64 + [1] * 16 + [0] * 16 + [2] * 4)
+    labelled = np.ones((100, 3), np.bool_)
+    labelled[80:, 1] = False
+    batches, _ = training_batches(PIXELS, labels, classes=3, batch_size=20, seed=1, balance=0.5, labelled=labelled)
+    targets = np.concatenate([targets.numpy() for _, targets in batches.take(200)])
+    second = targets[:, 1] < 0
+    assert second.mean() == pytest.approx((4 + 2) / (8 + 4 + 4 + 2), abs=0.03)
+    assert targets[second].argmax(axis=1).tolist().count(0) / second.sum() == pytest.approx(4 / 6, abs=0.05)
+
+
+def test_vignettes_darken_corners_and_leave_the_middle() -> None:
+    white = np.full((64, 32, 32, 3), 255, np.uint8)
+    only = Augmentation(brightness=0, contrast=0, saturation=0, tint=0, vignettes=0.5)
+    batches, _ = training_batches(white, np.zeros(64, np.int64), classes=2, batch_size=64, seed=3, augmentation=only)
+    images = next(iter(batches))[0].numpy()
+    dark = images[:, 0, 0, 0] < 100
+    assert 0.3 < dark.mean() < 0.7
+    np.testing.assert_allclose(images[:, 16, 16], 255, atol=1.0)
+
+
+def test_squares_show_the_middle_of_the_width() -> None:
+    """A stripe at one eighth of the width lies outside the middle three quarters."""
+    striped = np.full((64, 32, 32, 3), 255, np.uint8)
+    striped[:, :, :4] = 0
+    still = Augmentation(
+        flip=False, rotation_degrees=0, zoom=0, stretch=0, shift=0, brightness=0, contrast=0, saturation=0, tint=0
+    )
+    batches, _ = training_batches(
+        striped, np.zeros(64, np.int64), classes=2, batch_size=64, seed=3, augmentation=replace(still, squares=0.5)
+    )
+    hidden = next(iter(batches))[0].numpy().min(axis=(1, 2, 3)) > 100
+    assert 0.3 < hidden.mean() < 0.7
