@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from training.datasets.base import Dataset, Float32Array, UInt8Array
+from training.datasets.base import Dataset, FloatArray, UInt8Array
 from training.experiments.base import Experiment
 from training.runs import Predictions, RunFolder
 from training.splits import Split, by_source, held_out_name
 
-Predict = Callable[[UInt8Array], Float32Array]
+Predict = Callable[[UInt8Array], FloatArray]
 
 
 def finish(fitting: Any, model: Any, experiment: Experiment, parts: Mapping[str, Any]) -> None:
