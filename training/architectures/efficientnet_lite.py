@@ -7,6 +7,7 @@ their widths, and the first and the last stage their depths, in all of them. `tr
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -59,7 +60,8 @@ def build_efficientnet_lite(
         width: pixels.
         classes: how many.
         variant: one of `VARIANTS`.
-        weights: "none", the name of a weights package, or the path of a `.pth` file.
+        weights: "none", the name of a weights package, the path of a `.pth` file, or that of an earlier run's `model.keras`,
+            which is then trained further.
         dropout: before the softmax layer.
         drop_path: the share of pictures for which the last residual block is left out in training; linear from 0 at the first
             (stochastic depth, Huang et al. 2016).
@@ -70,11 +72,25 @@ def build_efficientnet_lite(
     Raises:
         InvalidRequestError: no such variant, or weights that are not those of it.
     """
-    tensors = None if weights == "none" else load_lite_weights(variant, weights)
+    earlier = weights.endswith(".keras")
+    tensors = None if weights == "none" or earlier else load_lite_weights(variant, weights)
     model = _build(height, width, classes, variant=variant, dropout=dropout, drop_path=drop_path)
+    if earlier:
+        _continue_from(model, Path(weights))
     if tensors is not None:
         copy_tensors(model, tensors, top=False)
     return model
+
+
+def _continue_from(model: Any, path: Path) -> None:
+    """Takes over all weights of an earlier run's model, at whatever size of pictures it was trained."""
+    earlier = keras.models.load_model(path, compile=False)
+    shapes = [[tuple(weight.shape) for weight in each.weights] for each in (model, earlier)]
+    if shapes[0] != shapes[1]:
+        raise InvalidRequestError(
+            f"--weights {path}: expected the network {model.name} with the same classes, got {earlier.name}"
+        )
+    model.set_weights(earlier.get_weights())
 
 
 def build_imagenet_classifier(height: int, width: int, variant: str, weights: str) -> Any:

@@ -20,8 +20,6 @@ from training.experiments.registry import EXPERIMENTS, find_experiment
 from training.splits import random_parts, split_published
 from training.train import list_experiments, make_split, with_size
 
-ROOT = Path(__file__).parents[3]
-
 
 def dataset_of(count: int, parts: tuple[str, ...] = ()) -> Dataset:
     samples = [Sample(str(i), "ab"[i % 2], str(i // 2), part=parts[i % len(parts)] if parts else "") for i in range(count)]
