@@ -1,4 +1,4 @@
-"""Frozen weights that float16 can hold exactly are stored in half the space, without changing a bit of any answer.
+"""Frozen weights that float16 can hold exactly are stored in half the space, equal ones once, without changing any answer.
 
 Each such constant becomes a float16 constant under a cast to float32. A server folds the cast into a float32 constant when it
 loads the graph, so that it costs nothing afterwards. Weights get this way by `training.fitting.round_weights`.
@@ -22,6 +22,7 @@ def halve_constants(frozen: Any) -> Any:
         frozen: a concrete function of one tensor without variables.
     """
     graph = frozen.graph.as_graph_def()
+    shared = _share_constants(graph)
     halved: list[Any] = []
     for node in graph.node:
         value = _representable(node)
@@ -33,10 +34,28 @@ def halve_constants(frozen: Any) -> Any:
         node.attr["dtype"].type = tf.float16.as_datatype_enum
         node.attr.pop("_output_shapes", None)
         halved.append(_cast(name, node.name))
-    if not halved:
+    if not halved and not shared:
         return frozen
     graph.node.extend(halved)
     return function_from_graph_def(graph, [each.name for each in frozen.inputs], [each.name for each in frozen.outputs])
+
+
+def _share_constants(graph: Any) -> int:
+    """Keeps one copy of each large constant, which a tracer writes at each of its uses; returns how many copies are gone."""
+    first: dict[bytes, str] = {}
+    gone = 0
+    for node in graph.node:
+        if node.op != "Const" or node.ByteSize() < SMALLEST_SIZE:
+            continue
+        name, kind = node.name, node.attr["dtype"].type
+        known = first.setdefault(node.attr["value"].SerializeToString(), name)
+        if known != name:
+            node.Clear()
+            node.name, node.op = name, "Identity"
+            node.input.append(known)
+            node.attr["T"].type = kind
+            gone += 1
+    return gone
 
 
 def _representable(node: Any) -> Any:

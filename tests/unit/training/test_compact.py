@@ -32,6 +32,16 @@ def test_representable_weights_take_half_the_space_and_give_the_same_answers() -
     assert sizes[0] - sizes[1] == pytest.approx(2 * SIDE * SIDE, abs=300)
 
 
+def test_a_constant_that_is_written_twice_is_stored_once() -> None:
+    weights = np.full((SIDE, SIDE), 0.1, np.float32)
+    function = tf.function(lambda x: tf.matmul(tf.matmul(x, weights), weights.copy(), transpose_b=True))
+    before = convert_variables_to_constants_v2(function.get_concrete_function(tf.TensorSpec([None, SIDE], tf.float32)))
+    after = halve_constants(before)
+    np.testing.assert_array_equal(after(tf.constant(IMAGES))[0].numpy(), before(tf.constant(IMAGES))[0].numpy())
+    sizes = [len(each.graph.as_graph_def().SerializeToString()) for each in (before, after)]
+    assert sizes[0] - sizes[1] == pytest.approx(4 * SIDE * SIDE, abs=300)
+
+
 @pytest.mark.parametrize("weights", [np.full((SIDE, SIDE), 0.1), np.ones((SIDE, 2))], ids=["inexact", "small"])
 def test_other_weights_stay_as_they_are(weights: np.ndarray[Any, Any]) -> None:
     before = frozen(weights.astype(np.float32))
