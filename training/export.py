@@ -24,6 +24,7 @@ from training.calibrate import OPERATING_POINT, Calibration, calibrate_run
 from training.card import render_card
 from training.evaluate import evaluate, to_json
 from training.golden import write_golden
+from training.metadata import MetadataEncoder
 from training.novelty import BEST, CHOICES, NONE
 from training.runs import RunFolder, RunRecord
 from training.warmup import WARM_UP_NAME, write_warm_up
@@ -95,6 +96,11 @@ def describe_run(run: RunFolder, model: str) -> tuple[ModelSpec, dict[str, Any]]
             were decoded by other rules than a worker's.
     """
     record, calibration = run.record(), calibrate_run(run)
+    if MetadataEncoder.load(run.path):
+        raise InvalidRequestError(
+            f"{run.path}: its net takes age, sex and site beside the picture, and a job has pictures alone; "
+            "export a net of pictures"
+        )
     expected = preprocessing_hash(record.height, record.width, record.resize)
     if record.preprocessing_hash != expected:
         raise InvalidRequestError(

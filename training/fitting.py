@@ -32,6 +32,7 @@ class Arrays:
     pixels: UInt8Array
     labels: IntArray
     labelled: BoolArray | None = None
+    metadata: FloatArray | None = None  # float [n, columns], for nets that take it
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +134,9 @@ def fit(
     return history
 
 
-def predict(model: Any, pixels: UInt8Array) -> FloatArray:
-    """Uncalibrated probabilities, float32 [n, classes]."""
-    probabilities: FloatArray = model.predict(evaluation_batches(pixels), verbose=0)
+def predict(model: Any, pixels: UInt8Array, metadata: FloatArray | None = None) -> FloatArray:
+    """Uncalibrated probabilities, float32 [n, classes], of pixels uint8 [n, h, w, 3] and, where the net takes it, metadata."""
+    probabilities: FloatArray = model.predict(evaluation_batches(pixels, metadata=metadata), verbose=0)
     return probabilities
 
 
@@ -159,6 +160,7 @@ def _fit_phase(
         balance=experiment.balance,
         oversample=experiment.oversample,
         augmentation=experiment.augmentation,
+        metadata=train.metadata,
         labelled=train.labelled,
     )
     several = train.labelled is not None
@@ -218,7 +220,7 @@ def inverse_shares(labels: IntArray, classes: int) -> dict[int, float]:
 
 def _validation_batches(part: Arrays, classes: int) -> Any:
     targets = tf.data.Dataset.from_tensor_slices(targets_of(part.labels, classes, part.labelled)).batch(128)
-    return tf.data.Dataset.zip(evaluation_batches(part.pixels, 128), targets)
+    return tf.data.Dataset.zip(evaluation_batches(part.pixels, 128, part.metadata), targets)
 
 
 def _loss(experiment: Experiment) -> Any:

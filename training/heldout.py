@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from training.datasets.base import Dataset, FloatArray, UInt8Array
+from training.datasets.base import Dataset, FloatArray, IntArray, UInt8Array
 from training.experiments.base import Experiment
+from training.metadata import MetadataEncoder
 from training.runs import Predictions, RunFolder
 from training.splits import Split, by_source, held_out_name
 
-Predict = Callable[[UInt8Array], FloatArray]
+Predict = Callable[..., FloatArray]
 
 
 def finish(fitting: Any, model: Any, experiment: Experiment, parts: Mapping[str, Any]) -> None:
@@ -49,7 +50,15 @@ def _of_every_class(part: Any) -> Any:
     return replace(part, pixels=part.pixels[whole], labels=part.labels[whole], labelled=part.labelled[whole])
 
 
-def save_held_out(predict: Predict, folder: RunFolder, dataset: Dataset, split: Split, pixels: UInt8Array) -> None:
+def save_held_out(
+    predict: Predict,
+    folder: RunFolder,
+    dataset: Dataset,
+    split: Split,
+    pixels: UInt8Array,
+    *,
+    encoder: MetadataEncoder | None = None,
+) -> None:
     """Predictions and samples of validation and test; of several sources each apart, the first under the plain names.
 
     Args:
@@ -58,6 +67,7 @@ def save_held_out(predict: Predict, folder: RunFolder, dataset: Dataset, split: 
         dataset: all of it.
         split: of the data set.
         pixels: uint8 [n, h, w, 3], of all samples.
+        encoder: of the metadata, for a net that takes them as a second argument.
     """
     ids = {
         held_out_name(part, source, dataset): chosen
@@ -66,5 +76,11 @@ def save_held_out(predict: Predict, folder: RunFolder, dataset: Dataset, split: 
     }
     where = {name: dataset.positions(chosen) for name, chosen in ids.items()}
     labels = dataset.label_indices()
-    folder.save_predictions({name: Predictions(labels[found], predict(pixels[found])) for name, found in where.items()})
+
+    def answers(positions: IntArray) -> FloatArray:
+        if encoder is None:
+            return predict(pixels[positions])
+        return predict(pixels[positions], encoder.encode([dataset.samples[i] for i in positions]))
+
+    folder.save_predictions({name: Predictions(labels[found], answers(found)) for name, found in where.items()})
     folder.save_samples({name: [dataset.samples[i] for i in found] for name, found in where.items()})

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.augment import augment
-from training.datasets.base import BoolArray, Float32Array, IntArray, UInt8Array
+from training.datasets.base import BoolArray, Float32Array, FloatArray, IntArray, UInt8Array
 from training.experiments.base import Augmentation
 
 
@@ -25,6 +25,7 @@ def training_batches(
     balance: float = 0.0,
     oversample: bool = False,
     augmentation: Augmentation | None = None,
+    metadata: FloatArray | None = None,
     labelled: BoolArray | None = None,
 ) -> tuple[Any, int]:
     """An endless `tf.data.Dataset` of (float32 [b, h, w, 3] in 0…255, targets [b, classes]), and the steps of an epoch.
@@ -39,6 +40,7 @@ def training_batches(
             (1 - balance), so that 1 draws all classes equally often.
         oversample: repeat random images of the smaller classes until each is as large as the largest; an epoch grows with it.
         augmentation: what to change, or None.
+        metadata: float [n, columns], of `training.metadata`; batches are then a dict of `images` and `metadata`.
         labelled: bool [n, classes], for pictures of several sources: which classes the source labels. Targets are then of
             `targets_of`, and a balance is drawn over the classes of each source apart.
     """
@@ -47,10 +49,14 @@ def training_batches(
     drawn = _draw(_strata(labels, labelled), balance, seed) if balance > 0 else _shuffled(positions, seed)
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=False).batch(2, drop_remainder=True)
 
+    known = None if metadata is None else tf.constant(metadata, tf.float32)
+
     def load(positions: Any, batch_seed: Any) -> tuple[Any, Any]:
         batch = tf.cast(tf.gather(images, positions), tf.float32)
         if augmentation is not None:
             batch = augment(batch, batch_seed, augmentation)
+        if known is not None:
+            batch = {"images": batch, "metadata": tf.gather(known, positions)}
         return batch, tf.gather(targets, positions)
 
     batches = tf.data.Dataset.zip(drawn.batch(batch_size, drop_remainder=True), seeds)
@@ -100,12 +106,16 @@ def _draw(labels: IntArray, balance: float, seed: int) -> Any:
     return tf.data.Dataset.sample_from_datasets(streams, weights=list(weights / weights.sum()), seed=seed)
 
 
-def evaluation_batches(pixels: UInt8Array, batch_size: int = 128) -> Any:
-    """A `tf.data.Dataset` of float32 [b, h, w, 3] in 0…255, in order, each image once."""
+def evaluation_batches(pixels: UInt8Array, batch_size: int = 128, metadata: FloatArray | None = None) -> Any:
+    """A `tf.data.Dataset` of float32 [b, h, w, 3] in 0…255, in order, each image once; with metadata as a dict of both."""
 
     def load(start: Any) -> Any:
         return tf.cast(tf.numpy_function(lambda i: np.asarray(pixels[i : i + batch_size]), [start], tf.uint8), tf.float32)
 
     shape = (None, *pixels.shape[1:])
     starts = tf.data.Dataset.range(0, len(pixels), batch_size)
-    return starts.map(load).map(lambda batch: tf.ensure_shape(batch, shape)).prefetch(2)
+    images = starts.map(load).map(lambda batch: tf.ensure_shape(batch, shape))
+    if metadata is not None:
+        known = tf.data.Dataset.from_tensor_slices(tf.constant(metadata, tf.float32)).batch(batch_size)
+        images = tf.data.Dataset.zip({"images": images, "metadata": known})
+    return images.prefetch(2)

@@ -27,6 +27,7 @@ from training.experiments.base import Experiment
 from training.experiments.registry import EXPERIMENTS, find_experiment
 from training.heldout import finish, save_held_out
 from training.leakage import drop_duplicates, find_leakage, image_digests
+from training.metadata import MetadataEncoder, encoded
 from training.pretrained import check_weights
 from training.resulttable import measured_minutes
 from training.runs import DEFAULT_ROOT, RunFolder, RunRecord, git_commit, versions
@@ -69,12 +70,15 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
     pixels = load_pixels(dataset, height=experiment.height, width=experiment.width)
     split = _look_for_leaks(dataset, split, pixels, folder, drop=options.drop_duplicates)
     experiment = standardised(experiment, pixels, dataset.positions(split.train))
+    encoder, experiment = encoded(experiment, dataset, split)
     fitting = import_module("training.fitting")  # only a process that trains pays for TensorFlow
     how = _how(fitting, experiment, options)
     model = fitting.build_model(experiment, len(dataset.classes), how)
     record = _record(experiment, dataset, split, how, parameters=model.count_params(), data=options.data)
     folder.save(record, split)
-    parts = {name: _part(fitting, dataset, split.part(name), pixels) for name in PARTS}
+    if encoder:
+        encoder.save(folder.path)
+    parts = {name: _part(fitting, dataset, split.part(name), pixels, encoder) for name in PARTS}
     started = time.perf_counter()
     record.history = fitting.fit(model, experiment, parts, fitting=how, backup=folder.backup_path)
     record.train_seconds = round(time.perf_counter() - started, 1)
@@ -82,7 +86,7 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
     if how.mixed_precision:
         model = fitting.in_full_precision(model, experiment, len(dataset.classes))
     model.save(folder.model_path)
-    save_held_out(partial(fitting.predict, model), folder, dataset, split, pixels)
+    save_held_out(partial(fitting.predict, model), folder, dataset, split, pixels, encoder=encoder)
     folder.save(record, split)
     return folder
 
@@ -100,8 +104,9 @@ def tune(experiment: Experiment, options: Options, trials: int) -> str:
     tuning.refuse_watched(experiment, split.validates_on_test)
     pixels = load_pixels(dataset, height=experiment.height, width=experiment.width)
     experiment = standardised(experiment, pixels, dataset.positions(split.train))
+    encoder, experiment = encoded(experiment, dataset, split)
     fitting = import_module("training.fitting")
-    parts = {name: _part(fitting, dataset, split.part(name), pixels) for name in ("train", "validation")}
+    parts = {name: _part(fitting, dataset, split.part(name), pixels, encoder) for name in ("train", "validation")}
     folder = options.out or DEFAULT_ROOT / f"{experiment.id}-tuning"
     how = _how(fitting, experiment, replace(options, resume=False))  # an interrupted trial starts anew
     judge = tuning.judge_by_validation(fitting, how, parts, len(dataset.classes), folder)
@@ -167,10 +172,11 @@ def with_size(experiment: Experiment, size: str | None) -> Experiment:
     return replace(experiment, height=int(found[1]), width=int(found[2]))
 
 
-def _part(fitting: Any, dataset: Dataset, ids: Sequence[str], pixels: Any) -> Any:
+def _part(fitting: Any, dataset: Dataset, ids: Sequence[str], pixels: Any, encoder: MetadataEncoder | None = None) -> Any:
     positions = dataset.positions(ids)
     labelled = dataset.labelled()[positions] if dataset.sources else None
-    return fitting.Arrays(pixels[positions], dataset.label_indices()[positions], labelled)
+    known = encoder.encode([dataset.samples[i] for i in positions]) if encoder else None
+    return fitting.Arrays(pixels[positions], dataset.label_indices()[positions], labelled, known)
 
 
 def _record(
@@ -215,6 +221,8 @@ def _summary(experiment: Experiment, options: Options) -> str:
     experiment = with_size(experiment, options.size)
     if "weights" in experiment.options:
         experiment = _with_weights(experiment, options.weights or "none")
+    if experiment.metadata:  # as many columns as HAM10000 gives
+        experiment = replace(experiment, options={**experiment.options, "nothing_known": (0.0,) * 20})
     classes = load_dataset(experiment.dataset, options.data).classes if options.data else CLASSES[experiment.dataset]
     summary: str = import_module("training.summary").summarise(experiment, len(classes))
     return summary

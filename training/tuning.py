@@ -93,7 +93,7 @@ def judge_by_validation(fitting: Any, how: Any, parts: Any, classes: int, folder
         model = fitting.build_model(experiment, classes, how)
         fitting.fit(model, experiment, parts, fitting=how, backup=folder / "backup")
         held_out = parts["validation"]
-        probabilities = fitting.predict(model, held_out.pixels)
+        probabilities = fitting.predict(model, held_out.pixels, held_out.metadata)
         calibrated = scaling.apply_temperature(probabilities, scaling.fit_temperature(held_out.labels, probabilities))
         return float(metrics.negative_log_likelihood(held_out.labels, calibrated))
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from training.datasets.base import FloatArray, UInt8Array
 from training.fitting import predict
+from training.metadata import MetadataEncoder
 from training.rundata import load_run_images
 from training.runs import Predictions, RunFolder
 
@@ -28,16 +29,17 @@ def predict_run(run: RunFolder, data: Path | None) -> dict[str, Predictions]:
     """
     dataset, pixels = load_run_images(run, data)
     model = keras.models.load_model(run.model_path, compile=False)
-    found = {}
+    found, encoder = {}, MetadataEncoder.load(run.path)
     for part in PARTS:
+        known = encoder.encode(run.samples(part)) if encoder else None
         positions = dataset.positions([sample.id for sample in run.samples(part)])
-        found[part] = Predictions(dataset.label_indices()[positions], predict_views(model, pixels[positions]))
+        found[part] = Predictions(dataset.label_indices()[positions], predict_views(model, pixels[positions], known))
     return found
 
 
-def predict_views(model: Any, pixels: UInt8Array) -> FloatArray:
+def predict_views(model: Any, pixels: UInt8Array, metadata: FloatArray | None = None) -> FloatArray:
     """Mean probabilities over the views of uint8 [n, h, w, 3]: float [n, classes]."""
-    answers = [predict(model, view) for view in views(pixels)]
+    answers = [predict(model, view, metadata) for view in views(pixels)]
     mean: FloatArray = np.mean(answers, axis=0)
     return mean
 

@@ -1,7 +1,8 @@
 """The architectures by name: `build(name, …)` gives an uncompiled model.
 
 Contract of each: float32 [batch, height, width, 3] in 0…255 → softmax float32 [batch, classes]; whatever normalisation it needs
-is in the graph. The builders' modules import Keras, so they are imported when one is built, not before.
+is in the graph. `fused` takes metadata beside the picture, so it cannot be served. The builders' modules import Keras, so they
+are imported when one is built, not before.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ ARCHITECTURES: dict[str, tuple[str, str]] = {  # name → module, builder
     "isic9_cnn": ("training.architectures.isic9", "build_isic9_cnn"),
     "study": ("training.architectures.study", "build_study"),
     "efficientnet_lite": ("training.architectures.efficientnet_lite", "build_efficientnet_lite"),
+    "fused": ("training.architectures.fused", "build_fused"),
     "transfer": ("training.architectures.transfer", "build_transfer"),
 }
 

@@ -31,7 +31,7 @@ ISIC9_CLASSES = (
     "squamous cell carcinoma",
     "vascular lesion",
 )
-CLASSES = {"ham10000": HAM_CLASSES, "hmnist": HAM_CLASSES, "isic9": ISIC9_CLASSES}  # known without the images; in no order
+CLASSES = dict.fromkeys(("ham10000", "hmnist", "combined"), HAM_CLASSES) | {"isic9": ISIC9_CLASSES}  # in no order
 
 
 def load_dataset(name: str, path: Path | None = None) -> Dataset:

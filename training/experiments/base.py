@@ -94,6 +94,7 @@ class Experiment:
     half_precision: bool = False  # round the large weights to float16 after training, so that an export takes half the space
     oversample: bool = False  # repeat images of the smaller classes until all are as large, within the training part
     class_weights: bool = False  # weigh the loss by the inverse of a class's share
+    metadata: bool = False  # the net takes age, sex and site beside the picture: see training.metadata
     standardise: bool = False  # centre and scale pixels by mean and deviation of the training part: options `mean`, `deviation`
     augmentation: Augmentation | None = None
     plateau: Plateau | None = None

@@ -8,7 +8,9 @@ from training.experiments import (
     cnn28_oversampled,
     cnn75,
     cnn75_lstm,
+    fused,
     isic9_cnn,
+    isic9_transfer,
     lstm,
     overfitting,
     starter,
@@ -17,7 +19,7 @@ from training.experiments import (
 )
 from training.experiments.base import Experiment
 
-_SINGLE = (starter, starter_lite, lstm, cnn28_norm, cnn28_oversampled, cnn75, cnn75_lstm, isic9_cnn)
+_SINGLE = (starter, starter_lite, lstm, cnn28_norm, cnn28_oversampled, cnn75, cnn75_lstm, isic9_cnn, isic9_transfer, fused)
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.id: experiment
     for experiment in (*(module.EXPERIMENT for module in _SINGLE), *overfitting.EXPERIMENTS, *transfer.EXPERIMENTS)
