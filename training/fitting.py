@@ -47,12 +47,17 @@ class Fitting:
     xla: bool = False
 
 
-def build_model(experiment: Experiment, classes: int, fitting: Fitting) -> Any:
-    """Sets threads, seeds and precision, and builds the experiment's model. The first call in a process."""
-    tf.config.threading.set_intra_op_parallelism_threads(fitting.threads)
+def set_threads(threads: int) -> None:
+    """Sets how many threads an operation uses. TensorFlow refuses it after the first operation of a process."""
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
     # Two at least: gradients of weights and of activations do not wait for one another. On a busy machine one thread an
     # operation is faster than two, which wait for each other at the end of each.
-    tf.config.threading.set_inter_op_parallelism_threads(max(2, fitting.threads))
+    tf.config.threading.set_inter_op_parallelism_threads(max(2, threads))
+
+
+def build_model(experiment: Experiment, classes: int, fitting: Fitting) -> Any:
+    """Sets threads, seeds and precision, and builds the experiment's model."""
+    set_threads(fitting.threads)
     keras.utils.set_random_seed(fitting.seed)
     # bfloat16 keeps float32's range, so that no loss scaling is needed, and newer CPUs multiply it as well as GPUs do.
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if fitting.mixed_precision else "float32")

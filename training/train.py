@@ -62,6 +62,8 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
         InvalidRequestError: the data are not as expected.
     """
     experiment = with_size(_with_weights(experiment, options.weights), options.size)
+    fitting = import_module("training.fitting")  # only a process that trains pays for TensorFlow
+    fitting.set_threads(options.threads)  # before the weights are tried, which is TensorFlow's first operation
     check_weights(experiment.options, experiment.height, experiment.width)  # before anything is decoded
     dataset = load_dataset(experiment.dataset, options.data)
     split = make_split(dataset, experiment, options.split)
@@ -71,7 +73,6 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
     split = _look_for_leaks(dataset, split, pixels, folder, drop=options.drop_duplicates)
     experiment = standardised(experiment, pixels, dataset.positions(split.train))
     encoder, experiment = encoded(experiment, dataset, split)
-    fitting = import_module("training.fitting")  # only a process that trains pays for TensorFlow
     how = _how(fitting, experiment, options)
     model = fitting.build_model(experiment, len(dataset.classes), how)
     record = _record(experiment, dataset, split, how, parameters=model.count_params(), data=options.data)

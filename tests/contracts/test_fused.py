@@ -24,7 +24,7 @@ from training.train import main
 from training.views import predict_run
 
 NOTHING = (0.0, 1.0, 0.0, 1.0)
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_two_inputs_and_a_step_that_uses_both() -> None:
