@@ -245,6 +245,7 @@ class ResultObject(BaseModel):
                     "model": "starter",
                     "version": 1,
                     "novelty": 0.41,
+                    "uncertainty": None,
                     "notes": ["low_resolution"],
                 }
             ]
@@ -267,6 +268,10 @@ class ResultObject(BaseModel):
     novelty: float | None = Field(
         description="How unlike the training pictures the image is; above the model's threshold, which is 1 as a rule, the row "
         "has the note `unlike_training`. Null where the model does not measure it."
+    )
+    uncertainty: float | None = Field(
+        description="How unsure the model is, 0 to 1: the entropy of its probabilities over the greatest possible. Only where "
+        "no class of the model is malignant, so that there is no risk to sort by."
     )
     notes: list[ItemNote] = Field(description="Doubts about a classified image. Its probabilities are there all the same.")
     metadata: dict[str, str] | None = Field(

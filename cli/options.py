@@ -30,6 +30,8 @@ class Sort(StrEnum):
     RISK_UP = "risk"
     NOVELTY_DOWN = "-novelty"
     NOVELTY_UP = "novelty"
+    UNCERTAINTY_DOWN = "-uncertainty"
+    UNCERTAINTY_UP = "uncertainty"
     ITEM = "item"
 
 

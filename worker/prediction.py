@@ -23,6 +23,7 @@ from core.modelspec import ModelSpec
 from core.notes import ItemNote
 from core.precision import as_shown, shortest_floats
 from core.telemetry.logs import get_logger
+from core.uncertainty import measure_uncertainty
 from serving.client import Answer, PendingPrediction, PredictClient
 from worker.batches import Batch, DecodedItem
 from worker.batchlimits import BatchLimits
@@ -203,6 +204,7 @@ def make_outcomes(spec: ModelSpec, items: Sequence[DecodedItem], answer: Answer)
     risks = _risks(spec, probabilities)
     threshold = None if spec.threshold is None else as_shown(spec.threshold)
     novelties = _shown_novelty(answer, len(items))
+    uncertainties = _uncertainties(spec, probabilities)
     wire = np.ascontiguousarray(probabilities, dtype="<f4")
     for row, item in enumerate(items):
         if fault := faults.get(row):
@@ -220,6 +222,7 @@ def make_outcomes(spec: ModelSpec, items: Sequence[DecodedItem], answer: Answer)
             width=item.width,
             height=item.height,
             novelty=novelty,
+            uncertainty=uncertainties[row],
             notes=(*item.notes, ItemNote.UNLIKE_TRAINING) if _is_unlike(spec, novelty) else item.notes,
         )
 
@@ -252,6 +255,14 @@ def _risks(spec: ModelSpec, probabilities: npt.NDArray[np.float32]) -> list[floa
     malignant = probabilities[:, spec.malignant_indices].astype(np.float64)
     risks = malignant.max(axis=1) if spec.multi_label else malignant.sum(axis=1)
     return [risk for (risk,) in shortest_floats(risks.clip(0.0, 1.0)[:, None])]
+
+
+def _uncertainties(spec: ModelSpec, probabilities: npt.NDArray[np.float32]) -> list[float] | list[None]:
+    """Of each image, as it is shown; none where images are sorted by their risk."""
+    if spec.has_risk:
+        return [None] * len(probabilities)
+    found = measure_uncertainty(probabilities, multi_label=spec.multi_label)
+    return [value for (value,) in shortest_floats(found[:, None])]
 
 
 def _flag(risk: float | None, threshold: float | None) -> bool | None:

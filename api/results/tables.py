@@ -59,6 +59,7 @@ def make_schema(classes: Sequence[str], metadata: Sequence[str] = (), *, as_obje
             ("model", pa.string()),
             ("version", pa.int64()),
             ("novelty", pa.float32()),
+            ("uncertainty", pa.float32()),
             ("notes", pa.list_(pa.string())),
             *((f"meta_{name}", pa.string()) for name in metadata),
         ]
@@ -100,6 +101,7 @@ def make_batch(
         height,
         version,
         novelty,
+        uncertainty,
         notes,
         cells,
     ) = zip(*rows, strict=True)
@@ -119,6 +121,7 @@ def make_batch(
         pa.repeat(pa.scalar(model, pa.string()), len(rows)),
         pa.array(version, pa.int64()),
         pa.array(novelty, pa.float32()),
+        pa.array(uncertainty, pa.float32()),
         pa.array([text.split(",") if text else () for text in notes], pa.list_(pa.string())),
         *_metadata_columns(cells, metadata, as_object=_OBJECT in schema.names),
     ]

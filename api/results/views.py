@@ -155,9 +155,11 @@ def result_objects(
     missing = [None] * len(keys)
     matrix = probability_matrix([row for row in rows if row.probabilities is not None], len(classes))
     probabilities = class_values(matrix, classes, every=every_class)
-    floats = np.array([(row.score or 0.0, row.risk or 0.0, row.novelty or 0.0) for row in rows], np.float64)
-    heads = shortest_floats(floats.reshape(-1, 3))
-    for row, (score, risk, novelty) in zip(rows, heads, strict=True):
+    floats = np.array(
+        [(row.score or 0.0, row.risk or 0.0, row.novelty or 0.0, row.uncertainty or 0.0) for row in rows], np.float64
+    )
+    heads = shortest_floats(floats.reshape(-1, 4))
+    for row, (score, risk, novelty, uncertainty) in zip(rows, heads, strict=True):
         yield {
             "item": row.item_no,
             "name": display_name(row.name),
@@ -174,6 +176,7 @@ def result_objects(
             "model": model,
             "version": row.version,
             "novelty": None if row.novelty is None else novelty,
+            "uncertainty": None if row.uncertainty is None else uncertainty,
             "notes": row.notes.split(",") if row.notes else [],
             **({"metadata": row.metadata or {}} if metadata else {}),
             **({} if decisions is None else decision_cells(decisions.get(row.item_no))),

@@ -36,8 +36,8 @@ Cursor = Annotated[str | None, Query(max_length=300, description="From a page's 
 Sort = Annotated[
     ResultSort,
     Query(
-        description="`-risk`: riskiest first; `-novelty`: most unlike the training pictures first. Items that have no such "
-        "value come last in either direction."
+        description="`-risk`: riskiest first; `-novelty`: most unlike the training pictures first; `-uncertainty`: least sure "
+        "first, of models without malignant classes. Items that have no such value come last in either direction."
     ),
 ]
 ByteOrderMark = Annotated[bool, Query(description="CSV begins with a byte order mark, by which Excel knows that it is UTF-8.")]

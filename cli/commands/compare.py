@@ -107,7 +107,7 @@ def _show(console: Console, comparison: Comparison, report: dict[str, Any]) -> N
             f"{text}: {format_count(report[key])} of {format_count(compared)} ({format_share(report[key], compared)})"
         )
     console.print(f"flagged by a only: {report['flagged_by_a_only']}, by b only: {report['flagged_by_b_only']}")
-    if compared:
+    if report["mean_risk_difference"] is not None:
         mean, largest = report["mean_risk_difference"], report["largest_risk_difference"]
         console.print(f"risk differs by {mean:.4f} on average, by {largest:.4f} at most")
     found = comparison.disagreements

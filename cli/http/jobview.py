@@ -116,6 +116,11 @@ class JobView:
         return list(self.raw.get("classes") or [])
 
     @property
+    def has_risk(self) -> bool:
+        """Whether a class of the model is malignant; a server of an earlier release has such models only."""
+        return self.raw.get("threshold") is not None or not self.classes
+
+    @property
     def disclaimer(self) -> str:
         return str(self.raw.get("disclaimer") or DISCLAIMER)
 

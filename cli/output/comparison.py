@@ -41,7 +41,7 @@ class Pair:
     @property
     def both(self) -> bool:
         """Whether both gave probabilities."""
-        return self.risk_a is not None and self.risk_b is not None
+        return self.label_a is not None and self.label_b is not None
 
     @property
     def agree(self) -> bool:
@@ -79,7 +79,7 @@ class Comparison:
     def summary(self) -> dict[str, Any]:
         """Counts and differences, as --json prints them."""
         both = [pair for pair in self.pairs if pair.both]
-        differences = [abs(pair.risk_difference or 0.0) for pair in both]
+        differences = [abs(pair.risk_difference) for pair in both if pair.risk_difference is not None]
         return {
             "items": len(self.pairs),
             "compared": len(both),

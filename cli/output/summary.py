@@ -33,7 +33,10 @@ def print_summary(console: Console, client: Client, job: JobView) -> None:
 def _tables(client: Client, job: JobView) -> Iterator[Table]:
     if job.labels:
         yield _class_table(job)
-    if job.succeeded:
+    if job.succeeded and not job.has_risk:
+        page = client.get(f"/v1/jobs/{job.id}/results", {"sort": "-uncertainty", "limit": RISKIEST})
+        yield _uncertainty_table([row for row in page["data"] if row["uncertainty"] is not None])
+    elif job.succeeded:
         page = client.get(f"/v1/jobs/{job.id}/results", {"sort": "-risk", "limit": RISKIEST})
         yield _risk_table([row for row in page["data"] if row["risk"] is not None])
     if job.errors:
@@ -86,6 +89,14 @@ def _risk_table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         flag = "flagged" if row.get("flag") else ""
         table.add_row(str(row["name"]), f"{row['risk']:.3f}", str(row["label"]), f"{row['score']:.3f}", flag)
+    return table
+
+
+def _uncertainty_table(rows: list[dict[str, Any]]) -> Table:
+    """Of a model without malignant classes: what it is least sure of."""
+    table = make_table("Least sure of", "Uncertainty", "Label", "Score", right=(1, 3))
+    for row in rows:
+        table.add_row(str(row["name"]), f"{row['uncertainty']:.3f}", str(row["label"]), f"{row['score']:.3f}")
     return table
 
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -256,6 +257,12 @@ class Result(Base):
         Index("ix_results_job_id_risk_item_no", "job_id", "risk", "item_no"),
         Index("ix_results_job_id_label_risk_item_no", "job_id", "label", "risk", "item_no"),
         Index("ix_results_job_id_novelty_item_no", "job_id", "novelty", "item_no"),
+        Index(
+            "ix_results_job_id_uncertainty_item_no",
+            *("job_id", "uncertainty", "item_no"),
+            sqlite_where=text("uncertainty IS NOT NULL"),
+            postgresql_where=text("uncertainty IS NOT NULL"),
+        ),
         Index("ix_results_job_id_error_code_item_no", "job_id", "error_code", "item_no"),
         {"sqlite_with_rowid": False},
     )
@@ -275,6 +282,7 @@ class Result(Base):
     height: Mapped[int | None] = mapped_column(Integer)
     version: Mapped[int | None] = mapped_column(BigInteger)  # the model version that saw it
     novelty: Mapped[float | None] = mapped_column(Float(53))  # how unlike the training pictures; NULL: not measured
+    uncertainty: Mapped[float | None] = mapped_column(Float(53))  # how unsure the model is; only where there is no risk
     notes: Mapped[str | None]  # codes of core.notes.ItemNote between commas; NULL: none
     # The other cells of the table's row, by column; `metadata` itself is SQLAlchemy's.
     row_metadata: Mapped[dict[str, str] | None] = mapped_column("metadata", JSON(none_as_null=True))

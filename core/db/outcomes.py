@@ -28,6 +28,7 @@ class ItemOutcome:
     probabilities: bytes | None = None  # float32 little-endian [classes]
     flag: bool | None = None
     novelty: float | None = None  # None: failed, or the model version has no such output
+    uncertainty: float | None = None  # None: failed, or there is a risk
     width: int | None = None  # pixels
     height: int | None = None
     error_code: ItemErrorCode | None = None
@@ -88,6 +89,7 @@ def insert_outcomes(session: Session, job_id: uuid.UUID, version: int | None, ou
             "height": outcome.height,
             "version": version,
             "novelty": outcome.novelty,
+            "uncertainty": outcome.uncertainty,
             "notes": join_notes(outcome.notes),
             "row_metadata": outcome.metadata or None,
         }

@@ -1,8 +1,9 @@
 """The read side of results: pages, counts and export batches, all by keyset, never by OFFSET.
 
 Order `risk` and `-risk`: rows that have a risk first, by (risk, item), the one direction the exact reverse of the other; then
-the rows that have none, which are the failed ones, by item. So each part is a plain range of one index on both databases,
-wherever they sort NULL. Likewise `novelty` and `-novelty`, where a version that does not measure it gives rows without.
+the rows that have none, failed ones and those of a model without malignant classes, by item. So each part is a plain range of
+one index on both databases, wherever they sort NULL. Likewise `novelty`, which not every version measures, and `uncertainty`,
+which only rows without a risk have.
 """
 
 from __future__ import annotations
@@ -37,9 +38,12 @@ class ResultSort(StrEnum):
     RISK_DESCENDING = "-risk"  # riskiest first
     NOVELTY = "novelty"  # most like the training pictures first
     NOVELTY_DESCENDING = "-novelty"  # most unlike them first
+    UNCERTAINTY = "uncertainty"  # what the model is surest of first
+    UNCERTAINTY_DESCENDING = "-uncertainty"  # what it is least sure of first
 
 
 _BY_NOVELTY = (ResultSort.NOVELTY, ResultSort.NOVELTY_DESCENDING)
+_BY_UNCERTAINTY = (ResultSort.UNCERTAINTY, ResultSort.UNCERTAINTY_DESCENDING)
 
 
 class ResultRow(NamedTuple):
@@ -59,6 +63,7 @@ class ResultRow(NamedTuple):
     height: int | None
     version: int | None
     novelty: float | None
+    uncertainty: float | None
     notes: str | None  # codes between commas
     metadata: dict[str, str] | None = None  # the other cells of its row in a table, by column
 
@@ -78,6 +83,7 @@ _COLUMNS = (
     Result.height,
     Result.version,
     Result.novelty,
+    Result.uncertainty,
     Result.notes,
     Result.row_metadata,
 )
@@ -130,6 +136,8 @@ class ResultFilter:
 
     def may_lack(self, sort: ResultSort) -> bool:
         """Whether rows can match that have nothing to be sorted by."""
+        if sort in _BY_UNCERTAINTY:
+            return True
         wanted = (self.min_novelty,) if sort in _BY_NOVELTY else (self.min_risk, self.max_risk, self.flagged)
         return all(value is None for value in wanted)
 
@@ -146,6 +154,8 @@ def position_of(row: ResultRow, sort: ResultSort) -> Position:
     """Where the page after this row begins."""
     if sort == ResultSort.ITEM:
         return Position(row.item_no)
+    if sort in _BY_UNCERTAINTY:
+        return Position(row.item_no, row.uncertainty)
     return Position(row.item_no, row.novelty if sort in _BY_NOVELTY else row.risk)
 
 
@@ -252,15 +262,16 @@ def _by_item(query: Select[*tuple[Any, ...]], after: Position | None) -> Select[
 
 
 def _column(sort: ResultSort) -> InstrumentedAttribute[float | None]:
+    if sort in _BY_UNCERTAINTY:
+        return Result.uncertainty
     return Result.novelty if sort in _BY_NOVELTY else Result.risk
 
 
 def _by_value(query: Select[*tuple[Any, ...]], sort: ResultSort, after: Position | None) -> Select[*tuple[Any, ...]]:
     column = _column(sort)
     descending = sort.startswith("-")
-    if after is None:
-        query = query.where(column.is_not(None))
-    else:
+    query = query.where(column.is_not(None))  # with a position, too: by that a partial index is found
+    if after is not None:
         place, edge = tuple_(column, Result.item_no), tuple_(after.value, after.item_no)
         query = query.where(place < edge if descending else place > edge)
     if descending:

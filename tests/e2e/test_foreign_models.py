@@ -115,7 +115,7 @@ def check_rows(foreign: ForeignModel, rows: list[dict[str, str]], samples: list[
     places = [foreign.classes.index(row["label"]) for row in rows]
     np.testing.assert_allclose(expected[np.arange(len(rows)), places], expected.max(axis=1), atol=2e-5)
     for row in rows:
-        assert bool(row["risk"]) == bool(row["flag"]) == bool(foreign.malignant)
+        assert bool(row["risk"]) == bool(row["flag"]) == bool(foreign.malignant) == (not row["uncertainty"])
     largest = float(np.abs(found - reference).max())
     assert largest < 2e-4
     return largest

@@ -118,6 +118,19 @@ def test_risk_and_flag_are_those_that_are_shown() -> None:
     assert [(outcome.risk, outcome.flag) for outcome in outcomes] == [(0.7, True), (0.7, True), (0.69, False)]
 
 
+def test_without_malignant_classes_there_is_no_risk_but_an_uncertainty() -> None:
+    spec = ModelSpec(name="m", classes=("a", "b"), input_height=2, input_width=2, preprocessing_hash="x")
+    probabilities = np.array([[0.5, 0.5], [1.0, 0.0]], np.float32)
+    outcomes = list(make_outcomes(spec, [DecodedItem(n, "a", 1, 1) for n in range(2)], Answer(probabilities)))
+    assert [(each.risk, each.flag, each.uncertainty) for each in outcomes] == [(None, None, 1.0), (None, None, 0.0)]
+
+
+def test_of_several_labels_at_once_the_highest_malignant_probability_is_the_risk() -> None:
+    spec = SPEC.model_copy(update={"multi_label": True})
+    (outcome,) = make_outcomes(spec, [DecodedItem(0, "a", 1, 1)], Answer(np.array([[0.9, 0.7, 0.4]], np.float32)))
+    assert (outcome.label, outcome.risk, outcome.flag, outcome.uncertainty) == ("benign", 0.7, True, None)
+
+
 def test_at_most_two_batches_are_in_flight_and_order_is_kept() -> None:
     predictor = Predictor(PickyClient(), "tiny", 1, tiny_spec())
     assert list(predictor.submit(batch_of([1, 2], 0))) == []

@@ -17,7 +17,9 @@ from core.db.results import ResultRow
 
 
 def row(number: int, name: bytes) -> ResultRow:
-    return ResultRow(number, name, "failed", None, None, None, None, None, "truncated", "why", None, None, None, None, None)
+    return ResultRow(
+        number, name, "failed", None, None, None, None, None, "truncated", "why", None, None, None, None, None, None
+    )
 
 
 NAMES = st.binary(max_size=12) | st.text("=+-@\t\r\n\",;'a\\xf0\x00\x85\u2028", max_size=6).map(str.encode)
