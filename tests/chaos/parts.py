@@ -244,6 +244,10 @@ def _database_urls(folder: Path, parts: Mapping[str, Part], proxies: Mapping[str
 def _environment(folder: Path, database_url: str, proxies: Mapping[str, Proxy], api_port: int) -> dict[str, str]:
     return {
         **RHYTHM,
+        # A machine that does other things, too, must not be taken for a task that hangs: sweeps are under these limits as well.
+        "DERMQ_WORKER_SOFT_LIMIT_S": "15",
+        "DERMQ_WORKER_HARD_LIMIT_S": "20",
+        "DERMQ_WORKER_VISIBILITY_TIMEOUT_S": "60",
         "DERMQ_DATABASE_URL": database_url,
         "DERMQ_DATABASE_CONNECT_TIMEOUT_S": "3",
         "DERMQ_DATABASE_STATEMENT_TIMEOUT_S": "10",
