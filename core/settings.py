@@ -203,7 +203,7 @@ class PictureSettings(Concern):
 
     processes: int = Field(default=2, ge=1, le=64, description="Processes that decode pictures for pages, started when needed.")
     memory_bytes: int = Field(
-        default=1024**3, ge=256 * 1024**2, description="What one of them may allocate, in bytes; a picture beyond is not shown."
+        default=640 * 1024**2, ge=256 * 1024**2, description="What one may allocate, in bytes; a picture beyond is not shown."
     )
     timeout_s: float = Field(default=20.0, gt=0, description="How long one picture may take to decode.")
     cache_bytes: int = Field(default=64 * 1024**2, ge=0, description="Thumbnails that the API keeps in memory, in bytes.")

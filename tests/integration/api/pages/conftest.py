@@ -34,7 +34,7 @@ def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(
         locale="en-GB", timezone_id="UTC", reduced_motion="reduce", viewport={"width": 1280, "height": 800}
     )
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)  # the machines are shared
     tab = context.new_page()
     complaints: list[str] = []
     tab.on("pageerror", lambda error: complaints.append(str(error)))
