@@ -33,7 +33,7 @@ ITEMS = 7013
 COLUMNS = [
     *("item", "name", "status", "label", "score", "risk"),
     *(f"p_{name}" for name in CLASSES),
-    *("flag", "error_code", "error", "width", "height", "model", "version", "novelty", "notes"),
+    *("flag", "error_code", "error", "width", "height", "model", "version", "novelty", "uncertainty", "notes"),
 ]
 CODES = (ItemErrorCode.TRUNCATED, ItemErrorCode.NOT_AN_IMAGE)
 # Of every item that has one; the greatest and the least float32 are finite, too.
@@ -88,6 +88,7 @@ def expected(item: ItemOutcome) -> dict[str, Any]:
         "model": "tiny",
         "version": 3,
         "novelty": shortest(item.novelty),
+        "uncertainty": shortest(item.uncertainty),
         "notes": list(map(str, item.notes)),
     }
 
