@@ -14,6 +14,7 @@ from tests.support.servers import postgres_programs
 KILLS = 6
 
 
+@pytest.mark.timeout(600)  # on a machine that does other things, too, each part takes long to start again
 @pytest.mark.parametrize(("database", "seed"), [("sqlite", 1), ("postgres", 2)], ids=["sqlite", "postgres"])
 def test_a_short_run_finds_nothing(database: str, seed: int, tmp_path: Path, tiny_models: Path) -> None:
     if database == "postgres" and postgres_programs() is None:
