@@ -18,7 +18,7 @@ from core.db.preparing import ChunkPlan, PreparedJob, claim_prepare, start_job
 from core.db.versions import ModelAction, NewEvent, record_event
 from core.errors import ItemErrorCode, JobErrorCode
 from core.settings import ApiSettings, ServingSettings
-from tests.integration.api.conftest import POLICY, Api, failed, make_settings, running_api, scored
+from tests.integration.api.conftest import POLICY, Api, failed, make_settings, problem, running_api, scored
 from tests.support.rollouts import Served, make_repository, served
 from tests.support.servers import free_port
 from tests.support.tiny_model import export_tiny_model, tiny_spec
@@ -145,7 +145,7 @@ def test_rows_of_a_worker_that_still_had_the_old_version_say_so(api: Api) -> Non
     assert versions_of_rows(api, job_id) == {0: 2, 1: 2, 2: 1, 3: 1}
 
 
-def test_the_canarys_share_is_chosen_by_key_and_recorded(api: Api) -> None:
+def test_the_canarys_share_is_chosen_by_key_and_recorded(api: Api, models: Served) -> None:
     def label(key: str, **parameters: str) -> str | None:
         answer = api.client.post("/v1/jobs", content=b"zip", headers={"Idempotency-Key": key}, params=parameters)
         assert answer.status_code == 202
@@ -156,7 +156,11 @@ def test_the_canarys_share_is_chosen_by_key_and_recorded(api: Api) -> None:
     assert set(first.values()) == {None, "canary"}
     assert {key: label(key) for key in first} == first
     assert label("asked", label="stable") == "stable"
-    assert {label(f"none-{number}", model="absent") for number in range(10)} == {None}  # it has no such label
+    refused = api.client.post("/v1/jobs", content=b"zip", headers={"Idempotency-Key": "none"}, params={"model": "absent"})
+    problem(refused, 404, "unknown_model")
+    models.rollout.unlabel("tiny", "canary")
+    assert {label(f"none-{number}") for number in range(10)} == {None}  # it has no such label now
+    models.rollout.promote("tiny", 2, "canary")
 
 
 def test_two_jobs_on_one_upload(api: Api) -> None:
