@@ -158,9 +158,10 @@ def test_the_canarys_share_is_chosen_by_key_and_recorded(api: Api, models: Serve
     assert label("asked", label="stable") == "stable"
     refused = api.client.post("/v1/jobs", content=b"zip", headers={"Idempotency-Key": "none"}, params={"model": "absent"})
     problem(refused, 404, "unknown_model")
-    models.rollout.unlabel("tiny", "canary")
+    configured = models.config.with_versions("tiny", [1, 2, 3])
+    models.rollout.fleet.configure(configured.with_label("tiny", "canary", None), 30)
     assert {label(f"none-{number}") for number in range(10)} == {None}  # it has no such label now
-    models.rollout.promote("tiny", 2, "canary")
+    models.rollout.fleet.configure(configured, 30)
 
 
 def test_two_jobs_on_one_upload(api: Api) -> None:
