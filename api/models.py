@@ -34,9 +34,9 @@ def list_models(here: Resources) -> list[ModelObject]:
         ServingUnavailableError: Serving does not answer.
     """
     stated = [here.settings.serving.default_model, *here.settings.api.models]
+    shown = [describe_model(here, name) for name in dict.fromkeys(stated)]
     with reading(here.engine) as session:
         known = [*configured_models(here.settings), *promoted_models(session)]
-    shown = [describe_model(here, name) for name in dict.fromkeys(stated)]
     for name in sorted(set(known) - set(stated)):
         try:
             shown.append(describe_model(here, name, must_exist=True))

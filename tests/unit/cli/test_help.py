@@ -49,6 +49,6 @@ def test_values_are_words_or_choices() -> None:
         "--format +csv\\|jsonl\\|parquet",
         "--min-risk +X \\[0<=x<=1\\]",
         "--json +JSON on",
-        "--sort +-risk\\|risk\\|-novelty\\|novelty\\|item",
+        "--sort +-risk\\|risk\\|-novelty\\|novelty\\|-uncertainty\\|uncertainty\\|item",
     ):
         assert re.search(expected, lines), expected
