@@ -66,10 +66,13 @@ class WorkerStack:
         if self.revision is not None:
             upgrade(self.engine, self.revision)
 
-    def start_worker(self, *, module: str = "worker") -> subprocess.Popen[bytes]:
-        """A worker process with one child; ended with the test."""
+    def start_worker(self, *, module: str = "worker", ready: bool = False) -> subprocess.Popen[bytes]:
+        """A worker process with one child; ended with the test. With `ready` it takes messages when this returns."""
         log = self.folder / f"worker-{uuid.uuid4().hex[:6]}.log"
-        return self.exits.enter_context(running([sys.executable, "-m", module], log=log, env=self.env))
+        worker = self.exits.enter_context(running([sys.executable, "-m", module], log=log, env=self.env))
+        if ready:
+            wait_until(lambda: " ready." in log.read_text(), timeout_s=60, what="a line in the worker's log that it is ready")
+        return worker
 
     def start_beat(self) -> None:
         self.exits.enter_context(running([sys.executable, "-m", "worker", "beat"], log=self.folder / "beat.log", env=self.env))

@@ -18,6 +18,7 @@ import redis
 from sqlalchemy import Engine, event, insert
 
 from api.__main__ import Server
+from api.results.views import SHORTEST_RUN_S
 from core.archives.notes import ArchiveNote, Notes
 from core.db.engine import transaction
 from core.db.models import Job, JobState, Tenant
@@ -46,7 +47,7 @@ def outcome(number: int) -> Any:
 def test_job_object(api: Api) -> None:
     job_id = api.submit(name="lesions.zip", label="stable")
     api.start(job_id, items=20, chunk_items=10)
-    time.sleep(0.05)
+    time.sleep(2 * SHORTEST_RUN_S)
     api.finish(job_id, 0, outcome)
     response = api.client.get(f"/v1/jobs/{job_id}")
     assert int(response.headers["retry-after"]) >= 1

@@ -119,7 +119,7 @@ def test_serving_away_the_job_waits_says_for_what_and_completes(
 
 
 def test_sigterm_gives_back_what_is_not_finished(stack: WorkerStack, tmp_path: Path) -> None:
-    leaving = stack.start_worker()
+    leaving = stack.start_worker(ready=True)  # before, SIGTERM ends it as any process
     job_id = stack.submit(write_zip(tmp_path / "a.zip", pictures(2000)))
     stack.wait_for_rows(job_id, 50)
     os.kill(leaving.pid, signal.SIGTERM)
