@@ -1,4 +1,4 @@
-"""Whether a version may become `stable`, by the figures that it carries itself (docs/adr/0008-promotion-gate.md).
+"""Whether a version may become `stable`, by the figures that it carries itself (docs/adr/0007-promotion-gate.md).
 
 The figures are those of its evaluation, in its spec: `describe` answers them, and its card shows them.
 """
