@@ -283,7 +283,8 @@ def _make_folder(folder: Path) -> None:
         missing.append(folder)
         folder = folder.parent
     for path in reversed(missing):
-        path.mkdir(exist_ok=True)
+        with suppress(FileExistsError):  # another writer's; exist_ok would raise if a delete() has taken it by now
+            path.mkdir()
         _sync_folder(path.parent)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -61,6 +62,23 @@ def test_delete_tidies_folders_even_while_others_write_there(tmp_path: Path) -> 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(churn, "ab")) == [60, 60]  # raises what a thread raised
     assert not (tmp_path / "job").exists()
+
+
+def test_a_folder_that_came_and_went_in_between_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, make, refused = LocalStorage(tmp_path), os.mkdir, []
+
+    def refuse_once(path: Path, mode: int = 0o777) -> None:
+        if Path(path).name == "chunk" and not refused:
+            refused.append(path)
+            raise FileExistsError(errno.EEXIST, "File exists", str(path))  # made by another writer, then deleted
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", refuse_once)
+    with storage.writer("job/chunk/a") as writer:
+        writer.write(b"x")
+        writer.commit()
+    assert len(refused) == 1
+    assert (tmp_path / "job/chunk/a").read_bytes() == b"x"
 
 
 def test_a_killed_writer_leaves_an_orphan_that_is_removed(tmp_path: Path) -> None:
