@@ -21,12 +21,7 @@ def list_jobs(
     from cli.service import connect
 
     with connect(common.target).client as client:
-        found: list[dict[str, Any]] = []
-        for page in client.pages("/v1/jobs", {"limit": min(limit, 100)}):
-            found += page
-            if len(found) >= limit:
-                break
-    found = found[:limit]
+        found = list(client.rows("/v1/jobs", limit))
     if common.json:
         print_json(found)
     elif found:

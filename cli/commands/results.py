@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -72,12 +72,7 @@ def errors(
 
     with connect(common.target).client as client:
         view = JobView(client.job(find_job(client, job)))
-        rows: list[dict[str, Any]] = []
-        for page in client.pages(f"/v1/jobs/{view.id}/errors", {"limit": min(limit, 200)}):
-            rows += page
-            if len(rows) >= limit:
-                break
-    rows = rows[:limit]
+        rows = list(client.rows(f"/v1/jobs/{view.id}/errors", limit))
     if common.json:
         print_json(rows)
         return

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +25,7 @@ from core.plaintext import plain_text
 _Value = str | int | float
 API = "/v1"
 _TIMEOUT = httpx2.Timeout(60.0, connect=5.0, pool=5.0)
+_PAGE_ROWS = 200  # as many as the API gives in one page
 _RETRIED_STATUS = frozenset({429, 502, 503, 504})
 _LOST = (httpx2.TransportError,)  # refused, reset, timed out: no answer came
 
@@ -122,6 +124,11 @@ class Client:
             if not following:
                 return
             page = self.get(str(following))
+
+    def rows(self, path: str, count: int) -> Iterator[dict[str, Any]]:
+        """The first rows of a list, at most `count`; no page is asked for that is not needed."""
+        pages = self.pages(path, {"limit": min(count, _PAGE_ROWS)})
+        return islice((row for page in pages for row in page), count)
 
     def get(self, path: str, parameters: Mapping[str, str | int | float] | None = None) -> dict[str, Any]:
         """GET one JSON object; a path may also be a link that the server gave."""

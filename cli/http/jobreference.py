@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
-from typing import Any
 
 from cli.http.client import API, Client
 from cli.output.exit_codes import CliError, ExitCode
@@ -58,6 +56,4 @@ def _find_beginning(client: Client, beginning: str) -> str:
 
 def _list_ids(client: Client, count: int) -> Iterator[str]:
     """Ids of the newest jobs, the newest first."""
-    pages = client.pages(f"{API}/jobs", {"limit": min(count, 200)})
-    rows: Iterator[dict[str, Any]] = (row for page in pages for row in page)
-    return (str(row["id"]) for row in islice(rows, count))
+    return (str(row["id"]) for row in client.rows(f"{API}/jobs", count))
