@@ -17,11 +17,11 @@ from urllib.parse import quote, unquote_plus, urlsplit
 import httpx2
 
 from core.errors import NotFoundError, StorageUnavailableError
+from core.proxies import LOOPBACK
 from core.settings import StorageSettings
 from core.storage.denied import StorageDeniedError
 
 _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def list_keys(
     base = f"{settings.s3_endpoint.rstrip('/')}/{bucket}" if settings.s3_endpoint else _aws_address(bucket, settings)
     query = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "start-after": start_after}
     query = {name: value for name, value in query.items() if value}
-    trust_env = urlsplit(base).hostname not in _LOOPBACK  # a proxy cannot reach our own loopback
+    trust_env = urlsplit(base).hostname not in LOOPBACK  # a proxy cannot reach our own loopback
     with httpx2.Client(timeout=settings.timeout_s, trust_env=trust_env) as client:
         while True:
             page = _page(client, base, query, settings, credentials)
