@@ -41,9 +41,10 @@ class ResultSort(StrEnum):
     UNCERTAINTY = "uncertainty"  # what the model is surest of first
     UNCERTAINTY_DESCENDING = "-uncertainty"  # what it is least sure of first
 
-
-_BY_NOVELTY = (ResultSort.NOVELTY, ResultSort.NOVELTY_DESCENDING)
-_BY_UNCERTAINTY = (ResultSort.UNCERTAINTY, ResultSort.UNCERTAINTY_DESCENDING)
+    @property
+    def column(self) -> str:
+        """Name of the column that rows are sorted by; of ITEM, no column's."""
+        return self.value.removeprefix("-")
 
 
 class ResultRow(NamedTuple):
@@ -136,15 +137,13 @@ class ResultFilter:
 
     def may_lack(self, sort: ResultSort) -> bool:
         """Whether rows can match that have nothing to be sorted by."""
-        if sort in _BY_UNCERTAINTY:
-            return True
-        wanted = (self.min_novelty,) if sort in _BY_NOVELTY else (self.min_risk, self.max_risk, self.flagged)
-        return all(value is None for value in wanted)
+        limits = {"novelty": (self.min_novelty,), "risk": (self.min_risk, self.max_risk, self.flagged)}
+        return all(value is None for value in limits.get(sort.column, ()))
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The row after which a page begins. `value`, the risk or novelty, is None in item order, and among rows without it."""
+    """The row after which a page begins. `value`, what rows are sorted by, is None in item order, and among rows without it."""
 
     item_no: int
     value: float | None = None
@@ -152,11 +151,7 @@ class Position:
 
 def position_of(row: ResultRow, sort: ResultSort) -> Position:
     """Where the page after this row begins."""
-    if sort == ResultSort.ITEM:
-        return Position(row.item_no)
-    if sort in _BY_UNCERTAINTY:
-        return Position(row.item_no, row.uncertainty)
-    return Position(row.item_no, row.novelty if sort in _BY_NOVELTY else row.risk)
+    return Position(row.item_no, None if sort == ResultSort.ITEM else getattr(row, sort.column))
 
 
 def read_results(
@@ -262,9 +257,8 @@ def _by_item(query: Select[*tuple[Any, ...]], after: Position | None) -> Select[
 
 
 def _column(sort: ResultSort) -> InstrumentedAttribute[float | None]:
-    if sort in _BY_UNCERTAINTY:
-        return Result.uncertainty
-    return Result.novelty if sort in _BY_NOVELTY else Result.risk
+    column: InstrumentedAttribute[float | None] = getattr(Result, sort.column)
+    return column
 
 
 def _by_value(query: Select[*tuple[Any, ...]], sort: ResultSort, after: Position | None) -> Select[*tuple[Any, ...]]:
