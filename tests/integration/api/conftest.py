@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 
 from api.__main__ import make_server
 from core.archives.base import ArchiveKind, ArchiveRef, Member
+from core.archives.open import open_archive
 from core.clock import SystemClock
 from core.db.chunks import claim_chunk, finish_chunk
 from core.db.engine import open_engine, transaction
@@ -41,7 +42,7 @@ from core.settings import (
 from core.storage.base import ObjectStorage
 from core.storage.factory import open_storage
 from tests.support.servers import free_port, running_broker, wait_until
-from tests.support.stack import worker_stack
+from tests.support.stack import worker_stack, write_zip
 
 CLASSES = ("akiec", "bcc", "mel", "nv")
 SPEC: dict[str, Any] = {
@@ -142,6 +143,30 @@ def failed(number: int, code: ItemErrorCode = ItemErrorCode.TRUNCATED, name: str
 
 def index_of(members: Sequence[Member]) -> bytes:
     return b"".join(member.to_line() for member in members)
+
+
+def store_zip(api: Api, path: Path, members: Iterable[tuple[str, bytes]]) -> tuple[ArchiveRef, list[Member]]:
+    """A ZIP in the storage, as an upload leaves it, and what a worker lists in it."""
+    key = f"uploads/{uuid.uuid4()}/archive"
+    with api.storage.writer(key) as writer:
+        writer.write(write_zip(path, members).read_bytes())
+        writer.commit()
+    ref = ArchiveRef(ArchiveKind.ZIP, "storage", key, path.name)
+    archive = open_archive(ref, api.storage, api.settings)
+    listed = list(archive.members())
+    archive.close()
+    return ref, listed
+
+
+def start_prepared(api: Api, ref: ArchiveRef, members: Sequence[Member], **changes: Any) -> uuid.UUID:
+    """A job that runs, with the index of a real archive."""
+    job_id = api.submit(**changes)
+    index = index_of(members)
+    with api.storage.writer(f"jobs/{job_id}/index") as writer:
+        writer.write(index)
+        writer.commit()
+    api.start(job_id, items=len(members), archive=ref, index=index)
+    return job_id
 
 
 def make_settings(folder: Path, **parts: Any) -> Settings:

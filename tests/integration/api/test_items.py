@@ -14,8 +14,8 @@ from core.archives.open import open_archive
 from core.db.engine import transaction
 from core.db.models import Chunk
 from core.errors import ItemErrorCode
-from tests.integration.api.conftest import Api, index_of, problem
-from tests.support.stack import jpeg, png, write_zip
+from tests.integration.api.conftest import Api, problem, start_prepared, store_zip
+from tests.support.stack import jpeg, png
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 HTML = b"<!doctype html><script>alert(1)</script>"
@@ -32,26 +32,9 @@ MEMBERS = (
 @pytest.fixture(scope="module")
 def job(api: Api, tmp_path_factory: pytest.TempPathFactory) -> uuid.UUID:
     """A prepared job over a stored ZIP, cut into chunks of which each has its own slice of the index."""
-    path = write_zip(tmp_path_factory.mktemp("zip") / "a.zip", MEMBERS)
-    key = f"uploads/{uuid.uuid4()}/archive"
-    with api.storage.writer(key) as writer:
-        writer.write(path.read_bytes())
-        writer.commit()
-    ref = ArchiveRef(ArchiveKind.ZIP, "storage", key, "a.zip")
-    archive = open_archive(ref, api.storage, api.settings)
-    members = [*archive.members(), Member("locked.jpg", error=ItemErrorCode.ENCRYPTED, error_text="it needs a password")]
-    archive.close()
-    return prepared(api, ref, members)
-
-
-def prepared(api: Api, ref: ArchiveRef, members: list[Member]) -> uuid.UUID:
-    job_id = api.submit()
-    index = index_of(members)
-    with api.storage.writer(f"jobs/{job_id}/index") as writer:
-        writer.write(index)
-        writer.commit()
-    api.start(job_id, items=len(members), archive=ref, index=index)
-    return job_id
+    ref, listed = store_zip(api, tmp_path_factory.mktemp("zip") / "a.zip", MEMBERS)
+    members = [*listed, Member("locked.jpg", error=ItemErrorCode.ENCRYPTED, error_text="it needs a password")]
+    return start_prepared(api, ref, members)
 
 
 def test_original_bytes(api: Api, job: uuid.UUID) -> None:
@@ -108,7 +91,7 @@ def test_member_that_the_listing_refused(api: Api, job: uuid.UUID) -> None:
 
 def test_archive_that_is_gone(api: Api) -> None:
     ref = ArchiveRef(ArchiveKind.ZIP, "storage", "uploads/none/archive", "a.zip")
-    job = prepared(api, ref, [Member("a.jpg", packed_size=10, size=10)])
+    job = start_prepared(api, ref, [Member("a.jpg", packed_size=10, size=10)])
     problem(api.client.get(f"/v1/jobs/{job}/items/0/original"), 410, "archive_gone")
 
 
@@ -118,7 +101,7 @@ def test_folder_source(api: Api, tmp_path: Path) -> None:
     (folder / "sub" / "x.png").write_bytes(png(10))
     ref = ArchiveRef(ArchiveKind.FOLDER, "path", str(folder), "folder")
     archive = open_archive(ref, api.storage, api.settings)
-    job = prepared(api, ref, list(archive.members()))
+    job = start_prepared(api, ref, list(archive.members()))
     archive.close()
     assert api.client.get(f"/v1/jobs/{job}/items/0/original").content == png(10)
     (tmp_path / "sub").mkdir()
@@ -131,7 +114,7 @@ def test_folder_source(api: Api, tmp_path: Path) -> None:
 def test_a_folder_that_is_not_allowed_any_more_is_not_shown(api: Api, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(png(10))
     ref = ArchiveRef(ArchiveKind.FOLDER, "path", str(tmp_path), "folder")
-    job = prepared(api, ref, [Member("x.png")])
+    job = start_prepared(api, ref, [Member("x.png")])
     problem(api.client.get(f"/v1/jobs/{job}/items/0/original"), 403, "forbidden_source")
 
 

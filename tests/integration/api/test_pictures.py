@@ -14,12 +14,10 @@ import pytest
 from PIL import Image
 
 from api.pictures import PictureMaker
-from core.archives.base import ArchiveKind, ArchiveRef
-from core.archives.open import open_archive
 from core.errors import ItemError, ItemErrorCode
 from core.settings import ImageLimits, PictureSettings
-from tests.integration.api.conftest import Api, index_of, problem
-from tests.support.stack import jpeg, png, write_zip
+from tests.integration.api.conftest import Api, problem, start_prepared, store_zip
+from tests.support.stack import jpeg, png
 
 GPS, ORIENTATION, ARTIST = 0x8825, 0x0112, 0x013B
 
@@ -39,21 +37,7 @@ MEMBERS = (("photo.jpg", photograph()), ("broken.jpg", jpeg(100)[:200]), ("c.png
 
 @pytest.fixture(scope="module")
 def job(api: Api, tmp_path_factory: pytest.TempPathFactory) -> uuid.UUID:
-    path = write_zip(tmp_path_factory.mktemp("zip") / "a.zip", MEMBERS)
-    key = f"uploads/{uuid.uuid4()}/archive"
-    with api.storage.writer(key) as writer:
-        writer.write(path.read_bytes())
-        writer.commit()
-    ref = ArchiveRef(ArchiveKind.ZIP, "storage", key, "a.zip")
-    archive = open_archive(ref, api.storage, api.settings)
-    index = index_of(list(archive.members()))
-    archive.close()
-    job_id = api.submit()
-    with api.storage.writer(f"jobs/{job_id}/index") as writer:
-        writer.write(index)
-        writer.commit()
-    api.start(job_id, items=len(MEMBERS), archive=ref, index=index)
-    return job_id
+    return start_prepared(api, *store_zip(api, tmp_path_factory.mktemp("zip") / "a.zip", MEMBERS))
 
 
 def parts_of(response: httpx2.Response) -> dict[str, Message]:

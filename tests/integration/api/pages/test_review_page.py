@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from core.archives.base import ArchiveKind, ArchiveRef
-from core.archives.open import open_archive
 from core.notes import ItemNote
-from tests.integration.api.conftest import Api, failed, index_of, scored
+from tests.integration.api.conftest import Api, failed, scored, start_prepared, store_zip
 from tests.integration.api.pages.conftest import Page, check_accessibility
-from tests.support.stack import png, write_zip
+from tests.support.stack import png
 
 ITEMS = 40
 
@@ -35,20 +33,8 @@ def outcome(number: int) -> Any:
 
 @pytest.fixture
 def job(api: Api, tmp_path: Path) -> uuid.UUID:
-    path = write_zip(tmp_path / "a.zip", [(f"{number}.png", png(5 * number)) for number in range(ITEMS)])
-    key = f"uploads/{uuid.uuid4()}/archive"
-    with api.storage.writer(key) as writer:
-        writer.write(path.read_bytes())
-        writer.commit()
-    ref = ArchiveRef(ArchiveKind.ZIP, "storage", key, "a.zip")
-    archive = open_archive(ref, api.storage, api.settings)
-    index = index_of(list(archive.members()))
-    archive.close()
-    job_id = api.submit(name="review.zip")
-    with api.storage.writer(f"jobs/{job_id}/index") as writer:
-        writer.write(index)
-        writer.commit()
-    api.start(job_id, items=ITEMS, archive=ref, index=index)
+    members = [(f"{number}.png", png(5 * number)) for number in range(ITEMS)]
+    job_id = start_prepared(api, *store_zip(api, tmp_path / "a.zip", members), name="review.zip")
     api.finish(job_id, 0, outcome)
     return job_id
 
