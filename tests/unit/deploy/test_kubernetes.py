@@ -135,7 +135,7 @@ def environment(documents: tuple[Document, ...], pod: Pod) -> dict[str, str]:
 
 
 def known_settings() -> set[str]:
-    """Every variable that core/settings.py reads, and the folder of secrets."""
+    """Every variable that core/settings/ reads, and the folder of secrets."""
     concerns = [getattr(Settings(), field.name) for field in dataclasses.fields(Settings)]
     names = {f"{type(each).model_config['env_prefix']}{name}".upper() for each in concerns for name in type(each).model_fields}
     return names | {"DERMQ_SECRETS_DIR"}

@@ -1,0 +1,94 @@
+"""What DermQ keeps its state in: the ledger, the broker, the object storage."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr, field_validator
+
+from core.plainlists import check_file_url, check_start
+from core.secretfiles import Concern, with_password
+from core.settings.reading import variables_of
+
+
+class DatabaseSettings(Concern):
+    """DERMQ_DATABASE_*: the ledger. An empty url means SQLite in the data folder."""
+
+    model_config = variables_of("DERMQ_DATABASE_")
+
+    url: str = Field(
+        default="",
+        description="SQLAlchemy URL of the ledger: postgresql+psycopg://user@host/name or sqlite:///path. Empty: SQLite in the "
+        "data folder.",
+    )
+    password: SecretStr = Field(default=SecretStr(""), description="Put into the URL, which then must hold none.")
+    pool_size: int = Field(
+        default=5, description="Connections that a process keeps open. It opens as many again for a short time under load."
+    )
+    connect_timeout_s: int = Field(default=5, description="How long to wait for a new connection.")
+    statement_timeout_s: int = Field(default=30, description="How long one SQL statement may take before it is cancelled.")
+
+    @field_validator("url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        return check_start(value, "postgresql+psycopg://", "sqlite://")
+
+
+class BrokerSettings(Concern):
+    """DERMQ_BROKER_*: Redis or Valkey. It carries wake-up messages only."""
+
+    model_config = variables_of("DERMQ_BROKER_")
+
+    url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"),
+        description="Address of Redis or Valkey: redis://host:port/0, rediss:// for TLS, or unix:///path of a socket, in which "
+        "% is %25, ? is %3F and # is %23.",
+    )
+    password: SecretStr = Field(default=SecretStr(""), description="Put into the URL, which then must hold none.")
+    socket_timeout_s: float = Field(default=5.0, description="How long to wait for an answer of the broker.")
+
+    @field_validator("url")
+    @classmethod
+    def _supported(cls, value: SecretStr) -> SecretStr:
+        check_start(value.get_secret_value(), "redis://", "rediss://", "unix:///", "redis+socket:///")
+        return value
+
+    @property
+    def full_url(self) -> str:
+        """The URL with its password, as redis-py has it: not for logs."""
+        url = with_password(self.url.get_secret_value(), self.password, variable="DERMQ_BROKER")
+        return url.replace("redis+socket:///", "unix:///", 1) if url.startswith("redis+socket:///") else url
+
+    @property
+    def celery_url(self) -> str:
+        """The same, as Celery has it: a socket is redis+socket:///path there."""
+        url = self.full_url
+        return url.replace("unix:///", "redis+socket:///", 1) if url.startswith("unix:///") else url
+
+
+class StorageSettings(Concern):
+    """DERMQ_STORAGE_*: object storage. An empty url means a folder in the data folder; else file:///… or s3://bucket/prefix."""
+
+    model_config = variables_of("DERMQ_STORAGE_")
+
+    url: str = Field(
+        default="",
+        description="Where uploads and indexes lie: file:///path or s3://bucket/prefix. Empty: a folder in the data folder. "
+        "In a path, % is %25, ? is %3F and # is %23.",
+    )
+    s3_endpoint: str = Field(default="", description="Address of an S3-compatible server. Empty: AWS.")
+    s3_region: str = Field(default="us-east-1", description="Region of the bucket.")
+    s3_access_key_id: SecretStr = Field(
+        default=SecretStr(""), description="Key of the bucket. Empty: the credentials that the AWS environment gives."
+    )
+    s3_secret_access_key: SecretStr = Field(default=SecretStr(""), description="Secret that belongs to the key.")
+    timeout_s: float = Field(default=30.0, description="How long one request to S3 may take.")
+    scan_interval_s: float = Field(
+        default=21_600.0, gt=0, description="Time between two scans for objects that no job knows of."
+    )
+    stray_age_s: float = Field(
+        default=86_400.0, gt=0, description="Age at which such an object is deleted: longer than any upload."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _known_place(cls, value: str) -> str:
+        return check_file_url(check_start(value, "file:///", "file://localhost/", "s3://"))
