@@ -14,20 +14,9 @@ from core.db.outcomes import ItemOutcome
 from core.errors import ItemError, ItemErrorCode
 from core.imaging import decode_image
 from core.modelspec import ModelSpec
-from core.notes import ItemNote
 from core.settings import ImageLimits
+from serving.outcomes import DecodedItem
 from worker.telemetry.stopwatch import Stopwatch
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedItem:
-    """One image that stands in a batch."""
-
-    item_no: int
-    name: str
-    width: int  # pixels of the original, upright
-    height: int
-    notes: tuple[ItemNote, ...] = ()
 
 
 @dataclass(slots=True)

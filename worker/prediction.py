@@ -18,14 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from core.db.outcomes import ItemOutcome
-from core.errors import BatchRejectedError, ItemErrorCode, ServingFaultError, ServingOverloadedError
+from core.errors import BatchRejectedError, ServingFaultError, ServingOverloadedError
 from core.modelspec import ModelSpec
-from core.notes import ItemNote
-from core.precision import as_shown, shortest_floats
 from core.telemetry.logs import get_logger
-from core.uncertainty import measure_uncertainty
 from serving.client import Answer, PendingPrediction, PredictClient
-from worker.batches import Batch, DecodedItem
+from serving.outcomes import DecodedItem, make_outcomes, rejected
+from worker.batches import Batch
 from worker.batchlimits import BatchLimits
 from worker.telemetry import metrics
 from worker.telemetry.stopwatch import Stopwatch
@@ -172,98 +170,8 @@ class Predictor:
     def _bisect(self, part: _Part, error: BatchRejectedError | ServingFaultError) -> Iterator[ItemOutcome]:
         if len(part) == 1:
             verb = "fails on" if isinstance(error, ServingFaultError) else "refuses"
-            yield _rejected(part.items[0], f"model {self._model} version {self._version} {verb} this image: {error}")
+            yield rejected(part.items[0], f"model {self._model} version {self._version} {verb} this image: {error}")
             return
         middle = len(part) // 2
         for half in (part.piece(0, middle), part.piece(middle, len(part))):
             yield from self._resolve(half, self._send(half.images))
-
-
-def _rejected(item: DecodedItem, message: str) -> ItemOutcome:
-    return ItemOutcome(
-        item.item_no,
-        item.name,
-        width=item.width,
-        height=item.height,
-        error_code=ItemErrorCode.REJECTED_BY_MODEL,
-        error=message,
-    )
-
-
-def make_outcomes(spec: ModelSpec, items: Sequence[DecodedItem], answer: Answer) -> Iterator[ItemOutcome]:
-    """Label, score, risk, flag and novelty of each image. What is compared has the precision in which it is shown.
-
-    Args:
-        spec: names the classes, the malignant ones and the thresholds.
-        items: the batch.
-        answer: for each of them. An image fails whose probabilities or novelty are NaN: the model gave none for it.
-    """
-    faults = _faults(spec, answer)
-    probabilities = np.nan_to_num(answer.probabilities, nan=0.0)
-    best = probabilities.argmax(axis=1)
-    risks = _risks(spec, probabilities)
-    threshold = None if spec.threshold is None else as_shown(spec.threshold)
-    novelties = _shown_novelty(answer, len(items))
-    uncertainties = _uncertainties(spec, probabilities)
-    wire = np.ascontiguousarray(probabilities, dtype="<f4")
-    for row, item in enumerate(items):
-        if fault := faults.get(row):
-            yield _rejected(item, fault)
-            continue
-        novelty = novelties[row]
-        yield ItemOutcome(
-            item_no=item.item_no,
-            name=item.name,
-            label=spec.classes[best[row]],
-            score=float(probabilities[row, best[row]]),
-            risk=risks[row],
-            probabilities=wire[row].tobytes(),
-            flag=_flag(risks[row], threshold),
-            width=item.width,
-            height=item.height,
-            novelty=novelty,
-            uncertainty=uncertainties[row],
-            notes=(*item.notes, ItemNote.UNLIKE_TRAINING) if _is_unlike(spec, novelty) else item.notes,
-        )
-
-
-def _faults(spec: ModelSpec, answer: Answer) -> dict[int, str]:
-    """What is wrong with rows of an answer, by row."""
-    faults = {}
-    if answer.novelty is not None:
-        rows = np.flatnonzero(np.isnan(answer.novelty)).tolist()
-        faults = dict.fromkeys(rows, f"model {spec.name} answered this image with a novelty that is no finite number")
-    rows = np.flatnonzero(np.isnan(answer.probabilities).any(axis=1)).tolist()
-    text = f"model {spec.name} answered this image with values that are no probabilities (0 to 1)"
-    return faults | dict.fromkeys(rows, text)
-
-
-def _shown_novelty(answer: Answer, rows: int) -> list[float | None]:
-    if answer.novelty is None:
-        return [None] * rows
-    return [novelty for (novelty,) in shortest_floats(np.nan_to_num(answer.novelty, nan=0.0)[:, None])]
-
-
-def _is_unlike(spec: ModelSpec, novelty: float | None) -> bool:
-    return spec.novelty is not None and novelty is not None and novelty > as_shown(spec.novelty.threshold)
-
-
-def _risks(spec: ModelSpec, probabilities: npt.NDArray[np.float32]) -> list[float] | list[None]:
-    """Of each image, as it is shown: the sum over the malignant classes, or the highest where several classes may be true."""
-    if not spec.has_risk:
-        return [None] * len(probabilities)
-    malignant = probabilities[:, spec.malignant_indices].astype(np.float64)
-    risks = malignant.max(axis=1) if spec.multi_label else malignant.sum(axis=1)
-    return [risk for (risk,) in shortest_floats(risks.clip(0.0, 1.0)[:, None])]
-
-
-def _uncertainties(spec: ModelSpec, probabilities: npt.NDArray[np.float32]) -> list[float] | list[None]:
-    """Of each image, as it is shown; none where images are sorted by their risk."""
-    if spec.has_risk:
-        return [None] * len(probabilities)
-    found = measure_uncertainty(probabilities, multi_label=spec.multi_label)
-    return [value for (value,) in shortest_floats(found[:, None])]
-
-
-def _flag(risk: float | None, threshold: float | None) -> bool | None:
-    return None if risk is None or threshold is None else risk >= threshold

@@ -31,14 +31,10 @@ from core.db.tombstones import bury_if_gone
 from core.errors import (
     JobError,
     JobErrorCode,
-    ModelContractError,
-    ModelNotFoundError,
     NotFoundError,
     TransientError,
 )
-from core.imaging import preprocessing_hash
 from core.messages import Message
-from core.modelspec import ModelSpec
 from core.settings import WorkerSettings
 from core.storage.base import ObjectWriter
 from core.storage.layout import index_key, seekable_key
@@ -46,6 +42,7 @@ from core.telemetry.logs import get_logger
 from core.telemetry.spans import Kind
 from core.telemetry.tracing import current_traceparent, span
 from serving.client import Described
+from serving.versions import check_preprocessing, describe_wanted
 from worker.backoff import next_attempt_at
 from worker.context import WorkerContext
 from worker.interruption import Interruption, give_up, judge, new_error_id, put_down
@@ -53,7 +50,6 @@ from worker.telemetry import metrics
 
 log = get_logger(__name__)
 
-DEFAULT_LABEL = "stable"
 TIMEOUT_TEXT = (
     "listing this archive took longer than the limit of a prepare task; split it, or send it as a ZIP or an uncompressed TAR, "
     "which are listed without reading them whole"
@@ -97,7 +93,7 @@ def _run(context: WorkerContext, claim: PrepareClaim, began: float) -> list[Mess
 
 
 def _prepare(context: WorkerContext, claim: PrepareClaim) -> PreparedJob:
-    described = _describe(context, claim)
+    described = describe_wanted(context.client, claim.model, claim.version, claim.label)
     check_preprocessing(described.spec)
     put_down(context, "job", lambda session: note_opening(session, claim))
     notes = Notes()
@@ -148,34 +144,6 @@ def plan_chunks(
         packed += member.packed_size
     if number > first_item:
         yield ChunkPlan(first_item, number - first_item, offset, length)
-
-
-def _describe(context: WorkerContext, claim: PrepareClaim) -> Described:
-    """Resolve version or label once; the job stays pinned to the answer.
-
-    A job that names neither asks for the label `stable`, and for the latest version where the server has no such label.
-    """
-    if claim.version is not None or claim.label is not None:
-        return context.client.describe(claim.model, version=claim.version, label=claim.label)
-    try:
-        return context.client.describe(claim.model, label=DEFAULT_LABEL)
-    except ModelNotFoundError:
-        return context.client.describe(claim.model)
-
-
-def check_preprocessing(spec: ModelSpec) -> None:
-    """A wrong row is worse than a late one: pixels must be made as those the model was trained on.
-
-    Raises:
-        ModelContractError: this worker's decoder makes other pixels.
-    """
-    expected = preprocessing_hash(spec.input_height, spec.input_width, spec.resize)
-    if spec.preprocessing_hash != expected:
-        raise ModelContractError(
-            f"model {spec.name}: expected preprocessing {expected} (this worker's decoder), got "
-            f"{spec.preprocessing_hash!r} in its spec; its training images were decoded by other rules: train and export it "
-            "again with this version of DermQ"
-        )
 
 
 def _deal_with(context: WorkerContext, claim: PrepareClaim, error: BaseException) -> None:

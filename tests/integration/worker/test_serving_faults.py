@@ -22,10 +22,11 @@ from core.db.schema.migrate import upgrade
 from core.errors import ItemErrorCode, ServingFaultError, ServingOverloadedError
 from core.settings import ApiSettings, DatabaseSettings, DataSettings, ServingSettings, Settings
 from serving.client import PredictClient, Retry
+from serving.outcomes import DecodedItem
 from tests.support.failing_serving import FailingServing, Verdict, failing_serving
 from tests.support.stack import png, write_zip
 from tests.support.tiny_model import tiny_probabilities, tiny_spec
-from worker.batches import Batch, DecodedItem
+from worker.batches import Batch
 from worker.batchlimits import FIRST_PATIENCE, BatchLimits
 from worker.classify import classify_chunk
 from worker.context import WorkerContext

@@ -11,9 +11,10 @@ from core.errors import BatchRejectedError, ItemErrorCode
 from core.modelspec import ModelSpec, NoveltySpec
 from core.notes import ItemNote
 from serving.client import Answer, PendingPrediction, PredictClient
+from serving.outcomes import DecodedItem, make_outcomes
 from tests.support.tiny_model import tiny_spec
-from worker.batches import Batch, DecodedItem
-from worker.prediction import Predictor, make_outcomes
+from worker.batches import Batch
+from worker.prediction import Predictor
 
 SPEC = ModelSpec(
     name="m",
