@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import socket
 import sys
+from collections.abc import Sequence
 from types import FrameType
 
 import uvicorn
@@ -47,15 +50,22 @@ def make_server(settings: Settings) -> Server:
     return Server(config, app)
 
 
-def main() -> int:
-    """Run until the process is asked to stop."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until the process is asked to stop.
+
+    Args:
+        arguments: of the command line, without the name of the program; by default those of this process.
+    """
+    parser = argparse.ArgumentParser(prog="python -m api", description="The HTTP server of DermQ, set up by DERMQ_* variables.")
+    parser.add_argument("--fd", type=int, help="file descriptor of a listening socket to answer on, instead of host and port")
+    fd = parser.parse_args(arguments).fd
     settings = start_process()
     try:
         server = make_server(settings)
     except UnsafeBindingError as error:
         get_logger(__name__).error("refused to start", reason=str(error))
         return 2
-    server.run()
+    server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
     return 0 if server.started else 1
 
 

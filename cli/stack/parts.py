@@ -19,6 +19,7 @@ class Part:
     name: str
     command: tuple[str, ...]
     grace_s: float  # between SIGTERM and SIGKILL
+    inherited: tuple[int, ...] = ()  # file descriptors that it takes over
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,14 @@ class Addresses:
         return f"http://127.0.0.1:{self.api_port}"
 
 
-def list_parts(folder: DataFolder, addresses: Addresses, valkey: Sequence[str]) -> dict[str, Part]:
+def list_parts(folder: DataFolder, addresses: Addresses, valkey: Sequence[str], api_fd: int) -> dict[str, Part]:
     """All parts, in the order in which they start.
 
     Args:
         folder: where models.config lies.
         addresses: the ports.
         valkey: command that starts Valkey.
+        api_fd: file descriptor of the socket on which the API answers.
     """
     python = sys.executable
     serving = (
@@ -59,6 +61,6 @@ def list_parts(folder: DataFolder, addresses: Addresses, valkey: Sequence[str]) 
         Part("serving", serving, 5.0),
         Part("worker", (python, "-m", "worker"), 20.0),
         Part("beat", (python, "-m", "worker", "beat"), 5.0),
-        Part("api", (python, "-m", "api"), 22.0),
+        Part("api", (python, "-m", "api", f"--fd={api_fd}"), 22.0, (api_fd,)),
     )
     return {part.name: part for part in parts}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 
+_BACKLOG = 2048  # uvicorn's
+
 
 def free_port(host: str = "127.0.0.1") -> int:
     """A port that nobody listens on at the moment."""
@@ -11,6 +13,19 @@ def free_port(host: str = "127.0.0.1") -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
+    """A socket that listens on the port, for a server that inherits it: from now on no other process can take the port.
+
+    Args:
+        port: the port; 0 takes a free one.
+        host: the address.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    return socket.create_server((host, port), backlog=_BACKLOG)
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import threading
@@ -23,7 +25,7 @@ from cli.stack.folder import DataFolder
 from cli.stack.lock import FolderLock
 from cli.stack.models_config import find_repository, write_models_config
 from cli.stack.parts import STOP_ORDER, Addresses, list_parts
-from cli.stack.ports import free_port, is_free
+from cli.stack.ports import free_port, listen
 from cli.stack.processes import Identity, identify
 from cli.stack.readiness import ask_ready
 from cli.stack.reaping import reap
@@ -69,6 +71,7 @@ class Stack:
         self._note, self._progress = note, progress
         self._lock = FolderLock(folder.lock)
         self._supervisor: Supervisor | None = None
+        self._listener: socket.socket | None = None  # the API's: held here, no other process can answer in its place
         self._state: StackState | None = None
         self._saving = threading.Lock()  # the supervisor's thread writes the state, too
         self._unsaved = False  # the last write of the state failed
@@ -100,6 +103,7 @@ class Stack:
     def stop(self) -> None:
         """Stop all in order, from the entry point inwards; a second Ctrl-C meanwhile kills what is left."""
         supervisor, self._supervisor = self._supervisor, None
+        self._stop_listening()
         try:
             if supervisor:
                 self._stop_parts(supervisor)
@@ -129,7 +133,8 @@ class Stack:
         self.folder.create()
         self._lock.acquire()
         self._reap()
-        addresses = Addresses(free_port(), free_port(), self._pick_api_port(settings.port), secrets.token_urlsafe(24))
+        self._listener = self._listen(settings.port)
+        addresses = Addresses(free_port(), free_port(), self._listener.getsockname()[1], secrets.token_urlsafe(24))
         stack_id = str(uuid.uuid4())
         sources = self.options.sources.with_settings(settings)
         models = self._write_models_config()
@@ -140,7 +145,7 @@ class Stack:
             str(valkey.find_binary()),
             str(valkey.write_config(self.folder.valkey, addresses.valkey_port, addresses.password)),
         )
-        parts = list_parts(self.folder, addresses, command)
+        parts = list_parts(self.folder, addresses, command, self._listener.fileno())
         for name in (*parts, "ledger"):
             logs.open_run(self.folder.log(name))
         self._state = _new_state(stack_id, addresses, sources.roots)
@@ -211,16 +216,25 @@ class Stack:
             if found:
                 self._note(f"an earlier run was killed; ended what it left behind: {', '.join(found)}")
 
-    def _pick_api_port(self, preferred: int) -> int:
-        if self.options.port is not None:
-            if not is_free(self.options.port):
-                raise CliError(
-                    f"port {self.options.port} is taken by another process",
-                    ExitCode.CONFLICT,
-                    "Choose another with --port, or leave it out: a free one is found then.",
-                )
-            return self.options.port
-        return preferred if is_free(preferred) else free_port()
+    def _listen(self, preferred: int) -> socket.socket:
+        try:
+            return listen(self.options.port or preferred)
+        except OSError as error:
+            if self.options.port is None:
+                return listen(0)
+            taken = error.errno == errno.EADDRINUSE
+            raise CliError(
+                f"port {self.options.port} "
+                + ("is taken by another process" if taken else f"cannot be used: {error.strerror}"),
+                ExitCode.CONFLICT,
+                "Choose another with --port, or leave it out: a free one is found then.",
+            ) from error
+
+    def _stop_listening(self) -> None:
+        """Clients are refused from now on. Until now they waited for an API that was being started again."""
+        listener, self._listener = self._listener, None
+        if listener:
+            listener.close()
 
     def _write_models_config(self) -> list[str]:
         repository = find_repository(self.folder)

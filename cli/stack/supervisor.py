@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,9 +37,12 @@ _PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 class LoggedProcess(Process):  # type: ignore[misc]  # honcho has no types
     """One run of a part: its output goes to a file, and to the events as well if somebody watches."""
 
-    def __init__(self, cmd: tuple[str, ...], *, log: Path, watched: bool, **options: Any) -> None:
+    def __init__(
+        self, cmd: tuple[str, ...], *, log: Path, watched: bool, inherited: Sequence[int] = (), **options: Any
+    ) -> None:
         super().__init__(cmd, **options)
         self._log = log
+        self._inherited = inherited
         self._watched = watched
 
     def run(self, events: queue.Queue[Any] | None = None, ignore_signals: bool = False) -> None:
@@ -70,6 +73,7 @@ class LoggedProcess(Process):  # type: ignore[misc]  # honcho has no types
             stderr=subprocess.STDOUT,
             env=self.env,
             cwd=self.cwd,
+            pass_fds=self._inherited,
             start_new_session=True,  # the terminal's Ctrl-C reaches the supervisor only, which stops all in order
         )
         self._send_message({"pid": child.pid}, type="start")
@@ -203,6 +207,7 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho has no types
             (sys.executable, "-S", "-E", str(_PARENT_DEATH), str(os.getpid()), *running.part.command),
             log=self._log_path(running.part.name),
             watched=self._watched,
+            inherited=running.part.inherited,
             name=running.part.name,
             colour=next(self._colours),
             env=self._env,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from cli.stack import supervisor as module
 from cli.stack.parts import Part
+from cli.stack.ports import listen
 from cli.stack.processes import Identity, is_alive
 from cli.stack.supervisor import Supervisor, describe_end
 
@@ -47,8 +49,8 @@ class Stage:
     def note_running(self, running: dict[str, Identity]) -> None:
         self.running = running
 
-    def launch(self, name: str, code: str, grace_s: float = 5.0) -> None:
-        self.supervisor.launch(Part(name, (sys.executable, "-c", code), grace_s))
+    def launch(self, name: str, code: str, grace_s: float = 5.0, inherited: tuple[int, ...] = ()) -> None:
+        self.supervisor.launch(Part(name, (sys.executable, "-c", code), grace_s, inherited))
 
     def log(self, name: str) -> str:
         path = self.folder / f"{name}.log"
@@ -172,3 +174,32 @@ def test_a_killed_supervisor_takes_its_processes_along(tmp_path: Path) -> None:
 
 def test_ends_have_names() -> None:
     assert [describe_end(code) for code in (0, 3, -9, -250)] == ["exit code 0", "exit code 3", "SIGKILL", "signal 250"]
+
+
+_GREETER = """
+import os, socket
+listener = socket.socket(fileno={fd})
+while True:
+    connection, _ = listener.accept()
+    connection.sendall(str(os.getpid()).encode())
+    connection.close()
+"""
+
+
+def ask(port: int) -> int:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        return int(connection.recv(64))
+
+
+def test_a_part_answers_on_the_inherited_socket_also_after_a_crash(stage: Stage) -> None:
+    """The port is held by the parent: while the part is started again, clients wait, and nobody else can answer them."""
+    with listen(0) as listener:
+        port = listener.getsockname()[1]
+        stage.launch("api", _GREETER.format(fd=listener.fileno()), inherited=(listener.fileno(),))
+        stage.supervisor.keep_running()
+        first = ask(port)
+        os.kill(first, signal.SIGKILL)
+        assert ask(port) != first
+        assert stage.said == ["api died (SIGKILL); starting it again in 0.5 s"]
+        with pytest.raises(OSError, match="in use"):
+            listen(port)
