@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +39,24 @@ def _without_noise() -> Iterator[None]:
             os.close(stderr)
 
 
-with _without_noise():
+@contextmanager
+def _without_keras() -> Iterator[None]:
+    """Hold back Keras, which TensorFlow imports at once for Python objects that a served graph does not have.
+
+    Keras in turn imports scikit-learn and matplotlib where it finds them: half of the seconds of a start. A later `import keras`
+    works as ever.
+    """
+    if "keras" in sys.modules:
+        yield
+        return
+    sys.modules["keras"] = None  # type: ignore[assignment]  # the import system's mark: raise ModuleNotFoundError
+    try:
+        yield
+    finally:
+        del sys.modules["keras"]
+
+
+with _without_noise(), _without_keras():
     import tensorflow as tf
 
     tf.config.list_physical_devices()  # looks for a GPU now rather than at the first session
