@@ -43,7 +43,7 @@ def _without_noise() -> Iterator[None]:
 def _without_keras() -> Iterator[None]:
     """Hold back Keras, which TensorFlow imports at once for Python objects that a served graph does not have.
 
-    Keras in turn imports scikit-learn and matplotlib where it finds them: half of the seconds of a start. A later `import keras`
+    Keras imports scikit-learn and matplotlib where it finds them: half of the seconds of a start. A later `import keras`
     works as ever.
     """
     if "keras" in sys.modules:
