@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from google.protobuf import text_format  # type: ignore[import-untyped, unused-ignore]
-
 from core.settings import Settings
 from core.telemetry.logs import get_logger
 from serving.protos.config_pb2 import ModelServerConfig
+from serving.textformat import TextFormatError, parse_text
 
 _log = get_logger(__name__)
 
@@ -15,10 +14,10 @@ def configured_models(settings: Settings) -> list[str]:
     """Names in the order of the file; none where there is no such file."""
     path = settings.models.config or settings.data.data_dir / "models.config"
     try:
-        config = text_format.Parse(path.read_text(encoding="utf-8"), ModelServerConfig())
+        config = parse_text(path.read_text(encoding="utf-8"), ModelServerConfig())
     except OSError:
         return []
-    except (text_format.ParseError, UnicodeDecodeError) as error:
+    except (TextFormatError, UnicodeDecodeError) as error:
         _log.warning("models_config_unreadable", file=str(path), error=str(error))
         return []
     return [each.name for each in config.model_config_list.config]

@@ -43,6 +43,13 @@ class TensorError(ValueError):
     """A TensorProto that contradicts itself, or a dtype without a numpy counterpart."""
 
 
+MAX_EXPANSION_BYTES = 128 << 20  # more than the largest float32 batch in use, 128 images of 224 x 224 x 3: 77 MB
+
+
+class ExpansionError(TensorError):
+    """A short `*_val` field that stands for more memory than one tensor of this kind may take."""
+
+
 def can_read(number: int) -> bool:
     """Whether a dtype number has a numpy counterpart here."""
     return number in _DTYPES
@@ -97,13 +104,13 @@ def to_array(proto: Any) -> Array:
     """The array a TensorProto holds, ours or the official message, in `tensor_content` or in `*_val`.
 
     A `*_val` field shorter than the shape repeats its last value, as TensorFlow does (tensor.cc, FromProtoField); an empty one
-    is zeros.
+    is zeros. Such a field may stand for MAX_EXPANSION_BYTES at most, since a message of 43 bytes can announce any shape.
 
     Returns:
         An array of the announced shape; read-only where it looks into `tensor_content`; `object` of bytes for strings.
 
     Raises:
-        TensorError: unknown dtype, unknown shape, or more or fewer values than the shape announces.
+        TensorError: unknown dtype, unknown or impossible shape, or more or fewer values than the shape announces.
     """
     known = _DTYPES.get(proto.dtype)
     if known is None:
@@ -122,6 +129,26 @@ def _shape(proto: Any) -> tuple[int, ...]:
     return shape
 
 
+def check_expansion(proto: Any, *, itemsize: int) -> None:
+    """Refuse a message without `tensor_content` whose shape stands for too much memory; for dtypes that TensorFlow decodes.
+
+    Raises:
+        ExpansionError: more than MAX_EXPANSION_BYTES.
+        TensorError: unknown shape.
+    """
+    shape, given = _shape(proto.tensor_shape), max(len(proto.half_val), len(proto.int_val))
+    if not proto.tensor_content and given < math.prod(shape):
+        _check_size(math.prod(shape) * itemsize, given, shape)
+
+
+def _check_size(size: int, given: int, shape: tuple[int, ...]) -> None:
+    if size > MAX_EXPANSION_BYTES:
+        raise ExpansionError(
+            f"{given} values for the shape {list(shape)} would be repeated to {size} bytes, at most {MAX_EXPANSION_BYTES} are "
+            "taken; send all values, in tensor_content"
+        )
+
+
 def _from_content(content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
     expected = math.prod(shape) * dtype.itemsize
     if len(content) != expected:
@@ -135,6 +162,7 @@ def _from_values(values: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> A
     if len(flat) > size:
         raise TensorError(f"{len(flat)} values are too many for the shape {list(shape)}")
     if len(flat) < size:
+        _check_size(size * dtype.itemsize, len(flat), shape)
         last = flat[-1] if len(flat) else (b"" if dtype.kind == "O" else dtype.type(0))
         padded = np.full(size, last, dtype=dtype)
         padded[: len(flat)] = flat

@@ -7,13 +7,20 @@ import sys
 from importlib import import_module
 
 from core.telemetry.logs import configure_logs, get_logger
+from serving.embedded.configfiles import check_files
 from serving.embedded.options import parse_options
+from serving.embedded.status import StatusError
 
 
 def main() -> None:
     """Parse the command line, serve, exit."""
     options, unknown = parse_options(sys.argv[1:])
     configure_logs(options.log_level)
+    try:
+        check_files(options)
+    except (StatusError, OSError) as error:
+        get_logger("serving.embedded").error(f"Failed to start server. Error: {error}")
+        sys.exit(1)
     if unknown:
         get_logger("serving.embedded").warning("flags that mean nothing here", flags=unknown)
     # TensorFlow loads here, after --help and mistakes; first from where it is kept quiet. It would import Keras, and with it

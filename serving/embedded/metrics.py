@@ -20,7 +20,7 @@ _BOUNDS = tuple(10 * 1.8**number for number in range(33))  # microseconds: Bucke
 
 
 class Metrics:
-    """How many Predicts ended how, and how long they took. Thread-safe."""
+    """How many requests ended how, and how long they took. Thread-safe."""
 
     def __init__(self, knows: Callable[[str], bool]) -> None:
         """Nothing has been counted.
@@ -31,15 +31,16 @@ class Metrics:
         self._knows = knows
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()  # model, status
-        self._latencies: dict[tuple[str, str], list[float]] = {}  # model, entry point → per bucket, then sum
+        self._latencies: dict[tuple[str, str, str], list[float]] = {}  # model, API, entry point → per bucket, then sum
 
     @contextmanager
-    def observe(self, model: str, entrypoint: str) -> Iterator[None]:
-        """Count one Predict, and how it ends.
+    def observe(self, model: str, entrypoint: str, api: str = "predict") -> Iterator[None]:
+        """Count one request, and how it ends.
 
         Args:
             model: its name.
             entrypoint: GRPC or REST.
+            api: what was asked for: predict, classify, regress or multiinference.
         """
         began, status = time.perf_counter(), "OK"
         try:
@@ -52,12 +53,12 @@ class Metrics:
             raise
         finally:
             if self._knows(model):
-                self._note(model, entrypoint, status, 1e6 * (time.perf_counter() - began))
+                self._note((model, api, entrypoint), status, 1e6 * (time.perf_counter() - began))
 
-    def _note(self, model: str, entrypoint: str, status: str, micros: float) -> None:
+    def _note(self, series: tuple[str, str, str], status: str, micros: float) -> None:
         with self._lock:
-            self._counts[model, status] += 1
-            buckets = self._latencies.setdefault((model, entrypoint), [0.0] * (len(_BOUNDS) + 2))
+            self._counts[series[0], status] += 1
+            buckets = self._latencies.setdefault(series, [0.0] * (len(_BOUNDS) + 2))
             buckets[sum(bound <= micros for bound in _BOUNDS)] += 1
             buckets[-1] += micros
 
@@ -68,8 +69,8 @@ class Metrics:
             for (model, status), count in sorted(self._counts.items()):
                 lines.append(f'{_COUNT}{{model_name="{_escape(model)}",status="{status}"}} {count}')
             lines.append(f"# TYPE {_LATENCY} histogram")
-            for (model, entrypoint), buckets in sorted(self._latencies.items()):
-                lines += _histogram(f'model_name="{_escape(model)}",API="predict",entrypoint="{entrypoint}"', buckets)
+            for (model, api, entrypoint), buckets in sorted(self._latencies.items()):
+                lines += _histogram(f'model_name="{_escape(model)}",API="{api}",entrypoint="{entrypoint}"', buckets)
         return "\n".join(lines) + "\n"
 
 

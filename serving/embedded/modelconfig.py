@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving.embedded.status import StatusError, invalid_argument
 from serving.embedded.textconfig import read_text
-from serving.protos.config_pb2 import ModelServerConfig, ServableVersionPolicy
+from serving.protos.config_pb2 import ModelConfig, ModelServerConfig, ModelType, ServableVersionPolicy
+
+PLATFORM = "tensorflow"  # the only one there is
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class ModelEntry:
     base_path: Path
     policy: VersionPolicy = VersionPolicy()
     labels: Mapping[str, int] = field(default_factory=dict)
+    platform: str = PLATFORM
 
 
 def read_config_file(path: Path) -> tuple[ModelEntry, ...]:
@@ -67,8 +70,41 @@ def entries_of(config: ModelServerConfig) -> tuple[ModelEntry, ...]:
         if not Path(each.base_path).is_absolute():
             raise _relative(each.name, each.base_path)
         policy = _policy(each.model_version_policy)
-        entries.append(ModelEntry(each.name, Path(each.base_path), policy, dict(each.version_labels)))
+        entries.append(ModelEntry(each.name, Path(each.base_path), policy, dict(each.version_labels), _platform(each)))
     return tuple(entries)
+
+
+def check_platforms(old: Iterable[ModelEntry], new: Iterable[ModelEntry]) -> None:
+    """Refuse a platform that there is not, or that a model changes to.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, in TensorFlow Serving's words.
+    """
+    before = {entry.name: entry.platform for entry in old}
+    for entry in new:
+        known = before.get(entry.name, entry.platform)
+        if known != entry.platform:
+            raise invalid_argument(
+                f"Illegal to change a model's platform. For model {entry.name} platform was {known} "
+                f"and new platform requested is {entry.platform}"
+            )
+        if entry.platform != PLATFORM:
+            raise invalid_argument(f"Model {entry.name} requests unsupported platform {entry.platform}")
+
+
+def _platform(config: ModelConfig) -> str:
+    both = "ModelServerConfig::model_type (deprecated)"
+    if config.model_type and config.model_platform:
+        raise invalid_argument(
+            f"Illegal setting both {both} and ModelServerConfig::model_platform, model name is {config.name}"
+        )
+    if config.model_type == ModelType.OTHER:
+        raise invalid_argument(f"ModelServerConfig::model_type choice {config.model_type} not supported.")
+    if not config.model_type and not config.model_platform:
+        raise invalid_argument(
+            f"Illegal setting neither {both} nor ModelServerConfig::model_platform, model name is {config.name}"
+        )
+    return PLATFORM if config.model_type else config.model_platform
 
 
 def _relative(name: str, base_path: str) -> StatusError:

@@ -27,6 +27,7 @@ class Options:
     load_retry_interval_micros: int = 60_000_000
     allow_version_labels_for_unavailable_models: bool = False
     enable_serialization_as_tensor_content: bool = False
+    enable_signature_method_name_check: bool = False
     tensorflow_session_parallelism: int = 0
     tensorflow_intra_op_parallelism: int = 0
     tensorflow_inter_op_parallelism: int = 0
@@ -103,6 +104,7 @@ _FLAGS: tuple[tuple[str, type, str], ...] = (
     ("load_retry_interval_micros", int, "microseconds between those attempts"),
     ("allow_version_labels_for_unavailable_models", bool, "let a new label name a version that is not loaded yet"),
     ("enable_serialization_as_tensor_content", bool, "answer in tensor_content instead of the *_val fields"),
+    ("enable_signature_method_name_check", bool, "refuse a call whose kind is not the method_name of its signature"),
     ("tensorflow_session_parallelism", int, "threads inside and across operators; 0: as the two flags below"),
     (
         "tensorflow_intra_op_parallelism",

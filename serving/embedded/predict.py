@@ -17,7 +17,8 @@ from serving.embedded.servable import SavedModelServable
 from serving.embedded.servercore import Served, ServerCore
 from serving.embedded.status import StatusError, failed_precondition, invalid_argument
 from serving.embedded.tensorflow_runtime import tf
-from serving.tensors import TensorError, can_read, dtype_name, fill_tensor, to_array
+from serving.protos import tensor_pb2
+from serving.tensors import ExpansionError, TensorError, can_read, check_expansion, dtype_name, fill_tensor, to_array
 
 Array = npt.NDArray[Any]
 
@@ -35,6 +36,7 @@ class Call:
 Run = Callable[[Served, Call], list[Array]]
 Runner = Callable[[Served, Call, float | None], list[Array]]  # the last: seconds left to the request; None: for ever
 
+_HANDLES = frozenset({tensor_pb2.DT_RESOURCE, tensor_pb2.DT_VARIANT})
 _METHODS = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")
 
 
@@ -84,7 +86,7 @@ def _signature(servable: SavedModelServable, name: str) -> Any:
     signature = servable.signatures.get(name)
     if signature is None:
         raise failed_precondition(f'Serving signature key "{name}" not found.')
-    if signature.method_name not in _METHODS:
+    if servable.checks_method_names and signature.method_name not in _METHODS:
         expected = ", ".join(_METHODS)
         raise StatusError(
             grpc.StatusCode.INTERNAL,
@@ -122,9 +124,20 @@ def _feeds(signature: Any, inputs: Mapping[str, Any]) -> dict[str, Array]:
 
 def _array(alias: str, proto: Any) -> Array:
     try:
-        return to_array(proto) if can_read(proto.dtype) else tf.make_ndarray(proto)
-    except (TensorError, TypeError, ValueError) as error:
+        return to_array(proto) if can_read(proto.dtype) else _foreign_array(proto)
+    except ExpansionError as error:
+        raise invalid_argument(f"tensor parsing error: {alias}: {error}") from error
+    except (TensorError, TypeError, ValueError, OverflowError) as error:
         raise invalid_argument(f"tensor parsing error: {alias}") from error
+
+
+def _foreign_array(proto: Any) -> Array:
+    """A tensor of a dtype that only TensorFlow knows (bfloat16, the quantized ones)."""
+    check_expansion(proto, itemsize=4)
+    if proto.dtype in _HANDLES:
+        raise TensorError(f"a {dtype_name(proto.dtype)} tensor lives in one process, it cannot be sent")
+    array: Array = tf.make_ndarray(proto)
+    return array
 
 
 def _check_dtypes(signature: Any, inputs: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The REST API beside gRPC: an adapter from paths and JSON to the same functions (http_rest_api_handler.cc, http_server.cc).
 
-POST /v1/models/M[/versions/V|/labels/L]:predict    GET /v1/models/M[/versions/V|/labels/L]    GET …/metadata
+POST /v1/models/M[/versions/V|/labels/L]:(predict|classify|regress)    GET /v1/models/M[/versions/V|/labels/L]    GET …/metadata
 """
 
 from __future__ import annotations
@@ -8,20 +8,29 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import grpc
 from google.protobuf import json_format  # type: ignore[import-untyped, unused-ignore]
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
 
 from core.telemetry.logs import get_logger
+from serving.embedded.inference import classify, regress
+from serving.embedded.jsonexamples import classification_results, fill_examples, regression_results
 from serving.embedded.jsontensor import parse_body, read_inputs, write_outputs
 from serving.embedded.lookups import get_metadata, get_status
 from serving.embedded.metrics import Metrics
-from serving.embedded.predict import Runner, predict
-from serving.embedded.servercore import ServerCore
+from serving.embedded.predict import Array, Call, Runner, predict
+from serving.embedded.servercore import Served, ServerCore
 from serving.embedded.status import StatusError, invalid_argument
 from serving.tensors import fill_tensor, to_array
 
@@ -90,24 +99,36 @@ class RestAdapter:
 
     def _route(self, method: str, path: str, body: bytes) -> Any:
         if method == "POST" and (asked := _RUN.fullmatch(path)):
-            if asked["method"].lower() != "predict":
-                raise StatusError(grpc.StatusCode.UNIMPLEMENTED, f"{asked['method']} is not offered by the embedded server")
-            return self._predict(_model_spec(asked), body)
+            return self._infer(asked["method"].lower(), _model_spec(asked), body)
         if method == "GET" and (asked := _LOOK.fullmatch(path)):
             return self._metadata(_model_spec(asked)) if asked["metadata"] else self._status(_model_spec(asked))
         raise invalid_argument(f"Malformed request: {method} {path}")
 
-    def _predict(self, spec: Any, text: bytes) -> Any:
-        with self._metrics.observe(spec.name, "REST"):
+    def _infer(self, method: str, spec: Any, text: bytes) -> Any:
+        with self._metrics.observe(spec.name, "REST", method):
             body = parse_body(text)
-            request = predict_pb2.PredictRequest(model_spec=spec)
-            request.model_spec.signature_name = body.get("signature_name", "")
-            arrays, in_rows = read_inputs(body, self._inputs(request.model_spec))
-            for alias, array in arrays.items():
-                fill_tensor(request.inputs[alias], array)
-            response = predict(self._core, request, lambda served, call: self._run(served, call, None), as_content=True)
-            outputs = {alias: to_array(response.outputs[alias]) for alias in sorted(response.outputs)}
-            return write_outputs(outputs, in_rows=in_rows)
+            spec.signature_name = body.get("signature_name", "")
+            if method == "predict":
+                return self._predict(spec, body)
+            if method == "classify":
+                asked = classification_pb2.ClassificationRequest(model_spec=spec)
+                fill_examples(asked.input, body)
+                return classification_results(classify(self._core, asked, self._unbounded).result)
+            asked = regression_pb2.RegressionRequest(model_spec=spec)
+            fill_examples(asked.input, body)
+            return regression_results(regress(self._core, asked, self._unbounded).result)
+
+    def _predict(self, spec: Any, body: Mapping[str, Any]) -> Any:
+        request = predict_pb2.PredictRequest(model_spec=spec)
+        arrays, in_rows = read_inputs(body, self._inputs(request.model_spec))
+        for alias, array in arrays.items():
+            fill_tensor(request.inputs[alias], array)
+        response = predict(self._core, request, self._unbounded, as_content=True)
+        outputs = {alias: to_array(response.outputs[alias]) for alias in sorted(response.outputs)}
+        return write_outputs(outputs, in_rows=in_rows)
+
+    def _unbounded(self, served: Served, call: Call) -> list[Array]:
+        return self._run(served, call, None)
 
     def _inputs(self, spec: Any) -> dict[str, Any]:
         name = spec.signature_name or "serving_default"

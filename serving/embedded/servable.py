@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import numpy.typing as npt
 from tensorflow.core.protobuf import config_pb2
 
@@ -49,6 +50,7 @@ class SavedModelServable:
             frozen: whether its variables became constants.
         """
         self.signatures = signatures
+        self.checks_method_names = False  # whether a call must be of the kind that its signature's method_name says
         self.frozen = frozen
         self._session = session
         self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], Callable[..., list[Array]]] = {}
@@ -69,9 +71,10 @@ class SavedModelServable:
         """
         names = tuple(feeds)
         try:
-            return self._callable(names, tuple(fetches))(*feeds.values())
+            found = self._callable(names, tuple(fetches))(*feeds.values())
         except tf.errors.OpError as error:
             raise _status(error) from error
+        return [np.array(each, dtype=object) if isinstance(each, bytes) else np.asarray(each) for each in found]
 
     def close(self) -> None:
         """Free the session. No run may be under way."""
@@ -88,12 +91,13 @@ class SavedModelServable:
             return known
 
 
-def load_servable(path: Path, threads: Threads | None = None) -> SavedModelServable:
+def load_servable(path: Path, threads: Threads | None = None, *, check_method_names: bool = False) -> SavedModelServable:
     """Load the `serve` graph of a SavedModel.
 
     Args:
         path: a version's folder.
         threads: how its session computes.
+        check_method_names: as `--enable_signature_method_name_check`.
 
     Raises:
         StatusError: it cannot be loaded.
@@ -109,13 +113,15 @@ def load_servable(path: Path, threads: Threads | None = None) -> SavedModelServa
         with session.graph.as_default():
             meta_graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(path))
         signatures = dict(meta_graph.signature_def)
-        return _frozen(session, signatures, config, path)
+        servable = _frozen(session, signatures, config, path)
     except tf.errors.OpError as error:
         session.close()
         raise _status(error) from error
     except Exception as error:  # whatever a damaged file makes TensorFlow's Python side raise
         session.close()
         raise StatusError(grpc.StatusCode.UNKNOWN, f"{path}: {type(error).__name__}: {error}") from error
+    servable.checks_method_names = check_method_names
+    return servable
 
 
 def _frozen(session: Any, signatures: dict[str, Any], config: Any, path: Path) -> SavedModelServable:

@@ -15,11 +15,11 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 
 from core.telemetry.logs import get_logger
 from serving.embedded.batching import Batcher
-from serving.embedded.batchingconfig import BatchingParameters, read_batching_file
+from serving.embedded.configfiles import read_batching, read_entries, read_metrics_path
 from serving.embedded.health import HealthServicer
 from serving.embedded.manager import ServableManager
-from serving.embedded.metrics import DEFAULT_PATH, Metrics
-from serving.embedded.modelconfig import ModelEntry, read_config_file
+from serving.embedded.metrics import Metrics
+from serving.embedded.modelconfig import ModelEntry
 from serving.embedded.options import Options
 from serving.embedded.rest import RestAdapter, RestServer
 from serving.embedded.servable import SavedModelServable, Threads, load_servable
@@ -28,9 +28,7 @@ from serving.embedded.servicers import ModelServicer, PredictionServicer
 from serving.embedded.slots import RunSlots
 from serving.embedded.source import FileSystemSource
 from serving.embedded.status import StatusError
-from serving.embedded.textconfig import read_text
 from serving.embedded.warmup import warm_up
-from serving.protos.monitoring_pb2 import MonitoringConfig
 
 _log = get_logger(__name__)
 
@@ -53,7 +51,7 @@ class EmbeddedServer:
         intra_op = options.tensorflow_intra_op_parallelism or options.tensorflow_session_parallelism or 1
         threads = Threads(intra_op=intra_op)
         manager: ServableManager[SavedModelServable] = ServableManager(
-            lambda _model, _version, path: load_warm(path, threads),
+            lambda _model, _version, path: load_warm(path, threads, options.enable_signature_method_name_check),
             max_retries=options.max_num_load_retries,
             retry_interval_s=options.load_retry_interval_micros / 1e6,
         )
@@ -70,10 +68,10 @@ class EmbeddedServer:
                 *options.channel_arguments,
             ],
         )
-        self._batcher = Batcher(_batching(options)) if options.enable_batching else None
+        self._batcher = Batcher(read_batching(options)) if options.enable_batching else None
         run = self._batcher.run if self._batcher else RunSlots(slots, options.max_queued_requests).run
         metrics = Metrics(lambda name: bool(manager.report(name)))
-        self._adapter = RestAdapter(self.core, run, metrics, metrics_path=_metrics_path(options))
+        self._adapter = RestAdapter(self.core, run, metrics, metrics_path=read_metrics_path(options))
         self._rest: RestServer | None = None
         prediction = PredictionServicer(self.core, run, metrics, as_content=options.enable_serialization_as_tensor_content)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, self._grpc)
@@ -92,7 +90,7 @@ class EmbeddedServer:
             StatusError: the configuration or a model cannot be served.
             OSError: the configuration file cannot be read, or the port is taken.
         """
-        self._applied = self._entries()
+        self._applied = read_entries(self.options)
         self.core.start(self._applied)
         address = f"{self.options.bind_address}:{self.options.port}"
         try:
@@ -119,16 +117,11 @@ class EmbeddedServer:
             self._batcher.stop()
         self.core.stop()
 
-    def _entries(self) -> tuple[ModelEntry, ...]:
-        if self.options.model_config_file:
-            return read_config_file(Path(self.options.model_config_file))
-        return (ModelEntry(self.options.model_name, Path(self.options.model_base_path)),)
-
     def _watch_config(self) -> None:
         """Read the configuration file again and again; one that cannot be served leaves the old one in force."""
         while not self._stopped.wait(self.options.model_config_file_poll_wait_seconds):
             try:
-                entries = self._entries()
+                entries = read_entries(self.options)
                 if entries != self._applied:
                     self.core.configure(entries)
                     self._applied = entries
@@ -137,26 +130,13 @@ class EmbeddedServer:
                 _log.error("configuration not reloaded", file=self.options.model_config_file, error=str(error))
 
 
-def _batching(options: Options) -> BatchingParameters:
-    if not options.batching_parameters_file:
-        return BatchingParameters()
-    return read_batching_file(Path(options.batching_parameters_file))
-
-
-def _metrics_path(options: Options) -> str:
-    if not options.monitoring_config_file:
-        return ""
-    prometheus = read_text(Path(options.monitoring_config_file), MonitoringConfig()).prometheus_config
-    return (prometheus.path or DEFAULT_PATH) if prometheus.enable else ""
-
-
-def load_warm(path: Path, threads: Threads) -> SavedModelServable:
+def load_warm(path: Path, threads: Threads, check_method_names: bool = False) -> SavedModelServable:
     """Load a version and run its warm-up requests.
 
     Raises:
         StatusError: it cannot be loaded, or one of them fails.
     """
-    servable = load_servable(path, threads)
+    servable = load_servable(path, threads, check_method_names=check_method_names)
     try:
         warm_up(servable, path)
     except BaseException:

@@ -15,7 +15,7 @@ import grpc
 
 from core.telemetry.logs import get_logger
 from serving.embedded.manager import ServableManager, State
-from serving.embedded.modelconfig import ModelEntry
+from serving.embedded.modelconfig import ModelEntry, check_platforms
 from serving.embedded.servable import SavedModelServable
 from serving.embedded.source import FileSystemSource
 from serving.embedded.status import StatusError, failed_precondition, invalid_argument, not_found
@@ -53,7 +53,7 @@ class ServerCore:
         self._source = source
         self._allow_labels = allow_labels_for_unavailable
         self._labels: dict[str, dict[str, int]] = {}
-        self._configured: frozenset[str] = frozenset()
+        self._configured: tuple[ModelEntry, ...] = ()
         self._configuring = threading.Lock()
 
     def start(self, entries: Sequence[ModelEntry]) -> None:
@@ -87,13 +87,15 @@ class ServerCore:
             timeout_s: how long to wait for them; None: as long as it takes.
 
         Raises:
-            StatusError: FAILED_PRECONDITION, a label names a version that is not AVAILABLE: then nothing has changed;
-                UNKNOWN, new models did not become available, or DEADLINE_EXCEEDED, not in time: they stay configured.
+            StatusError: nothing has changed where it is INVALID_ARGUMENT (a platform that there is not, or another one than
+                before) or FAILED_PRECONDITION (a label names a version that is not AVAILABLE). UNKNOWN, new models did not
+                become available, or DEADLINE_EXCEEDED, not in time: they stay configured.
         """
         with self._configuring:
+            check_platforms(self._configured, entries)
             self._labels = self._checked_labels(entries)
-            new = {entry.name for entry in entries} - self._configured
-            self._configured = frozenset(entry.name for entry in entries)
+            new = {entry.name for entry in entries} - {entry.name for entry in self._configured}
+            self._configured = tuple(entries)
             self._source.update(entries)
         if not self.manager.wait_until(lambda: all(self._settled(name) for name in new), timeout_s):
             names = ", ".join(name for name in sorted(new) if not self._settled(name))

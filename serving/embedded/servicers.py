@@ -14,10 +14,11 @@ from tensorflow_serving.apis import (
 )
 
 from core.telemetry.logs import get_logger
+from serving.embedded.inference import classify, multi_inference, regress
 from serving.embedded.lookups import get_metadata, get_status
 from serving.embedded.metrics import Metrics
 from serving.embedded.modelconfig import entries_of
-from serving.embedded.predict import Array, Call, Runner, predict
+from serving.embedded.predict import Array, Call, Run, Runner, predict
 from serving.embedded.servercore import Served, ServerCore
 from serving.embedded.status import StatusError, invalid_argument
 
@@ -44,7 +45,7 @@ def _answering(handler: Handler) -> Handler:
 
 
 class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
-    """Predict and GetModelMetadata. Classify, Regress and MultiInference answer UNIMPLEMENTED, as the base class does."""
+    """Predict, Classify, Regress, MultiInference and GetModelMetadata."""
 
     def __init__(self, core: ServerCore, run: Runner, metrics: Metrics, *, as_content: bool = False) -> None:
         self._core = core
@@ -55,14 +56,35 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
     @_answering
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Run a signature."""
+        with self._metrics.observe(request.model_spec.name, "GRPC"):
+            return predict(self._core, request, self._runner(context), as_content=self._as_content)
 
+    @_answering
+    def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Examples → classes."""
+        with self._metrics.observe(request.model_spec.name, "GRPC", "classify"):
+            return classify(self._core, request, self._runner(context))
+
+    @_answering
+    def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Examples → values."""
+        with self._metrics.observe(request.model_spec.name, "GRPC", "regress"):
+            return regress(self._core, request, self._runner(context))
+
+    @_answering
+    def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Examples → classes and values, of several signatures."""
+        name = request.tasks[0].model_spec.name if request.tasks else ""
+        with self._metrics.observe(name, "GRPC", "multiinference"):
+            return multi_inference(self._core, request, self._runner(context))
+
+    def _runner(self, context: grpc.ServicerContext) -> Run:
         def run(served: Served, call: Call) -> list[Array]:
             if not context.is_active():
                 raise StatusError(grpc.StatusCode.CANCELLED, "nobody waits for the answer any more")
             return self._run(served, call, context.time_remaining())
 
-        with self._metrics.observe(request.model_spec.name, "GRPC"):
-            return predict(self._core, request, run, as_content=self._as_content)
+        return run
 
     @_answering
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002

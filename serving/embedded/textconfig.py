@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
-
-from google.protobuf import text_format  # type: ignore[import-untyped, unused-ignore]
 
 from serving.embedded.status import invalid_argument
-
-Message = TypeVar("Message")
+from serving.textformat import Message, TextFormatError, parse_text
 
 
 def read_text(path: Path, message: Message) -> Message:
@@ -20,7 +16,6 @@ def read_text(path: Path, message: Message) -> Message:
         OSError: it cannot be read.
     """
     try:
-        text_format.Parse(path.read_text(encoding="utf-8"), message)
-    except text_format.ParseError as error:
+        return parse_text(path.read_text(encoding="utf-8"), message)
+    except (TextFormatError, UnicodeDecodeError) as error:
         raise invalid_argument(f"Invalid protobuf file: '{path}': {error}") from error
-    return message

@@ -17,6 +17,7 @@ from tensorflow.python.lib.io import tf_record
 from tensorflow_serving.apis import prediction_log_pb2
 
 from core.telemetry.logs import get_logger
+from serving.embedded.inference import prepare_inference
 from serving.embedded.predict import prepare
 from serving.embedded.servable import SavedModelServable
 from serving.embedded.status import StatusError, invalid_argument
@@ -26,7 +27,8 @@ _log = get_logger(__name__)
 
 REQUESTS_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 MAX_RECORDS = 1000
-_NOT_OFFERED = frozenset({"classify_log", "regress_log", "multi_inference_log", "session_run_log"})
+_INFERENCE = frozenset({"classify_log", "regress_log", "multi_inference_log"})
+_NOT_OFFERED = frozenset({"session_run_log"})
 
 
 def warm_up(servable: SavedModelServable, path: Path) -> int:
@@ -58,6 +60,10 @@ def _run(servable: SavedModelServable, log: Any, file: Path) -> int:
     kind = log.WhichOneof("log_type")
     if kind == "predict_log":
         call = prepare(servable, log.predict_log.request)
+        servable.run(call.feeds, call.fetches)
+        return 1
+    if kind in _INFERENCE:
+        call = prepare_inference(servable, getattr(log, kind).request)
         servable.run(call.feeds, call.fetches)
         return 1
     if kind in _NOT_OFFERED:

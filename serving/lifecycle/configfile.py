@@ -16,6 +16,7 @@ from google.protobuf import text_format  # type: ignore[import-untyped, unused-i
 from core.errors import InvalidRequestError, NotFoundError
 from serving.protos.config_pb2 import ModelConfig, ModelServerConfig
 from serving.repository import ModelRepository
+from serving.textformat import TextFormatError, parse_text
 
 STABLE = "stable"
 CANARY = "canary"
@@ -47,8 +48,8 @@ class ModelsConfig:
                 f"no models.config at {path}: start the model server with one (`dermq up` writes it)"
             ) from error
         try:
-            return cls(text_format.Parse(text, ModelServerConfig()))
-        except (text_format.ParseError, UnicodeDecodeError) as error:
+            return cls(parse_text(text, ModelServerConfig()))
+        except (TextFormatError, UnicodeDecodeError) as error:
             raise InvalidRequestError(f"{path}: expected a text-format ModelServerConfig: {error}") from error
 
     def __eq__(self, other: object) -> bool:

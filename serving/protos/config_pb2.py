@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bserving/protos/config.proto\x12\ndermq.wire\"\x9f\x02\n\x15ServableVersionPolicy\x12:\n\x06latest\x18\x64 \x01(\x0b\x32(.dermq.wire.ServableVersionPolicy.LatestH\x00\x12\x34\n\x03\x61ll\x18\x65 \x01(\x0b\x32%.dermq.wire.ServableVersionPolicy.AllH\x00\x12>\n\x08specific\x18\x66 \x01(\x0b\x32*.dermq.wire.ServableVersionPolicy.SpecificH\x00\x1a\x1e\n\x06Latest\x12\x14\n\x0cnum_versions\x18\x01 \x01(\r\x1a\x05\n\x03\x41ll\x1a\x1c\n\x08Specific\x12\x10\n\x08versions\x18\x01 \x03(\x03\x42\x0f\n\rpolicy_choice\"\x81\x02\n\x0bModelConfig\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tbase_path\x18\x02 \x01(\t\x12\x16\n\x0emodel_platform\x18\x04 \x01(\t\x12?\n\x14model_version_policy\x18\x07 \x01(\x0b\x32!.dermq.wire.ServableVersionPolicy\x12\x42\n\x0eversion_labels\x18\x08 \x03(\x0b\x32*.dermq.wire.ModelConfig.VersionLabelsEntry\x1a\x34\n\x12VersionLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\":\n\x0fModelConfigList\x12\'\n\x06\x63onfig\x18\x01 \x03(\x0b\x32\x17.dermq.wire.ModelConfig\"W\n\x11ModelServerConfig\x12\x38\n\x11model_config_list\x18\x01 \x01(\x0b\x32\x1b.dermq.wire.ModelConfigListH\x00\x42\x08\n\x06\x63onfigb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bserving/protos/config.proto\x12\ndermq.wire\x1a\x19google/protobuf/any.proto\"\x9f\x02\n\x15ServableVersionPolicy\x12:\n\x06latest\x18\x64 \x01(\x0b\x32(.dermq.wire.ServableVersionPolicy.LatestH\x00\x12\x34\n\x03\x61ll\x18\x65 \x01(\x0b\x32%.dermq.wire.ServableVersionPolicy.AllH\x00\x12>\n\x08specific\x18\x66 \x01(\x0b\x32*.dermq.wire.ServableVersionPolicy.SpecificH\x00\x1a\x1e\n\x06Latest\x12\x14\n\x0cnum_versions\x18\x01 \x01(\r\x1a\x05\n\x03\x41ll\x1a\x1c\n\x08Specific\x12\x10\n\x08versions\x18\x01 \x03(\x03\x42\x0f\n\rpolicy_choice\";\n\x12LogCollectorConfig\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x17\n\x0f\x66ilename_prefix\x18\x02 \x01(\t\"b\n\x15PerTaskSamplingConfig\x12\n\n\x02\x64\x63\x18\x01 \x01(\t\x12\x17\n\ntask_index\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x15\n\rsampling_rate\x18\x03 \x01(\x01\x42\r\n\x0b_task_index\"\x81\x01\n\x0eSamplingConfig\x12\x15\n\rsampling_rate\x18\x01 \x01(\x01\x12\x44\n\x19per_task_sampling_configs\x18\x03 \x03(\x0b\x32!.dermq.wire.PerTaskSamplingConfig\x12\x12\n\nattributes\x18\x02 \x01(\x05\"\xb7\x01\n\rLoggingConfig\x12<\n\x14log_collector_config\x18\x01 \x01(\x0b\x32\x1e.dermq.wire.LogCollectorConfig\x12\x33\n\x0fsampling_config\x18\x02 \x01(\x0b\x32\x1a.dermq.wire.SamplingConfig\x12\x33\n\x15\x63ustom_logging_config\x18\x03 \x01(\x0b\x32\x14.google.protobuf.Any\"\xdf\x02\n\x0bModelConfig\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tbase_path\x18\x02 \x01(\t\x12)\n\nmodel_type\x18\x03 \x01(\x0e\x32\x15.dermq.wire.ModelType\x12\x16\n\x0emodel_platform\x18\x04 \x01(\t\x12?\n\x14model_version_policy\x18\x07 \x01(\x0b\x32!.dermq.wire.ServableVersionPolicy\x12\x42\n\x0eversion_labels\x18\x08 \x03(\x0b\x32*.dermq.wire.ModelConfig.VersionLabelsEntry\x12\x31\n\x0elogging_config\x18\x06 \x01(\x0b\x32\x19.dermq.wire.LoggingConfig\x1a\x34\n\x12VersionLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\":\n\x0fModelConfigList\x12\'\n\x06\x63onfig\x18\x01 \x03(\x0b\x32\x17.dermq.wire.ModelConfig\"\x8c\x01\n\x11ModelServerConfig\x12\x38\n\x11model_config_list\x18\x01 \x01(\x0b\x32\x1b.dermq.wire.ModelConfigListH\x00\x12\x33\n\x13\x63ustom_model_config\x18\x02 \x01(\x0b\x32\x14.google.protobuf.AnyH\x00\x42\x08\n\x06\x63onfig*B\n\tModelType\x12\x1a\n\x16MODEL_TYPE_UNSPECIFIED\x10\x00\x12\x0e\n\nTENSORFLOW\x10\x01\x12\t\n\x05OTHER\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,20 +34,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MODELCONFIG_VERSIONLABELSENTRY']._loaded_options = None
   _globals['_MODELCONFIG_VERSIONLABELSENTRY']._serialized_options = b'8\001'
-  _globals['_SERVABLEVERSIONPOLICY']._serialized_start=44
-  _globals['_SERVABLEVERSIONPOLICY']._serialized_end=331
-  _globals['_SERVABLEVERSIONPOLICY_LATEST']._serialized_start=247
-  _globals['_SERVABLEVERSIONPOLICY_LATEST']._serialized_end=277
-  _globals['_SERVABLEVERSIONPOLICY_ALL']._serialized_start=279
-  _globals['_SERVABLEVERSIONPOLICY_ALL']._serialized_end=284
-  _globals['_SERVABLEVERSIONPOLICY_SPECIFIC']._serialized_start=286
-  _globals['_SERVABLEVERSIONPOLICY_SPECIFIC']._serialized_end=314
-  _globals['_MODELCONFIG']._serialized_start=334
-  _globals['_MODELCONFIG']._serialized_end=591
-  _globals['_MODELCONFIG_VERSIONLABELSENTRY']._serialized_start=539
-  _globals['_MODELCONFIG_VERSIONLABELSENTRY']._serialized_end=591
-  _globals['_MODELCONFIGLIST']._serialized_start=593
-  _globals['_MODELCONFIGLIST']._serialized_end=651
-  _globals['_MODELSERVERCONFIG']._serialized_start=653
-  _globals['_MODELSERVERCONFIG']._serialized_end=740
+  _globals['_MODELTYPE']._serialized_start=1396
+  _globals['_MODELTYPE']._serialized_end=1462
+  _globals['_SERVABLEVERSIONPOLICY']._serialized_start=71
+  _globals['_SERVABLEVERSIONPOLICY']._serialized_end=358
+  _globals['_SERVABLEVERSIONPOLICY_LATEST']._serialized_start=274
+  _globals['_SERVABLEVERSIONPOLICY_LATEST']._serialized_end=304
+  _globals['_SERVABLEVERSIONPOLICY_ALL']._serialized_start=306
+  _globals['_SERVABLEVERSIONPOLICY_ALL']._serialized_end=311
+  _globals['_SERVABLEVERSIONPOLICY_SPECIFIC']._serialized_start=313
+  _globals['_SERVABLEVERSIONPOLICY_SPECIFIC']._serialized_end=341
+  _globals['_LOGCOLLECTORCONFIG']._serialized_start=360
+  _globals['_LOGCOLLECTORCONFIG']._serialized_end=419
+  _globals['_PERTASKSAMPLINGCONFIG']._serialized_start=421
+  _globals['_PERTASKSAMPLINGCONFIG']._serialized_end=519
+  _globals['_SAMPLINGCONFIG']._serialized_start=522
+  _globals['_SAMPLINGCONFIG']._serialized_end=651
+  _globals['_LOGGINGCONFIG']._serialized_start=654
+  _globals['_LOGGINGCONFIG']._serialized_end=837
+  _globals['_MODELCONFIG']._serialized_start=840
+  _globals['_MODELCONFIG']._serialized_end=1191
+  _globals['_MODELCONFIG_VERSIONLABELSENTRY']._serialized_start=1139
+  _globals['_MODELCONFIG_VERSIONLABELSENTRY']._serialized_end=1191
+  _globals['_MODELCONFIGLIST']._serialized_start=1193
+  _globals['_MODELCONFIGLIST']._serialized_end=1251
+  _globals['_MODELSERVERCONFIG']._serialized_start=1254
+  _globals['_MODELSERVERCONFIG']._serialized_end=1394
 # @@protoc_insertion_point(module_scope)

@@ -14,13 +14,10 @@ import numpy as np
 import pytest
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    inference_pb2,
     model_pb2,
     predict_pb2,
-    regression_pb2,
 )
 
 from serving.embedded.tensorflow_runtime import tf
@@ -254,19 +251,3 @@ def test_the_counter_counts(server: Any) -> None:
 
     call("reset_counter")
     assert [call("incr_counter"), call("incr_counter_by", delta=3.0), call("get_counter")] == [1, 4, 4]
-
-
-@pytest.mark.parametrize(
-    ("method", "asked"),
-    [
-        ("Classify", classification_pb2.ClassificationRequest()),
-        ("Regress", regression_pb2.RegressionRequest()),
-        ("MultiInference", inference_pb2.MultiInferenceRequest()),
-    ],
-)
-def test_the_embedded_server_says_what_it_does_not_offer(
-    server: Any, request: pytest.FixtureRequest, method: str, asked: Any
-) -> None:
-    if request.config.getoption("--serving-address", default=None):
-        pytest.skip("about the embedded server only")
-    assert refusal(getattr(server.prediction, method), asked)[0] == "UNIMPLEMENTED"

@@ -82,6 +82,30 @@ def test_paths_are_absolute(server: Any) -> None:
     answer(server, "half_plus_three")
 
 
+@pytest.mark.parametrize(
+    ("name", "platform", "words"),
+    [
+        (
+            "half_plus_two",
+            "other",
+            "Illegal to change a model's platform. For model half_plus_two platform was tensorflow "
+            "and new platform requested is other",
+        ),
+        ("m", "other", "Model m requests unsupported platform other"),
+        (
+            "m",
+            "",
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor ModelServerConfig::model_platform, "
+            "model name is m",
+        ),
+    ],
+    ids=["changed", "unknown", "missing"],
+)
+def test_platforms(server: Any, name: str, platform: str, words: str) -> None:
+    asked = server.entry(name, "saved_model_half_plus_two_cpu", model_platform=platform)
+    assert refusal(lambda: server.reload(asked)) == ("INVALID_ARGUMENT", words)
+
+
 def test_a_model_that_cannot_be_loaded(server: Any) -> None:
     kept = [server.entry("half_plus_two"), server.entry("half_plus_three")]
     code, said = refusal(lambda: server.reload(*kept, server.entry("bad_half_plus_two", "bad_half_plus_two")))

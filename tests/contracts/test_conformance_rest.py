@@ -64,6 +64,30 @@ def test_predict_in_rows_and_in_columns(ask: Ask) -> None:
     assert ask("/v1/models/tf2:predict", {"signature_name": "serving_default", "instances": [0]})[1] == {"predictions": [2.0]}
 
 
+def test_classify_and_regress(ask: Ask) -> None:
+    two = [{"x": 2.0}, {"x": [0.2]}]
+    body = {"signature_name": "classify_x_to_y", "examples": two}
+    assert ask("/v1/models/default:classify", body) == (200, {"results": [[["", 3.0]], [["", 2.1]]]})
+    body = {"signature_name": "regress_x_to_y", "examples": two}
+    assert ask("/v1/models/tf2/versions/123:regress", body) == (200, {"results": [3.0, 2.1]})
+    body = {"signature_name": "regress_x_to_y", "context": {"x": 2.0}, "examples": [{}, {"x": 5.0}]}
+    assert ask("/v1/models/default:regress", body) == (200, {"results": [3.0, 4.5]})
+
+
+def test_examples_hold_whole_numbers_numbers_and_bytes() -> None:
+    from tensorflow_serving.apis import input_pb2
+
+    from serving.embedded.jsonexamples import fill_examples
+
+    message = input_pb2.Input()
+    fill_examples(message, {"examples": [{"a": [1, True], "b": 0.5, "c": ["é", {"b64": "/w=="}], "d": []}]})
+    feature = message.example_list.examples[0].features.feature
+    assert list(feature["a"].int64_list.value) == [1, 1]
+    assert list(feature["b"].float_list.value) == [0.5]
+    assert list(feature["c"].bytes_list.value) == ["é".encode(), b"\xff"]
+    assert feature["d"].WhichOneof("kind") is None
+
+
 @pytest.mark.parametrize("where", ["/versions/123", "/versions/124", "/labels/old"])
 def test_predict_of_a_version_or_label(ask: Ask, where: str) -> None:
     assert ask(f"/v1/models/default{where}:predict", {"instances": [2.0]}) == (200, {"predictions": [3.0]})
@@ -88,7 +112,23 @@ def test_predict_of_a_version_or_label(ask: Ask, where: str) -> None:
         ("/v1/models/default:predict", {"instances": [{"y": 1}]}, 400, "keys must be equal to: x"),
         ("/v1/models/default:predict", {"inputs": {"y": 1}}, 400, "Missing named input: x in 'inputs' object."),
         ("/v1/models/default:predict", {"signature_name": "S", "inputs": 1}, 400, 'Serving signature name: "S" not found in'),
-        ("/v1/models/default:classify", {"examples": []}, 501, "classify is not offered"),
+        ("/v1/models/default:classify", {"examples": []}, 400, "'examples' value is an empty array"),
+        ("/v1/models/default:classify", {"examples": {}}, 400, "Expecting 'examples' value to be an list/array"),
+        ("/v1/models/default:regress", {}, 400, "key 'examples' is expected and was not found"),
+        ("/v1/models/default:regress", {"examples": [1]}, 400, "Example must be JSON object but got JSON Number"),
+        (
+            "/v1/models/default:regress",
+            {"examples": [{"x": None}]},
+            400,
+            "Feature: x has element with unexpected JSON type: Null",
+        ),
+        ("/v1/models/default:regress", {"examples": [{"x": [1.5, 2]}]}, 400, "in feature: x expecting type: float"),
+        (
+            "/v1/models/default:regress",
+            {"signature_name": "S", "examples": [{"x": 2.0}]},
+            400,
+            "No signature was found with the name: S",
+        ),
         ("/v1/models", {"instances": [1]}, 400, "Malformed request: POST /v1/models"),
     ],
 )

@@ -20,6 +20,8 @@ from tensorflow_serving.apis import model_pb2 as official_model
 from tensorflow_serving.apis import predict_pb2 as official_predict
 from tensorflow_serving.apis import status_pb2 as official_status
 from tensorflow_serving.config import file_system_storage_path_source_pb2 as official_source
+from tensorflow_serving.config import log_collector_config_pb2 as official_collector
+from tensorflow_serving.config import logging_config_pb2 as official_logging
 from tensorflow_serving.config import model_server_config_pb2 as official_config
 
 from serving.embedded.tensorflow_runtime import tf  # noqa: F401 - quietly, before the official messages import it
@@ -41,6 +43,10 @@ PAIRS = [
     (status_pb2.ModelVersionStatus, official_get_status.ModelVersionStatus),
     (status_pb2.GetModelStatusResponse, official_get_status.GetModelStatusResponse),
     (config_pb2.ServableVersionPolicy, official_source.FileSystemStoragePathSourceConfig.ServableVersionPolicy),
+    (config_pb2.LogCollectorConfig, official_collector.LogCollectorConfig),
+    (config_pb2.PerTaskSamplingConfig, official_logging.PerTaskSamplingConfig),
+    (config_pb2.SamplingConfig, official_logging.SamplingConfig),
+    (config_pb2.LoggingConfig, official_logging.LoggingConfig),
     (config_pb2.ModelConfig, official_config.ModelConfig),
     (config_pb2.ModelConfigList, official_config.ModelConfigList),
     (config_pb2.ModelServerConfig, official_config.ModelServerConfig),
@@ -184,8 +190,9 @@ def test_every_message_of_ours_is_compared() -> None:
         (tensor_pb2.DataType.DESCRIPTOR, types_pb2.DataType.DESCRIPTOR),
         (status_pb2.Code.DESCRIPTOR, official_status.StatusProto.DESCRIPTOR.fields_by_name["error_code"].enum_type),
         (status_pb2.ModelVersionStatus.State.DESCRIPTOR, official_get_status.ModelVersionStatus.State.DESCRIPTOR),
+        (config_pb2.ModelType.DESCRIPTOR, official_config.ModelType.DESCRIPTOR),
     ],
-    ids=["DataType", "Code", "State"],
+    ids=["DataType", "Code", "State", "ModelType"],
 )
 def test_enums_have_the_official_names_and_numbers(ours: Any, official: Any) -> None:
     assert numbers(ours).items() <= numbers(official).items()

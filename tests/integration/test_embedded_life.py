@@ -234,6 +234,19 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     )
 
 
+def test_a_configuration_that_is_no_text_is_answered_before_tensorflow_loads(tmp_path: Path) -> None:
+    config = tmp_path / "models.config"
+    config.write_text("improperly formatted file")
+    python = f"import sys; sys.argv[1:] = ['--port=0', '--model_config_file={config}']; import serving.embedded.__main__ as m"
+    ending = "try: m.main()\nfinally: print('tensorflow' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{python}\n{ending}"], cwd=ROOT, timeout=120, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "False\n")
+    assert "Failed to start server. Error: INVALID_ARGUMENT: Invalid protobuf file: " in done.stderr
+    assert "Error parsing text-format tensorflow.serving.ModelServerConfig: 1:1 : " in done.stderr
+
+
 def test_a_port_that_is_taken_is_an_error(tmp_path: Path) -> None:
     export_tiny_model(tmp_path / "m", 1)
     with socket.create_server(("127.0.0.1", 0)) as taken:

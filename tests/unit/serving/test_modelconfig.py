@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.embedded.modelconfig import ModelEntry, VersionPolicy, read_config_file
+from serving.embedded.modelconfig import ModelEntry, VersionPolicy, check_platforms, read_config_file
 from serving.embedded.source import FileSystemSource, find_versions
 from serving.embedded.status import StatusError
 
@@ -18,8 +18,10 @@ model_config_list: {
   config: { name: "b", base_path: "/models/b", model_platform: "tensorflow",
     model_version_policy { latest { num_versions: 3 } },
     version_labels { key: "stable" value: 1 } version_labels { key: "canary" value: 2 } },
-  config: { name: "c", base_path: "/models/c", model_version_policy { all {} } },
-  config: { name: "d", base_path: "/models/d", model_version_policy { specific { versions: 4 versions: 2 } } }
+  config: { name: "c", base_path: "/models/c", model_type: TENSORFLOW, model_version_policy { all {} } },
+  config: { name: "d", base_path: "/models/d", model_platform: "tensorflow",
+    logging_config { log_collector_config { type: "t" filename_prefix: "/log" } sampling_config { sampling_rate: 0.1 } },
+    model_version_policy { specific { versions: 4 versions: 2 } } }
 }
 """
 
@@ -36,9 +38,32 @@ def test_names_paths_policies_and_labels_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("improperly formatted file", "Invalid protobuf file"),
         (
-            'model_config_list { config { name: "m" base_path: "/m" } config { name: "m" base_path: "/n" } }',
+            "improperly formatted file",
+            "models.config': Error parsing text-format tensorflow.serving.ModelServerConfig: "
+            '1:1 : Message type "tensorflow.serving.ModelServerConfig" has no field named "improperly".',
+        ),
+        (
+            "model_config_list { config { model_version_policy { newest {} } } }",
+            'Message type "tensorflow.serving.FileSystemStoragePathSourceConfig.ServableVersionPolicy" has no field named',
+        ),
+        (
+            'model_config_list { config { name: "m" base_path: "/m" } }',
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor ModelServerConfig::model_platform, "
+            "model name is m",
+        ),
+        (
+            'model_config_list { config { name: "m" base_path: "/m" model_type: TENSORFLOW model_platform: "tensorflow" } }',
+            "Illegal setting both ModelServerConfig::model_type (deprecated) and ModelServerConfig::model_platform, "
+            "model name is m",
+        ),
+        (
+            'model_config_list { config { name: "m" base_path: "/m" model_type: OTHER } }',
+            "ModelServerConfig::model_type choice 2 not supported.",
+        ),
+        (
+            'model_config_list { config { name: "m" base_path: "/m" model_platform: "tensorflow" } '
+            'config { name: "m" base_path: "/n" model_platform: "tensorflow" } }',
             "Illegal to list model m multiple times in config list",
         ),
         (
@@ -52,6 +77,16 @@ def test_what_cannot_be_served_is_refused(tmp_path: Path, text: str, words: str)
     with pytest.raises(StatusError) as caught:
         read_config_file(tmp_path / "models.config")
     assert words in str(caught.value)
+
+
+def test_platforms_are_tensorflow_and_stay_what_they_are() -> None:
+    served, other = ModelEntry("m", Path("/m")), ModelEntry("m", Path("/m"), platform="other")
+    check_platforms([], [served])
+    check_platforms([served], [served])
+    with pytest.raises(StatusError, match="INVALID_ARGUMENT: Model m requests unsupported platform other"):
+        check_platforms([], [other])
+    with pytest.raises(StatusError, match="For model m platform was tensorflow and new platform requested is other"):
+        check_platforms([served], [other])
 
 
 @given(found=st.sets(st.integers(0, 20)), latest=st.integers(1, 5), specific=st.lists(st.integers(0, 20), unique=True))
