@@ -8,10 +8,12 @@ import sys
 
 import typer
 
+from cli.commands.audit import audit
 from cli.commands.compare import compare
 from cli.commands.demo import demo
 from cli.commands.doctor import doctor
 from cli.commands.jobs import cancel, delete, list_jobs, retry, status
+from cli.commands.keys import keys
 from cli.commands.models import models
 from cli.commands.promote import promote
 from cli.commands.results import errors, results
@@ -19,6 +21,7 @@ from cli.commands.retire import retire
 from cli.commands.rollback import rollback
 from cli.commands.screen import screen
 from cli.commands.submit import submit
+from cli.commands.tenants import tenants
 from cli.commands.training import FORWARDED, calibrate, data, evaluate, export, train
 from cli.commands.up import up
 from cli.commands.watch import watch
@@ -31,6 +34,7 @@ _SCREENING = "Screen images"
 _JOBS = "Jobs"
 _MODELS = "Model versions"
 _TRAINING = "Training"
+_ACCESS = "Tenants and keys"
 _MACHINE = "This machine"
 
 app = PlainTyper(
@@ -62,6 +66,9 @@ app.command("retire", rich_help_panel=_MODELS)(retire)
 for _verb in (train, evaluate, calibrate, export):
     app.command(_verb.__name__, rich_help_panel=_TRAINING, context_settings=FORWARDED, add_help_option=False)(_verb)
 app.add_typer(data, name="data", rich_help_panel=_TRAINING)
+app.add_typer(tenants, name="tenants", rich_help_panel=_ACCESS)
+app.add_typer(keys, name="keys", rich_help_panel=_ACCESS)
+app.command("audit", rich_help_panel=_ACCESS)(audit)
 app.command("up", rich_help_panel=_MACHINE)(up)
 app.command("doctor", rich_help_panel=_MACHINE)(doctor)
 

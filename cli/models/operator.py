@@ -6,9 +6,7 @@ The stack of this machine is found through its data folder. DERMQ_MODELS_*, DERM
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.ledger import open_ledger, settings_of, this_user
 from cli.output.exit_codes import CliError, ExitCode
 
 if TYPE_CHECKING:
@@ -62,22 +61,8 @@ class Operator:
         Raises:
             CliError: it has not been made yet.
         """
-        from core.db.engine import open_engine
-        from core.db.schema.migrate import current_revision, head_revision, upgrade
-
-        engine = open_engine(self.settings.database_url, self.settings.database)
-        try:
-            if migrate:
-                upgrade(engine)
-            if (found := current_revision(engine)) != head_revision():
-                raise CliError(
-                    f"the database is at revision {found or 'none'}, expected {head_revision()}",
-                    ExitCode.CONFLICT,
-                    "Start `dermq up` once: it brings the database up to date.",
-                )
+        with open_ledger(self.settings, migrate=migrate) as engine:
             yield engine
-        finally:
-            engine.dispose()
 
     def addresses(self, given: Sequence[str] | None) -> list[str]:
         """The model servers: those named, else the settings' one, else that of the stack on this machine.
@@ -105,19 +90,15 @@ class Operator:
 
 def find_operator(data_dir: Path | None, by: str | None = None) -> Operator:
     """Read the settings and find the places."""
-    from dataclasses import replace
-
     from cli.stack.folder import DataFolder
     from cli.stack.models_config import find_repository
-    from core.environment import read_settings
-    from core.settings import DataSettings
     from serving.repository import ModelRepository
 
     folder = DataFolder.at(data_dir)
-    settings = replace(read_settings(), data=DataSettings(data_dir=folder.root))
+    settings = settings_of(data_dir)
     models = settings.models
     repository = ModelRepository(models.dir, served_root=models.served_dir) if models.dir else find_repository(folder)
-    return Operator(folder, settings, repository, models.config or folder.models_config, by or _user())
+    return Operator(folder, settings, repository, models.config or folder.models_config, by or this_user())
 
 
 @contextmanager
@@ -134,11 +115,3 @@ def open_rollout(
         operator.ledger() as engine,
     ):
         yield Rollout(operator.repository, operator.config_path, fleet, engine, operator.actor, timeout_s=timeout_s, tell=tell)
-
-
-def _user() -> str:
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        name = f"uid {os.getuid()}"
-    return f"{name}@{socket.gethostname()}"

@@ -32,7 +32,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from core.plaintext import plain_text
 
-# The tenant of a machine without keys; everything belongs to a tenant from the first migration on.
+# The tenant `default`, also of a machine without keys; everything belongs to a tenant from the first migration on.
 LOCAL_TENANT_ID = uuid.UUID("00000000-0000-7000-8000-000000000001")
 
 
@@ -118,13 +118,21 @@ class Base(DeclarativeBase):
 
 
 class Tenant(Base):
-    """Who owns uploads and jobs."""
+    """Who owns uploads and jobs. Quotas (core.db.access.tenants): None is no limit."""
 
     __tablename__ = "tenants"
+    __table_args__ = (Index("ix_tenants_name", "name", unique=True),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     name: Mapped[str]
     created_at: Mapped[datetime]
+    suspended_at: Mapped[datetime | None]  # its keys do not work
+    weight: Mapped[int] = mapped_column(Integer, default=1, server_default="1")  # its share of the workers beside others
+    max_jobs: Mapped[int | None] = mapped_column(Integer)  # that have not ended
+    max_items: Mapped[int | None] = mapped_column(BigInteger)  # without a result, of all its jobs
+    max_bytes: Mapped[int | None] = mapped_column(BigInteger)  # of stored uploads
+    max_requests: Mapped[int | None] = mapped_column(Integer)  # to the API, in a minute
+    retention_days: Mapped[float | None] = mapped_column(Float(53))  # how long its ended jobs are kept at most
 
 
 class Upload(Base):

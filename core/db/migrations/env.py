@@ -3,7 +3,10 @@
 from alembic import context
 from sqlalchemy import Connection
 
+from core.db.access import tables
 from core.db.models import Base
+
+_TABLES = tables  # imported so that the metadata knows them
 
 
 def _migrate(connection: Connection) -> None:

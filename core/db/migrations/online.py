@@ -13,20 +13,26 @@ from alembic import op
 from sqlalchemy import TextClause, text
 
 
-def create_index(name: str, table: str, columns: Sequence[str], *, where: str | None = None) -> None:
+def create_index(name: str, table: str, columns: Sequence[str], *, where: str | None = None, unique: bool = False) -> None:
     """CREATE INDEX CONCURRENTLY on PostgreSQL, a plain one on SQLite; with `where` of the rows that it is true of only.
 
     An index of that name that an earlier try left unfinished (PostgreSQL marks it as invalid and goes on to maintain it) is
     built anew.
     """
     if op.get_bind().dialect.name != "postgresql":
-        op.create_index(name, table, columns, sqlite_where=_condition(where))
+        op.create_index(name, table, columns, sqlite_where=_condition(where), unique=unique)
         return
     with _outside_transaction():
         if _is_invalid(name):
             op.drop_index(name, table_name=table, postgresql_concurrently=True)
         condition = _condition(where)
-        op.create_index(name, table, columns, postgresql_concurrently=True, if_not_exists=True, postgresql_where=condition)
+        op.create_index(
+            *(name, table, columns),
+            postgresql_concurrently=True,
+            if_not_exists=True,
+            postgresql_where=condition,
+            unique=unique,
+        )
 
 
 def _condition(where: str | None) -> TextClause | None:

@@ -1,0 +1,1 @@
+"""Tenants, API keys, page sessions and the audit, in the ledger."""

@@ -1,0 +1,104 @@
+"""`dermq tenants`, `dermq keys`, `dermq audit` as an operator types them, on a ledger of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+from core.access.scopes import Scope
+from core.clock import SystemClock
+from core.db.access.keys import find_caller
+from core.db.engine import open_engine, reading
+from core.db.schema.migrate import upgrade
+from core.settings import DatabaseSettings
+from tests.unit.cli.in_process import Done, Run
+
+
+@pytest.fixture
+def ledger_url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    engine = open_engine(url, DatabaseSettings())
+    upgrade(engine)
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def run(ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.setenv("DERMQ_DATABASE_URL", ledger_url)
+    monkeypatch.setenv("DERMQ_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run_command(*arguments: str) -> Done:
+        capfd.readouterr()
+        monkeypatch.setattr("sys.argv", ["dermq", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Done(int(ended.value.code or 0), *capfd.readouterr())
+
+    return run_command
+
+
+def scopes_of(url: str, token: str) -> frozenset[Scope] | None:
+    engine = open_engine(url, DatabaseSettings())
+    with reading(engine) as session:
+        found = find_caller(session, token, SystemClock().now())
+    engine.dispose()
+    return found and found.scopes
+
+
+def test_a_key_is_printed_once_and_works_until_it_is_revoked(run: Run, ledger_url: str) -> None:
+    assert run("tenants", "create", "north", "--max-jobs", "5").stdout == "Tenant north is made.\n"
+    made = run("keys", "create", "ward 3", "--tenant", "north", "--scope", "read", "--by", "ada")
+    token = made.stdout.strip()
+    assert scopes_of(ledger_url, token) == {Scope.READ}
+    assert token not in made.stderr
+    listed = run("keys", "list", "--json").stdout
+    assert token not in listed
+    [key] = json.loads(listed)
+    assert (key["tenant"], key["name"], key["scopes"], key["state"]) == ("north", "ward 3", ["read"], "active")
+    assert token.startswith(key["hint"])
+    rotated = run("keys", "rotate", key["id"]).stdout.strip()
+    assert scopes_of(ledger_url, token) is None
+    assert scopes_of(ledger_url, rotated) == {Scope.READ}
+    new = json.loads(run("keys", "list", "--json", "--tenant", "north").stdout)[1]
+    assert run("keys", "revoke", new["id"]).returncode == 0
+    assert scopes_of(ledger_url, rotated) is None
+    events = [json.loads(line) for line in run("audit").stdout.splitlines()]
+    assert [each["action"] for each in events] == ["tenant.create", "key.create", "key.rotate", "key.revoke"]
+    assert events[1]["actor"] == "ada"
+    assert len(run("audit", "--tenant", "default").stdout) == 0
+
+
+def test_the_first_key_is_made_only_where_none_works(run: Run, ledger_url: str) -> None:
+    first = run("keys", "create", "first", "--first", "--scope", "admin")
+    assert scopes_of(ledger_url, first.stdout.strip()) == {Scope.ADMIN}
+    again = run("keys", "create", "first", "--first", "--scope", "admin")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert "There is a key already" in again.stderr
+
+
+def test_what_cannot_be_done_is_said(run: Run) -> None:
+    unknown = run("keys", "create", "x", "--tenant", "nobody")
+    assert (unknown.returncode, unknown.stdout) == (4, "")
+    assert "no tenant 'nobody'" in unknown.stderr
+    assert run("keys", "create", "x", "--scope", "write").returncode == 2
+    run("tenants", "create", "north")
+    assert run("tenants", "create", "north").returncode == 5
+    assert run("tenants", "limit", "north", "--max-items", "9", "--weight", "3").returncode == 0
+    assert run("tenants", "suspend", "north").stdout == "Tenant north is suspended: its keys do not work.\n"
+    listed = {each["name"]: each for each in json.loads(run("tenants", "list", "--json").stdout)}
+    assert (listed["north"]["state"], listed["north"]["max_items"], listed["north"]["weight"]) == ("suspended", 9, 3)
+    assert run("tenants", "resume", "north").returncode == 0
+    assert run("tenants", "delete", "north").returncode == 0
+    assert run("tenants", "delete", "default").returncode == 5
+
+
+def test_a_key_that_is_given_in_the_place_of_its_id_is_not_repeated(run: Run) -> None:
+    token = run("keys", "create", "x").stdout.strip()
+    refused = run("keys", "revoke", token)
+    assert refused.returncode == 4
+    assert token not in refused.stderr
