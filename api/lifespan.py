@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
+from api.decoders import DecoderPool
+from api.interactive.direct import DirectClassifier
 from api.pictures import PictureMaker
 from api.publisher import Publisher
 from api.resources import Resources
@@ -35,8 +37,10 @@ def make_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContex
         publisher = Publisher(settings, on_lost=_noting(engine))
         client = PredictClient(settings.serving.address, min(_MODEL_TIMEOUT_S, settings.serving.timeout_s))
         storage = open_storage(settings.storage_url, settings.storage)
-        pictures = PictureMaker(settings.pictures, settings.image)
-        app.state.resources = Resources(settings, engine, storage, publisher, client, pictures)
+        decoders = DecoderPool(settings.pictures)
+        pictures = PictureMaker(settings.pictures, settings.image, decoders)
+        direct = DirectClassifier(settings, engine, storage, decoders, SystemClock())
+        app.state.resources = Resources(settings, engine, storage, publisher, client, pictures, direct)
         configure_tracing(settings.tracing, "dermq-api")
         watch = make_watch(settings, engine, publisher)
         if settings.api.watch_interval_s:
@@ -48,7 +52,8 @@ def make_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContex
         finally:
             await run_in_threadpool(watch.close)
             await run_in_threadpool(publisher.close)
-            await run_in_threadpool(pictures.close)
+            await run_in_threadpool(direct.close)
+            await run_in_threadpool(decoders.close)
             client.close()
             engine.dispose()
             await run_in_threadpool(close_tracing)

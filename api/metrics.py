@@ -34,6 +34,18 @@ UPLOAD_BYTES = Counter("dermq_upload_bytes", "Bytes of archives and images recei
 PUBLISH_FAILURES = Counter(
     "dermq_publish_failures", "Wake-up messages that the broker did not take; the sweeper makes up for them.", registry=registry
 )
+ITEMS = Counter(
+    "dermq_items",
+    "Items with an outcome, committed by this API: single images. `code` is empty for succeeded ones.",
+    ["outcome", "code"],
+    registry=registry,
+)
+CLASSIFICATIONS = Counter(
+    "dermq_classifications",
+    "Requests to classify a single image, by way: `direct`, in the API itself, or `queue`, by a worker.",
+    ["way"],
+    registry=registry,
+)
 
 
 class LedgerCollector(Collector):

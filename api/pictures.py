@@ -1,42 +1,31 @@
-"""Pictures for pages: decoded in processes of their own, under limits of memory and time; small ones are kept for a while.
-
-A picture of a hundred kilobytes can take hundreds of megabytes to decode, and a hostile one can take the process with it. So
-the API's own process never decodes, and what goes wrong is the error of one picture.
-"""
+"""Pictures for pages: decoded in processes of their own (api.decoders); small ones are kept for a while."""
 
 from __future__ import annotations
 
-import multiprocessing
-import resource
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 
-from pebble import ProcessExpired, ProcessPool
-
-from core.errors import ItemError, ItemErrorCode
+from api.decoders import DecoderPool
+from core.errors import ItemError
 from core.imaging import thumbnail
 from core.settings import ImageLimits, PictureSettings
 
-_TASKS_PER_PROCESS = 500  # then a fresh one: memory that a decoder kept goes with it
-
 
 class PictureMaker:
-    """Makes small upright JPEGs without metadata. Thread-safe; starts its processes with the first picture."""
+    """Makes small upright JPEGs without metadata. Thread-safe."""
 
-    def __init__(self, settings: PictureSettings, limits: ImageLimits) -> None:
+    def __init__(self, settings: PictureSettings, limits: ImageLimits, decoders: DecoderPool) -> None:
         """Nothing is started yet.
 
         Args:
-            settings: processes, and what one picture may take.
+            settings: how many bytes of pictures are kept.
             limits: bytes and pixels that an image may have.
+            decoders: the processes; closed by whoever made them.
         """
-        self._settings = settings
         self._limits = limits
-        self._lock = threading.Lock()
-        self._pool: ProcessPool | None = None
+        self._decoders = decoders
         self._kept = _Kept(settings.cache_bytes)
 
     def find(self, key: Hashable) -> bytes | None:
@@ -49,55 +38,33 @@ class PictureMaker:
         Raises:
             ItemError: why this image cannot be decoded, with too much memory or time among the reasons.
         """
-        return self._outcome(self._start(data, max_side))
+        return self._decoders.settle(self._start(data, max_side))
 
     def make_all(self, images: Sequence[tuple[Hashable, bytes]], max_side: int) -> dict[Hashable, bytes | ItemError]:
-        """As `make`, several at a time, each with what became of it; the pictures are kept under their keys."""
-        started = [(key, self._start(data, max_side)) for key, data in images]
-        return {key: self._settle(key, future) for key, future in started}
+        """As `make`, several at a time, each with what became of it; the pictures are kept under their keys.
 
-    def close(self) -> None:
-        """End the processes, whatever they do."""
-        with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()  # type: ignore[no-untyped-call]
-            pool.join()
+        Few are handed to the processes at a time: a page of pictures must not stand before a single image that is classified.
+        """
+        made: dict[Hashable, bytes | ItemError] = {}
+        under_way: deque[tuple[Hashable, Future[bytes]]] = deque()
+        for key, data in images:
+            under_way.append((key, self._start(data, max_side)))
+            if len(under_way) > self._decoders.processes:
+                first, future = under_way.popleft()
+                made[first] = self._settle(first, future)
+        made.update((key, self._settle(key, future)) for key, future in under_way)
+        return made
+
+    def _start(self, data: bytes, max_side: int) -> Future[bytes]:
+        return self._decoders.start(_make, data, max_side, self._limits)
 
     def _settle(self, key: Hashable, future: Future[bytes]) -> bytes | ItemError:
         try:
-            picture = self._outcome(future)
+            picture = self._decoders.settle(future)
         except ItemError as error:
             return error
         self._kept.keep(key, picture)
         return picture
-
-    def _start(self, data: bytes, max_side: int) -> Future[bytes]:
-        with self._lock:
-            if self._pool is None:
-                self._pool = ProcessPool(
-                    max_workers=self._settings.processes,
-                    max_tasks=_TASKS_PER_PROCESS,
-                    initializer=_limit_memory,
-                    initargs=[self._settings.memory_bytes],
-                    context=multiprocessing.get_context("spawn"),  # the API has threads: no fork
-                )
-            future: Future[bytes] = self._pool.schedule(
-                _make, args=[data, max_side, self._limits], timeout=self._settings.timeout_s
-            )
-        return future
-
-    def _outcome(self, future: Future[bytes]) -> bytes:
-        try:
-            return future.result()
-        except (FutureTimeoutError, TimeoutError) as error:
-            limit = self._settings.timeout_s
-            raise ItemError(ItemErrorCode.DECODE_TIMEOUT, f"the picture took longer than {limit:g} s to decode") from error
-        except (ProcessExpired, MemoryError) as error:
-            limit = self._settings.memory_bytes // 1024**2
-            raise ItemError(
-                ItemErrorCode.DECODER_CRASH, f"the process that decoded the picture ended; it may take {limit} MiB of memory"
-            ) from error
 
 
 class _Kept:
@@ -123,13 +90,6 @@ class _Kept:
             while self._bytes > self._max_bytes:
                 _, oldest = self._pictures.popitem(last=False)
                 self._bytes -= len(oldest)
-
-
-def _limit_memory(max_bytes: int) -> None:
-    """Of this process: what is allocated beyond is a MemoryError, and not the machine's trouble."""
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    soft = max_bytes if hard == resource.RLIM_INFINITY else min(max_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def _make(data: bytes, max_side: int, limits: ImageLimits) -> bytes:

@@ -13,6 +13,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
+from api.interactive.direct import DirectClassifier
 from api.pictures import PictureMaker
 from api.publisher import Publisher
 from core.clock import Clock, SystemClock
@@ -24,7 +25,7 @@ from serving.client import PredictClient
 
 @dataclass(frozen=True)
 class Resources:
-    """Engine, storage, publisher, PredictClient and picture maker of one process."""
+    """Engine, storage, publisher, PredictClient and what decodes images of one process."""
 
     settings: Settings
     engine: Engine
@@ -32,6 +33,7 @@ class Resources:
     publisher: Publisher
     client: PredictClient
     pictures: PictureMaker
+    direct: DirectClassifier
     clock: Clock = field(default_factory=SystemClock)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set when the server wants to end: streams end themselves
 

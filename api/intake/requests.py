@@ -35,6 +35,7 @@ class Intake:
     source: dict[str, Any]
     source_name: str
     upload: NewUpload | None = None
+    data: bytes | None = None  # the upload, where it was to be held in memory
 
 
 def media_type(request: Request) -> str:
@@ -68,9 +69,10 @@ async def take_upload(
     *,
     path_name: str = "",
     inspect: Inspect | None = None,
+    held_bytes: int = 0,
 ) -> Intake:
-    """Receive bytes, raw or in a form; `inspect` may refuse them before they are kept."""
-    async with open_sink(here.storage, max_bytes) as sink:
+    """Receive bytes, raw or in a form; `inspect` may refuse them before they are kept. Up to `held_bytes` stay in memory."""
+    async with open_sink(here.storage, max_bytes, held_bytes) as sink:
         if media_type(request) == "multipart/form-data":
             filename, values = await FormReader(request, sink, file_fields, tuple(JobParameters.model_fields)).read()
             asked = merge(JobParameters, asked, values)
@@ -81,7 +83,7 @@ async def take_upload(
             inspect(sink)
         upload = await run_in_threadpool(sink.commit, asked.name or filename)
     source = {"kind": "upload", "key": upload.key, "filename": upload.filename}
-    return Intake(asked, source, upload.filename, upload)
+    return Intake(asked, source, upload.filename, upload, sink.held)
 
 
 async def _take_source(request: Request, here: Resources, asked: JobParameters) -> Intake:

@@ -41,7 +41,7 @@ class Submission:
     idempotency_key: str | None = None
 
 
-def submit(resources: Resources, submission: Submission) -> tuple[Job, bool]:
+def submit(resources: Resources, new: NewJob) -> tuple[Job, bool]:
     """Commit a job and wake a worker, or find the job that the same request has made already.
 
     Returns:
@@ -52,16 +52,13 @@ def submit(resources: Resources, submission: Submission) -> tuple[Job, bool]:
         ModelNotFoundError: Serving has no such model, label or version.
         DatabaseUnavailableError: whether the job was committed is unknown; the upload is kept in case it was.
     """
-    new = _new_job(resources, submission)
     try:
         _require_served(resources, new)
     except JobError:
         _discard_upload(resources, new.upload)
         raise
-    if is_canary(new, resources.settings.api.canary_percent) and _has_canary(resources, new.model):
-        new = replace(new, label=CANARY)
     try:
-        job, is_new = _find_or_create(resources, new)
+        job, is_new = _find_or_create(resources, choose_label(resources, new))
     except ConflictError:
         _discard_upload(resources, new.upload)
         raise
@@ -74,11 +71,23 @@ def submit(resources: Resources, submission: Submission) -> tuple[Job, bool]:
 
 def _require_served(resources: Resources, new: NewJob) -> None:
     """A request that was sent before finds its job, whatever is served by now."""
-    if new.idempotency_key is not None:
-        with reading(resources.engine) as session:
-            if find_job_by_key(session, new.tenant_id, new.idempotency_key) is not None:
-                return
-    require_served(resources, new.model, version=new.version, label=new.label)
+    if not is_repeated(resources, new):
+        require_served(resources, new.model, version=new.version, label=new.label)
+
+
+def is_repeated(resources: Resources, new: NewJob) -> bool:
+    """Whether a job has this one's idempotency key."""
+    if new.idempotency_key is None:
+        return False
+    with reading(resources.engine) as session:
+        return find_job_by_key(session, new.tenant_id, new.idempotency_key) is not None
+
+
+def choose_label(resources: Resources, new: NewJob) -> NewJob:
+    """A job of the canary's share goes to the label `canary`, if the model has it."""
+    if is_canary(new, resources.settings.api.canary_percent) and _has_canary(resources, new.model):
+        return replace(new, label=CANARY)
+    return new
 
 
 def _find_or_create(resources: Resources, new: NewJob) -> tuple[Job, bool]:
@@ -131,7 +140,8 @@ def _find(session: Session, new: NewJob) -> Job | None:
     return job
 
 
-def _new_job(resources: Resources, submission: Submission) -> NewJob:
+def make_job(resources: Resources, submission: Submission) -> NewJob:
+    """The job that a request asks for; nothing is stored yet."""
     asked = submission.parameters
     new = NewJob(
         tenant_id=submission.tenant_id,

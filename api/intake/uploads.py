@@ -32,12 +32,14 @@ STALL_S = 60.0  # without a byte
 class UploadSink:
     """Where the bytes of one upload go. Its methods block: call them in a thread, one at a time."""
 
-    def __init__(self, storage: ObjectStorage, max_bytes: int) -> None:
+    def __init__(self, storage: ObjectStorage, max_bytes: int, held_bytes: int = 0) -> None:
         self.id: UUID = new_id()
         self.key = upload_key(self.id)
         self.max_bytes = max_bytes
         self.size = 0
         self.head = b""
+        self._held_bytes = held_bytes
+        self._held: list[bytes] = []
         self._writer: ObjectWriter = storage.writer(self.key)
 
     def write(self, data: bytes) -> None:
@@ -51,8 +53,17 @@ class UploadSink:
         check_size(self.size, self.max_bytes)
         if len(self.head) < HEAD_BYTES:
             self.head += data[: HEAD_BYTES - len(self.head)]
+        if self.size <= self._held_bytes:
+            self._held.append(data)
+        else:
+            self._held.clear()
         self._writer.write(data)
         UPLOAD_BYTES.inc(len(data))
+
+    @property
+    def held(self) -> bytes | None:
+        """The whole upload, where it is no larger than was to be held in memory."""
+        return b"".join(self._held) if self.size <= self._held_bytes else None
 
     def commit(self, filename: str) -> NewUpload:
         """Keep the object."""
@@ -87,9 +98,9 @@ def check_announced_size(request: Request, max_bytes: int) -> None:
 
 
 @asynccontextmanager
-async def open_sink(storage: ObjectStorage, max_bytes: int) -> AsyncIterator[UploadSink]:
+async def open_sink(storage: ObjectStorage, max_bytes: int, held_bytes: int = 0) -> AsyncIterator[UploadSink]:
     """A sink that is aborted unless it was committed, also when the client leaves or the server stops."""
-    sink = await run_in_threadpool(UploadSink, storage, max_bytes)
+    sink = await run_in_threadpool(UploadSink, storage, max_bytes, held_bytes)
     try:
         yield sink
     finally:

@@ -12,19 +12,22 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.intake.requests import take_upload
-from api.intake.submission import Submission, submit
+from api.intake.submission import Submission, choose_label, is_repeated, make_job, submit
 from api.intake.uploads import UploadSink
+from api.interactive.direct import MAX_BYTES
+from api.metrics import CLASSIFICATIONS
 from api.openapi import image_body, problems
 from api.resources import Here, Resources, TenantId
 from api.results.views import base_url, classes_of, job_url, result_objects
 from api.routes.jobs import IdempotencyKey, load_job_object
 from api.schemas import Classification, JobObject, JobParameters
 from core.db.engine import reading
-from core.db.jobs import get_job, read_progress
+from core.db.jobs import NewJob, get_job, read_progress
 from core.db.models import TERMINAL_STATES, ItemState
 from core.db.results import ResultFilter, ResultSort, read_results
 from core.errors import ConflictError, DermqError, ItemError, ItemErrorCode, JobError, JobErrorCode, NotFoundError
 from core.imaging.sniffing import describe_bytes, other_image_format, sniff_format
+from core.settings import ApiSettings
 
 router = APIRouter(tags=["classify"])
 
@@ -58,22 +61,56 @@ async def classify(
     server's limit is answered with 202 and the job.
     """
     intake = await take_upload(
-        request, here, asked, ("image", "file", "archive"), here.settings.image.max_bytes, inspect=_check_is_image
+        request,
+        here,
+        asked,
+        ("image", "file", "archive"),
+        here.settings.image.max_bytes,
+        inspect=_check_is_image,
+        held_bytes=MAX_BYTES,
     )
     submission = Submission(
         tenant_id, intake.parameters, intake.source, intake.source_name, intake.upload, True, idempotency_key
     )
-    job, _ = await run_in_threadpool(submit, here, submission)
-    base = base_url(request, here.settings.api)
     applied = _applied(prefer)
-    if applied != "respond-async":
-        asked_wait = float(applied.partition("=")[2]) if applied else here.settings.api.classify_wait_s
-        if await _wait_for_end(here, job.id, min(asked_wait, here.settings.api.classify_wait_s)):
-            answer = await run_in_threadpool(_answer, here, tenant_id, job.id, base)
-            return JSONResponse(answer, headers=_preference(applied))
-    shown = await run_in_threadpool(load_job_object, here, tenant_id, job.id, base)
-    headers = {"Location": job_url(base, job.id), "Retry-After": "1", **_preference(applied)}
+    job_id, ended = await _run(here, make_job(here, submission), intake.data, _limit_s(applied, here.settings.api))
+    base = base_url(request, here.settings.api)
+    if ended:
+        answer = await run_in_threadpool(_answer, here, tenant_id, job_id, base)
+        return JSONResponse(answer, headers=_preference(applied))
+    shown = await run_in_threadpool(load_job_object, here, tenant_id, job_id, base)
+    headers = {"Location": job_url(base, job_id), "Retry-After": "1", **_preference(applied)}
     return Response(shown.model_dump_json(), 202, headers, "application/json")
+
+
+async def _run(here: Resources, new: NewJob, data: bytes | None, limit_s: float) -> tuple[UUID, bool]:
+    """Classify the image here, or by the queue. Returns the job's id, and whether the job has ended."""
+    began = asyncio.get_running_loop().time()
+    if data is not None and limit_s > 0 and await _classify_here(here, new, data, limit_s):
+        CLASSIFICATIONS.labels("direct").inc()
+        return new.id, True
+    CLASSIFICATIONS.labels("queue").inc()
+    job, _ = await run_in_threadpool(submit, here, new)
+    if limit_s < 0:
+        return job.id, False
+    left_s = limit_s - (asyncio.get_running_loop().time() - began)
+    return job.id, await _wait_for_end(here, job.id, left_s)
+
+
+async def _classify_here(here: Resources, new: NewJob, data: bytes, limit_s: float) -> bool:
+    """Whether the whole job is in the ledger. What is unusual, or was sent before, is left to the queue's way."""
+    if new.error_budget is not None or "path_column" in new.source or await run_in_threadpool(is_repeated, here, new):
+        return False
+    chosen = await run_in_threadpool(choose_label, here, new)
+    return await here.direct.classify(chosen, data, limit_s / 2)
+
+
+def _limit_s(applied: str, settings: ApiSettings) -> float:
+    """How long to wait; negative: not at all, not even for a job that has ended."""
+    if applied == "respond-async":
+        return -1.0
+    asked_s = float(applied.partition("=")[2]) if applied else settings.classify_wait_s
+    return min(asked_s, settings.classify_wait_s)
 
 
 def _check_is_image(sink: UploadSink) -> None:

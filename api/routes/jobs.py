@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from api.intake.requests import merge, read_json, take_job
-from api.intake.submission import Submission, submit
+from api.intake.submission import Submission, make_job, submit
 from api.models import find_repin
 from api.openapi import job_body, problems
 from api.resources import Here, Resources, TenantId
@@ -101,7 +101,7 @@ async def _submit(given: Submitting, filename: str = "") -> JobObject:
         intake.upload,
         idempotency_key=given.idempotency_key,
     )
-    job, is_new = await run_in_threadpool(submit, here, submission)
+    job, is_new = await run_in_threadpool(submit, here, make_job(here, submission))
     base = base_url(given.request, here.settings.api)
     headers["Location"] = job_url(base, job.id)
     headers["Retry-After"] = str(_POLL_S)

@@ -45,6 +45,11 @@ class ItemOutcome:
     def failed(self) -> bool:
         return self.error_code is not None
 
+    @property
+    def counted_as(self) -> tuple[str, str]:
+        """Labels of the metric dermq_items: outcome, and code of a failed one."""
+        return ("failed", str(self.error_code)) if self.failed else ("succeeded", "")
+
 
 def name_to_bytes(name: str) -> bytes:
     """Names travel as bytes: an archive's name may be no valid UTF-8, and PostgreSQL's text takes no NUL."""

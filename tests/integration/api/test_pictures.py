@@ -13,6 +13,7 @@ import httpx2
 import pytest
 from PIL import Image
 
+from api.decoders import DecoderPool
 from api.pictures import PictureMaker
 from core.errors import ItemError, ItemErrorCode
 from core.settings import ImageLimits, PictureSettings
@@ -91,9 +92,10 @@ def test_thumbnails_are_refused_as_their_items_are(api: Api, job: uuid.UUID) -> 
 
 @pytest.fixture
 def maker() -> Iterator[PictureMaker]:
-    running = PictureMaker(PictureSettings(processes=1, memory_bytes=256 * 1024**2, cache_bytes=20_000), ImageLimits())
-    yield running
-    running.close()
+    settings = PictureSettings(processes=1, memory_bytes=256 * 1024**2, cache_bytes=20_000)
+    decoders = DecoderPool(settings)
+    yield PictureMaker(settings, ImageLimits(), decoders)
+    decoders.close()
 
 
 def test_a_picture_that_takes_too_much_memory_harms_only_itself(maker: PictureMaker) -> None:
@@ -106,12 +108,14 @@ def test_a_picture_that_takes_too_much_memory_harms_only_itself(maker: PictureMa
 
 
 def test_a_picture_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
-    maker = PictureMaker(PictureSettings(processes=1, timeout_s=0.001), ImageLimits())
+    settings = PictureSettings(processes=1, timeout_s=0.001)
+    decoders = DecoderPool(settings)
+    maker = PictureMaker(settings, ImageLimits(), decoders)
     stream = io.BytesIO()
     Image.effect_noise((3000, 3000), 90).convert("RGB").save(stream, "PNG")
     with pytest.raises(ItemError) as caught:
         maker.make(stream.getvalue(), 64)
-    maker.close()
+    decoders.close()
     assert caught.value.code == ItemErrorCode.DECODE_TIMEOUT
 
 
