@@ -20,11 +20,11 @@ class ImageLimits(Concern):
 
 
 class PictureSettings(Concern):
-    """DERMQ_PICTURES_*: the processes that decode pictures for pages."""
+    """DERMQ_PICTURES_*: the processes of the API that decode: pictures for pages, and single images that are classified."""
 
     model_config = variables_of("DERMQ_PICTURES_")
 
-    processes: int = Field(default=2, ge=1, le=64, description="Processes that decode pictures for pages, started when needed.")
+    processes: int = Field(default=2, ge=1, le=64, description="Processes of the API that decode images, started when needed.")
     memory_bytes: int = Field(
         default=640 * 1024**2, ge=256 * 1024**2, description="What one may allocate, in bytes; a picture beyond is not shown."
     )
