@@ -1,24 +1,28 @@
-"""`python -m benchmarks.ledger URL ARCHIVE.zip`: what a row costs in an empty PostgreSQL database, by the ledger's own code.
+"""`python -m benchmarks.ledger [URL ...]`: what a row costs in an empty database, by the ledger's own code.
 
-One job of ROWS items, named as the archive's members are, with probabilities as a model of seven classes gives them. Its chunks
-are claimed and finished one after the other by one client, as a worker does it. Printed are rows per second, this client's CPU
-time, bytes per row of each table and index, bytes of write-ahead log per row, and how long the job's end by retention takes.
+One job of ROWS items with probabilities as a model of seven classes gives them. Its chunks are claimed and finished one after
+the other by one client, as a worker does it; the outcomes are drawn while the clock stands still. Printed are rows per second,
+this client's CPU time per row and per chunk, and how long the job's deletion takes; on PostgreSQL also bytes per row of each
+table and index, and bytes of write-ahead log per row. Without a URL: a SQLite file in the present folder's file system, then a
+server of the PostgreSQL that is installed on this machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 import uuid
-import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from sqlalchemy import Engine, text
 
-from core.db.chunks import claim_chunk, finish_chunk
+from core.db.chunks import Claim, claim_chunk, finish_chunk
 from core.db.engine import open_engine, transaction
 from core.db.jobs import NewJob, create_job
 from core.db.lifecycle import delete_job
@@ -28,10 +32,10 @@ from core.db.preparing import ChunkPlan, PreparedJob, claim_prepare, start_job
 from core.db.schema.migrate import upgrade
 from core.db.window import WindowPolicy
 from core.settings import DatabaseSettings
+from tests.support.servers import postgres_programs, running_postgres
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 MALIGNANT = (0, 1, 4)
-CHUNK = 256
 POLICY = WindowPolicy(16, 30.0)
 _SIZES = """
     SELECT c.relname, c.relkind, pg_relation_size(c.oid)
@@ -41,40 +45,71 @@ _SIZES = """
 """
 
 
+@dataclass
+class Clocks:
+    """Seconds in the ledger's functions, by the clock and of this process's CPU."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count what is done within."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.wall_s += time.perf_counter() - wall
+        self.cpu_s += time.process_time() - cpu
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("url", help="postgresql+psycopg://… of an empty database")
-    parser.add_argument("archive", type=Path, help="whose members' names are used")
-    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("urls", nargs="*", help="of empty databases, as DERMQ_DATABASE_URL has them")
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--chunk", type=int, default=256, help="rows of a chunk")
     chosen = parser.parse_args()
-    with zipfile.ZipFile(chosen.archive) as archive:
-        names = archive.namelist()
-    engine = open_engine(chosen.url, DatabaseSettings())
+    for url in chosen.urls:
+        measure(url, chosen.rows, chosen.chunk)
+    if chosen.urls:
+        return
+    with tempfile.TemporaryDirectory(dir=".", prefix=".ledger-") as folder:
+        measure(f"sqlite:///{Path(folder).resolve()}/dermq.db", chosen.rows, chosen.chunk)
+    if postgres_programs() is not None:
+        with running_postgres(fsync=True) as server:
+            measure(f"{server}/postgres", chosen.rows, chosen.chunk)
+
+
+def measure(url: str, rows: int, chunk: int) -> None:
+    """One database."""
+    engine = open_engine(url, DatabaseSettings())
     upgrade(engine)
-    job_id = start(engine, chosen.rows)
-    wal = _scalar(engine, "SELECT pg_current_wal_lsn() - '0/0'")
-    began, busy = time.perf_counter(), time.process_time()
-    for chunk_no in range(-(-chosen.rows // CHUNK)):
-        run_chunk(engine, job_id, chunk_no, names)
-    seconds, busy = time.perf_counter() - began, time.process_time() - busy
-    logged = _scalar(engine, "SELECT pg_current_wal_lsn() - '0/0'") - wal
-    print(f"{chosen.rows} rows in {seconds:.1f} s: {chosen.rows / seconds:.0f} rows/s, one client, chunks of {CHUNK}")
-    print(f"of this client's CPU: {1e6 * busy / chosen.rows:.0f} microseconds a row")
-    print(f"write-ahead log: {logged / chosen.rows:.0f} bytes a row")
-    report(engine, chosen.rows)
+    job_id = start(engine, rows, chunk)
+    is_postgres = engine.dialect.name == "postgresql"
+    wal = _scalar(engine, "SELECT pg_current_wal_lsn() - '0/0'") if is_postgres else 0
+    clocks, chunks = Clocks(), -(-rows // chunk)
+    for chunk_no in range(chunks):
+        run_chunk(engine, job_id, chunk_no, clocks)
+    print(f"{engine.dialect.name}: {rows / clocks.wall_s:,.0f} rows/s, one client, {rows:,} rows in chunks of {chunk}")
+    print(
+        f"  this client's CPU: {1e6 * clocks.cpu_s / rows:.1f} microseconds a row, {1000 * clocks.cpu_s / chunks:.2f} ms a "
+        f"chunk; by the clock {1000 * clocks.wall_s / chunks:.2f} ms a chunk"
+    )
+    if is_postgres:
+        logged = _scalar(engine, "SELECT pg_current_wal_lsn() - '0/0'") - wal
+        print(f"  write-ahead log: {logged / rows:.0f} bytes a row")
+        report(engine, rows)
     began = time.perf_counter()
     with transaction(engine) as session:
-        delete_job(session, LOCAL_TENANT_ID, job_id)
-    print(f"deleting the job: {time.perf_counter() - began:.1f} s")
+        delete_job(session, LOCAL_TENANT_ID, job_id, datetime.now(UTC))
+    print(f"  deleting the job: {time.perf_counter() - began:.1f} s")
     engine.dispose()
 
 
-def start(engine: Engine, rows: int) -> uuid.UUID:
+def start(engine: Engine, rows: int, chunk: int) -> uuid.UUID:
     """A running job with all its chunks."""
     now = datetime.now(UTC)
     new = NewJob(LOCAL_TENANT_ID, "bench.zip", {"kind": "path", "path": "/bench.zip"}, "starter")
-    plans = [ChunkPlan(first, min(CHUNK, rows - first), first * 60, CHUNK * 60) for first in range(0, rows, CHUNK)]
+    plans = [ChunkPlan(first, min(chunk, rows - first), first * 60, chunk * 60) for first in range(0, rows, chunk)]
     archive = {"kind": "zip", "where": "storage", "location": "k", "name": "bench.zip", "root": ""}
     with transaction(engine) as session:
         create_job(session, new, now)
@@ -86,28 +121,32 @@ def start(engine: Engine, rows: int) -> uuid.UUID:
     return new.id
 
 
-def run_chunk(engine: Engine, job_id: uuid.UUID, chunk_no: int, names: list[str]) -> None:
+def run_chunk(engine: Engine, job_id: uuid.UUID, chunk_no: int, clocks: Clocks) -> None:
     """Claim and finish, in two transactions."""
-    now = datetime.now(UTC)
-    with transaction(engine) as session:
-        claim = claim_chunk(session, job_id, chunk_no, owner="bench", now=now, lease_s=90)
-    if claim is None:
-        raise RuntimeError(f"chunk {chunk_no} could not be claimed")
-    outcomes = list(classify(claim.item_numbers, names))
-    with transaction(engine) as session:
+    with clocks.running():
+        claim = _claim(engine, job_id, chunk_no)
+    outcomes = list(classify(claim.item_numbers))
+    with clocks.running(), transaction(engine) as session:
         finish_chunk(session, claim, outcomes, POLICY, datetime.now(UTC))
 
 
-def classify(items: list[int] | range, names: list[str]) -> Iterator[ItemOutcome]:
-    """Outcomes in a model's shape; seeded by the first item."""
-    random = np.random.default_rng(items[0])
-    for item in items:
-        probabilities = random.dirichlet(np.full(len(CLASSES), 0.3)).astype("<f4")
+def _claim(engine: Engine, job_id: uuid.UUID, chunk_no: int) -> Claim:
+    with transaction(engine) as session:
+        claim = claim_chunk(session, job_id, chunk_no, owner="bench", now=datetime.now(UTC), lease_s=90)
+    if claim is None:
+        raise RuntimeError(f"chunk {chunk_no} could not be claimed")
+    return claim
+
+
+def classify(items: list[int] | tuple[int, ...]) -> Iterator[ItemOutcome]:
+    """Outcomes in a model's shape, named as HAM10000's images are; seeded by the first item."""
+    drawn = np.random.default_rng(items[0]).dirichlet(np.full(len(CLASSES), 0.3), len(items)).astype("<f4")
+    for item, probabilities in zip(items, drawn, strict=True):
         best = int(probabilities.argmax())
         risk = float(probabilities[list(MALIGNANT)].sum())
         yield ItemOutcome(
             item,
-            names[item % len(names)],
+            f"ISIC_{24306 + item:07d}.jpg",
             label=CLASSES[best],
             score=float(probabilities[best]),
             risk=risk,
@@ -125,7 +164,7 @@ def report(engine: Engine, rows: int) -> None:
     for name, kind, size in sizes:
         print(f"  {name:<44} {'index' if kind == 'i' else 'table':<6} {size / rows:7.1f} bytes a row")
     total = _scalar(engine, "SELECT pg_total_relation_size('results')")
-    print(f"results with its indexes: {total / rows:.0f} bytes a row")
+    print(f"  results with its indexes: {total / rows:.0f} bytes a row")
 
 
 def _scalar(engine: Engine, sql: str) -> int:

@@ -21,7 +21,8 @@ from core.db.lifecycle import INTERNAL_ERROR_TEXT, fail_job, settle_job
 from core.db.models import Chunk, ChunkState, Job, JobState
 from core.db.outcomes import ItemOutcome, add_tallies, count_outcomes, insert_outcomes
 from core.db.splitting import chunk_items, split_chunk
-from core.db.waiting import NOT_WAITING, waits
+from core.db.statements import count_items, end_chunk, read_state, renew_lease
+from core.db.waiting import waits
 from core.db.window import WindowPolicy, open_window
 from core.errors import JobErrorCode
 from core.messages import Message
@@ -48,6 +49,11 @@ class Claim:
     traceparent: str | None = None  # of what it belongs to
     waiting_for: str | None = None  # what the job waits for
     waiting_since: datetime | None = None
+
+    @property
+    def fence(self) -> dict[str, Any]:
+        """What each change of the chunk names: see core.db.statements."""
+        return {"at_job": self.job_id, "at_chunk": self.chunk_no, "at_attempt": self.attempt}
 
 
 class BugEnd(StrEnum):
@@ -120,12 +126,12 @@ def claim_chunk(
 
 def renew_chunk(session: Session, claim: Claim, now: datetime, lease_s: float) -> bool:
     """Extend the lease while the chunk runs; False if it was taken over."""
-    return _change_claimed(session, claim, {"due_at": now + timedelta(seconds=lease_s)})
+    return renew_lease(session, claim.fence, now + timedelta(seconds=lease_s))
 
 
 def is_wanted(session: Session, job_id: uuid.UUID) -> bool:
     """False once the job is cancelled, failed or gone: no further batch may start."""
-    return session.scalar(select(Job.state).where(Job.id == job_id)) == JobState.RUNNING
+    return read_state(session, job_id) == JobState.RUNNING
 
 
 def finish_chunk(
@@ -152,43 +158,54 @@ def finish_chunk(
     Returns:
         Messages to send after the commit, or None if the claim was no longer valid and nothing was changed.
     """
+    if not _end_run(session, claim, outcomes, timing, now):
+        return None
+    insert_outcomes(session, claim.job_id, claim.version, outcomes)
+    failed = sum(outcome.failed for outcome in outcomes)
+    counted = count_items(
+        session, claim.job_id, succeeded=len(outcomes) - failed, failed=failed, goes_on=waiting_for is None, now=now
+    )
+    if counted is None:
+        raise AssertionError(f"chunk {claim.chunk_no} outlived its job {claim.job_id}: deleting a job deletes its chunks")
+    if waiting_for is not None:
+        _say_waiting(session, claim.job_id, waiting_for, now)
+    add_tallies(session, claim.job_id, count_outcomes(outcomes))
+    if counted.goes_on:
+        return open_window(session, counted, policy, now)
+    job = session.get_one(Job, claim.job_id, populate_existing=True)
+    settle_job(session, job, now)
+    return open_window(session, job, policy, now)
+
+
+def _end_run(
+    session: Session, claim: Claim, outcomes: Sequence[ItemOutcome], timing: ChunkTiming | None, now: datetime
+) -> bool:
+    """The chunk is done, or waits with the items that are left; False if the claim is no longer valid."""
     done = {outcome.item_no for outcome in outcomes}
     left = [number for number in claim.item_numbers if number not in done]
     failed = sum(outcome.failed for outcome in outcomes)
+    waited_s, starved_s = (timing.waited_s, timing.starved_s) if timing else (None, None)
+    if not left:
+        counts = {"succeeded": len(outcomes) - failed, "failed": failed}
+        return end_chunk(session, claim.fence, **counts, waited_s=waited_s, starved_s=starved_s, now=now)
     values: dict[str, Any] = {
         "succeeded": Chunk.succeeded + len(outcomes) - failed,
         "failed": Chunk.failed + failed,
         "owner": None,
         "due_at": None,
-        "waited_s": timing and timing.waited_s,
-        "starved_s": timing and timing.starved_s,
+        "waited_s": waited_s,
+        "starved_s": starved_s,
+        "state": ChunkState.PENDING,
+        "picked": left,
     }
-    if left:
-        values |= {"state": ChunkState.PENDING, "picked": left}
-    else:
-        values |= {"state": ChunkState.DONE, "finished_at": now}
-    if not _change_claimed(session, claim, values):
-        return None
-    insert_outcomes(session, claim.job_id, claim.version, outcomes)
-    job = session.scalar(
-        update(Job)
-        .where(Job.id == claim.job_id)
-        .values(
-            remaining=Job.remaining - len(outcomes),
-            succeeded=Job.succeeded + len(outcomes) - failed,
-            failed=Job.failed + failed,
-            revision=Job.revision + 1,
-            progress_at=now,
-            **(waits(waiting_for, now) if waiting_for else NOT_WAITING),
-        )
-        .returning(Job),
-        execution_options={"synchronize_session": False, "populate_existing": True},
+    return _change_claimed(session, claim, values)
+
+
+def _say_waiting(session: Session, job_id: uuid.UUID, waiting_for: str, now: datetime) -> None:
+    session.execute(
+        update(Job).where(Job.id == job_id).values(**waits(waiting_for, now)),
+        execution_options={"synchronize_session": False},
     )
-    if job is None:
-        raise AssertionError(f"chunk {claim.chunk_no} outlived its job {claim.job_id}: deleting a job deletes its chunks")
-    add_tallies(session, claim.job_id, count_outcomes(outcomes))
-    settle_job(session, job, now)
-    return open_window(session, job, policy, now)
 
 
 def put_back_chunk(session: Session, claim: Claim, waiting_for: str, due_at: datetime, now: datetime) -> bool:

@@ -11,9 +11,18 @@ from sqlalchemy import Insert, case, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from core.db.models import ItemState, Result, Tally
+from core.db.bulk import insert_rows
+from core.db.models import Base, ItemState, Tally
 from core.errors import ItemError, ItemErrorCode
 from core.notes import ItemNote
+from core.plaintext import plain_text
+
+_RESULT_COLUMNS = (
+    *("job_id", "item_no", "name", "state", "label", "score", "risk", "probabilities", "flag", "error_code", "error"),
+    *("width", "height", "version", "novelty", "uncertainty", "notes", "metadata"),
+)
+_TALLY_COLUMNS = ("job_id", "kind", "name", "items")
+_ADD_UP = "(job_id, kind, name) DO UPDATE SET items = tallies.items + excluded.items"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,32 +84,30 @@ def insert_ignoring_conflicts(session: Session, table: type) -> Insert:
 
 def insert_outcomes(session: Session, job_id: uuid.UUID, version: int | None, outcomes: Sequence[ItemOutcome]) -> None:
     """Insert rows; idempotent on (job_id, item_no)."""
-    if not outcomes:
-        return
     rows = [
-        {
-            "job_id": job_id,
-            "item_no": outcome.item_no,
-            "name": name_to_bytes(outcome.name),
-            "state": ItemState.FAILED if outcome.failed else ItemState.SUCCEEDED,
-            "label": outcome.label,
-            "score": outcome.score,
-            "risk": outcome.risk,
-            "probabilities": outcome.probabilities,
-            "flag": outcome.flag,
-            "error_code": outcome.error_code,
-            "error": outcome.error,
-            "width": outcome.width,
-            "height": outcome.height,
-            "version": version,
-            "novelty": outcome.novelty,
-            "uncertainty": outcome.uncertainty,
-            "notes": join_notes(outcome.notes),
-            "row_metadata": outcome.metadata or None,
-        }
+        (
+            job_id,
+            outcome.item_no,
+            name_to_bytes(outcome.name),
+            ItemState.FAILED if outcome.failed else ItemState.SUCCEEDED,
+            outcome.label,
+            outcome.score,
+            outcome.risk,
+            outcome.probabilities,
+            outcome.flag,
+            outcome.error_code,
+            outcome.error,
+            outcome.width,
+            outcome.height,
+            version,
+            outcome.novelty,
+            outcome.uncertainty,
+            join_notes(outcome.notes),
+            outcome.metadata or None,
+        )
         for outcome in outcomes
     ]
-    session.execute(insert_ignoring_conflicts(session, Result), rows)
+    insert_rows(session.connection(), Base.metadata.tables["results"], _RESULT_COLUMNS, rows, "DO NOTHING")
 
 
 def add_tallies(session: Session, job_id: uuid.UUID, counts: Counter[tuple[str, str]]) -> None:
@@ -108,16 +115,19 @@ def add_tallies(session: Session, job_id: uuid.UUID, counts: Counter[tuple[str, 
 
     Rows are touched in sorted order, behind the job's row lock, so two transactions cannot deadlock on them.
     """
-    for (kind, name), items in sorted(counts.items()):
-        if not items:
-            continue
-        session.execute(insert_ignoring_conflicts(session, Tally), [{"job_id": job_id, "kind": kind, "name": name, "items": 0}])
-        session.execute(
-            update(Tally)
-            .where(Tally.job_id == job_id, Tally.kind == kind, Tally.name == name)
-            .values(items=case((Tally.items + items < 0, 0), else_=Tally.items + items)),
-            execution_options={"synchronize_session": False},
-        )
+    stored: Counter[tuple[str, str]] = Counter()  # by the names that the ledger holds: no row may occur twice in one statement
+    for (kind, name), items in counts.items():
+        stored[kind, plain_text(name)] += items
+    added = [(job_id, *key, items) for key, items in sorted(stored.items()) if items > 0]
+    insert_rows(session.connection(), Base.metadata.tables["tallies"], _TALLY_COLUMNS, added, _ADD_UP)
+    for (kind, name), items in sorted(stored.items()):
+        if items < 0:
+            session.execute(
+                update(Tally)
+                .where(Tally.job_id == job_id, Tally.kind == kind, Tally.name == name)
+                .values(items=case((Tally.items + items < 0, 0), else_=Tally.items + items)),
+                execution_options={"synchronize_session": False},
+            )
 
 
 def count_outcomes(outcomes: Sequence[ItemOutcome]) -> Counter[tuple[str, str]]:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
+from core.db.lifecycle import CountedJob
 from core.db.models import Chunk, ChunkState, Job, JobState
 from core.messages import Message, classify_message
 
@@ -29,7 +30,7 @@ class WindowPolicy:
         return max(1, int(self.window * 2.0 ** (priority - 1)))
 
 
-def open_window(session: Session, job: Job, policy: WindowPolicy, now: datetime) -> list[Message]:
+def open_window(session: Session, job: Job | CountedJob, policy: WindowPolicy, now: datetime) -> list[Message]:
     """Mark the next pending chunks of a running job as published and return the messages to send after the commit.
 
     The caller holds the job's row lock (any UPDATE of it in this transaction). Rows that another transaction holds are skipped,

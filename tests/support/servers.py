@@ -100,7 +100,7 @@ def postgres_programs() -> Path | None:
 
 
 @contextmanager
-def running_postgres() -> Iterator[str]:
+def running_postgres(*, fsync: bool = False) -> Iterator[str]:
     """A PostgreSQL cluster of its own; yields the URL of its superuser without a database name.
 
     Its folder is not under pytest's, which each session of pytest closes to other users, and PostgreSQL does not run as root.
@@ -116,7 +116,8 @@ def running_postgres() -> Iterator[str]:
         initdb = [str(programs / "initdb"), "-D", str(home / "data"), *settings]
         subprocess.run(initdb, check=True, user=user, cwd=home, stdout=subprocess.DEVNULL)
         command = [str(programs / "postgres"), "-D", str(home / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", folder]
-        command += ["-c", "fsync=off"]  # a database a test: many files, which nobody needs after a power cut
+        if not fsync:  # a database a test: many files, which nobody needs after a power cut
+            command += ["-c", "fsync=off"]
         with running(command, log=home / "postgres.log", user=user):
             ready = [
                 str(programs / "pg_isready"),
