@@ -2,7 +2,9 @@
 
 SQLite: BEGIN IMMEDIATE for writers (no deadlock by lock upgrade), a busy timeout, synchronous=FULL, foreign keys on. Its
 write-ahead log is used only from 3.51.3 on: before that, concurrent checkpoints can corrupt a database
-(sqlite.org/wal.html#walresetbug).
+(sqlite.org/wal.html#walresetbug). Where Python's own SQLite is older, the package pysqlite3 brings a newer one; without it a
+rollback journal is used that is kept from commit to commit (PERSIST). With synchronous=FULL each of them has synced a commit
+before it returns.
 PostgreSQL: connect and statement time-outs, pre-ping, so that no call waits without bound.
 """
 
@@ -12,6 +14,8 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,13 +61,16 @@ def _open_sqlite(url: str, settings: DatabaseSettings) -> Engine:
     database = make_url(url).database
     if database and database != ":memory:":
         Path(database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": settings.statement_timeout_s, "check_same_thread": False})
+    driver = _sqlite_driver()
+    engine = create_engine(
+        url, module=driver, connect_args={"timeout": settings.statement_timeout_s, "check_same_thread": False}
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
         # The driver must not open transactions of its own: "begin" below decides between reading and writing.
         connection.isolation_level = None
-        journal = "WAL" if sqlite3.sqlite_version_info >= SQLITE_WAL_SAFE_FROM else "DELETE"
+        journal = "WAL" if driver.sqlite_version_info >= SQLITE_WAL_SAFE_FROM else "PERSIST"
         for pragma in (
             f"journal_mode={journal}",
             "synchronous=FULL",
@@ -79,6 +86,13 @@ def _open_sqlite(url: str, settings: DatabaseSettings) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _sqlite_driver() -> Any:
+    """Python's own if its SQLite may use a write-ahead log; else the package pysqlite3 where it is there."""
+    if sqlite3.sqlite_version_info >= SQLITE_WAL_SAFE_FROM or find_spec("pysqlite3") is None:
+        return sqlite3
+    return import_module("pysqlite3.dbapi2")
 
 
 @contextmanager

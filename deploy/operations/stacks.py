@@ -284,6 +284,8 @@ class DirectStack:
             return
         beside = self._file.with_name(f"{self._file.name}.partial")
         shutil.copyfile(source, beside)
+        for suffix in ("-wal", "-shm", "-journal"):  # of another database that lay here: SQLite would add them to this one
+            self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
         beside.replace(self._file)
 
     def unpack(self, name: str, source: Path) -> None:
