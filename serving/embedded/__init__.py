@@ -16,6 +16,7 @@
     servicers    the two gRPC services, thin
     health       grpc.health.v1
     rest         the same over HTTP (jsontensor, jsonexamples), and the Prometheus page (metrics)
+    restserver   carries HTTP requests to it (httpbody)
     server       puts them together; `python -m serving.embedded`
 
 Only here and in training is TensorFlow imported. Not offered: SessionRun.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _TRUE, _FALSE = frozenset({"true", "1", "t", "yes", "y"}), frozenset({"false", "0", "f", "no", "n"})
@@ -16,6 +17,9 @@ class Options:
 
     port: int = 8500
     rest_api_port: int = 0
+    rest_api_num_threads: int = field(default_factory=lambda: 4 * (os.cpu_count() or 1))
+    rest_api_timeout_in_ms: int = 30_000
+    rest_api_enable_cors_support: bool = False
     monitoring_config_file: str = ""
     bind_address: str = "127.0.0.1"
     model_name: str = "default"
@@ -93,6 +97,9 @@ def _boolean(text: str) -> bool:
 _FLAGS: tuple[tuple[str, type, str], ...] = (
     ("port", int, "TCP port of the gRPC API; 0 takes a free one"),
     ("rest_api_port", int, "TCP port of the REST API; 0: none"),
+    ("rest_api_num_threads", int, "REST requests that are answered at once"),
+    ("rest_api_timeout_in_ms", int, "milliseconds that a REST request may wait to be run"),
+    ("rest_api_enable_cors_support", bool, "let web pages of any origin call the REST API"),
     ("monitoring_config_file", str, "text-format MonitoringConfig: the Prometheus page on the REST port"),
     ("bind_address", str, "address to listen on (this server's own flag: TensorFlow Serving listens on 0.0.0.0)"),
     ("model_name", str, "name of the model under --model_base_path"),

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from google.protobuf import json_format  # type: ignore[import-untyped, unused-ignore]
@@ -69,7 +67,9 @@ class Answer:
 class RestAdapter:
     """Answers HTTP requests, whoever carries them."""
 
-    def __init__(self, core: ServerCore, run: Runner, metrics: Metrics, *, metrics_path: str = "") -> None:
+    def __init__(
+        self, core: ServerCore, run: Runner, metrics: Metrics, *, metrics_path: str = "", timeout_s: float | None = None
+    ) -> None:
         """Use the same core and runner as gRPC.
 
         Args:
@@ -77,16 +77,20 @@ class RestAdapter:
             run: computes.
             metrics: counts, and writes the Prometheus page.
             metrics_path: of that page; empty: none.
+            timeout_s: of one call; None: for ever.
         """
         self._core = core
         self._run = run
         self._metrics = metrics
         self._metrics_path = metrics_path
+        self._timeout_s = timeout_s
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
         """One request → its response; errors are `{"error": …}`."""
         if self._metrics_path and method == "GET" and path == self._metrics_path:
             return Answer(200, self._metrics.page().encode(), "text/plain; version=0.0.4")
+        if not path.lower().startswith("/v1/"):
+            return Answer(404, json.dumps({"error": f"nothing is at {path}; the API is under /v1/models/"}).encode())
         try:
             found = self._route(method, path, body)
             return Answer(200, json.dumps(found, indent=4).encode())
@@ -113,22 +117,22 @@ class RestAdapter:
             if method == "classify":
                 asked = classification_pb2.ClassificationRequest(model_spec=spec)
                 fill_examples(asked.input, body)
-                return classification_results(classify(self._core, asked, self._unbounded).result)
+                return classification_results(classify(self._core, asked, self._bounded).result)
             asked = regression_pb2.RegressionRequest(model_spec=spec)
             fill_examples(asked.input, body)
-            return regression_results(regress(self._core, asked, self._unbounded).result)
+            return regression_results(regress(self._core, asked, self._bounded).result)
 
     def _predict(self, spec: Any, body: Mapping[str, Any]) -> Any:
         request = predict_pb2.PredictRequest(model_spec=spec)
         arrays, in_rows = read_inputs(body, self._inputs(request.model_spec))
         for alias, array in arrays.items():
             fill_tensor(request.inputs[alias], array)
-        response = predict(self._core, request, self._unbounded, as_content=True)
+        response = predict(self._core, request, self._bounded, as_content=True)
         outputs = {alias: to_array(response.outputs[alias]) for alias in sorted(response.outputs)}
         return write_outputs(outputs, in_rows=in_rows)
 
-    def _unbounded(self, served: Served, call: Call) -> list[Array]:
-        return self._run(served, call, None)
+    def _bounded(self, served: Served, call: Call) -> list[Array]:
+        return self._run(served, call, self._timeout_s)
 
     def _inputs(self, spec: Any) -> dict[str, Any]:
         name = spec.signature_name or "serving_default"
@@ -168,48 +172,3 @@ def _model_spec(asked: re.Match[str]) -> Any:
     elif asked["label"]:
         spec.version_label = asked["label"]
     return spec
-
-
-class RestServer:
-    """The adapter on a port of its own, one thread for each connection."""
-
-    def __init__(self, adapter: RestAdapter, host: str, port: int) -> None:
-        """Open the port; nothing is answered before `start`.
-
-        Raises:
-            OSError: it is taken.
-        """
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            timeout = 60  # seconds that a connection may be silent
-
-            def _respond(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                answer = adapter.answer(self.command, self.path.split("?")[0], body)
-                self.send_response(answer.status)
-                self.send_header("Content-Type", answer.content_type)
-                self.send_header("Content-Length", str(len(answer.body)))
-                self.end_headers()
-                self.wfile.write(answer.body)
-
-            do_GET = do_POST = _respond
-
-            def log_message(self, format: str, *args: Any) -> None:
-                _log.debug("REST", line=format % args)
-
-        self._http = ThreadingHTTPServer((host, port), Handler)
-        self._http.daemon_threads = True
-        self.port = int(self._http.server_address[1])
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.1,), name="rest", daemon=True)
-
-    def start(self) -> None:
-        """Answer from now on."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Close the port."""
-        if self._thread.ident is not None:
-            self._http.shutdown()
-            self._thread.join()
-        self._http.server_close()

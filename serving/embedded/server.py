@@ -21,7 +21,8 @@ from serving.embedded.manager import ServableManager
 from serving.embedded.metrics import Metrics
 from serving.embedded.modelconfig import ModelEntry
 from serving.embedded.options import Options
-from serving.embedded.rest import RestAdapter, RestServer
+from serving.embedded.rest import RestAdapter
+from serving.embedded.restserver import RestServer
 from serving.embedded.servable import SavedModelServable, Threads, load_servable
 from serving.embedded.servercore import ServerCore
 from serving.embedded.servicers import ModelServicer, PredictionServicer
@@ -71,7 +72,8 @@ class EmbeddedServer:
         self._batcher = Batcher(read_batching(options)) if options.enable_batching else None
         run = self._batcher.run if self._batcher else RunSlots(slots, options.max_queued_requests).run
         metrics = Metrics(lambda name: bool(manager.report(name)))
-        self._adapter = RestAdapter(self.core, run, metrics, metrics_path=read_metrics_path(options))
+        timeout_s = options.rest_api_timeout_in_ms / 1000
+        self._adapter = RestAdapter(self.core, run, metrics, metrics_path=read_metrics_path(options), timeout_s=timeout_s)
         self._rest: RestServer | None = None
         prediction = PredictionServicer(self.core, run, metrics, as_content=options.enable_serialization_as_tensor_content)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, self._grpc)
@@ -99,7 +101,13 @@ class EmbeddedServer:
             raise OSError(f"cannot listen on {address}: {error}") from error
         self._grpc.start()
         if self.options.rest_api_port:
-            self._rest = RestServer(self._adapter, self.options.bind_address, self.options.rest_api_port)
+            self._rest = RestServer(
+                self._adapter,
+                self.options.bind_address,
+                self.options.rest_api_port,
+                threads=self.options.rest_api_num_threads,
+                cors=self.options.rest_api_enable_cors_support,
+            )
             self._rest.start()
             _log.info(f"Exporting HTTP/REST API at:{self.options.bind_address}:{self._rest.port} ...")
         if self.options.model_config_file and self.options.model_config_file_poll_wait_seconds > 0:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import http.client
 import json
+import socket
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +28,8 @@ Ask = Callable[..., tuple[int, Any]]
 
 
 @pytest.fixture(scope="module")
-def ask(embedded_for_all: Any, shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Ask:
-    """Ask a server with TensorFlow Serving's models over HTTP: (status, JSON or text)."""
+def rest_port(embedded_for_all: Any, shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
+    """The REST port of a server with TensorFlow Serving's models."""
     folder = shared_data / "tfserving"
     if not folder.is_dir():
         pytest.skip("TensorFlow Serving's test models are not there: data/tfserving")
@@ -39,11 +43,18 @@ def ask(embedded_for_all: Any, shared_data: Path, tmp_path_factory: pytest.TempP
         rest_api_port=port,
         monitoring_config_file=str(folder / "monitoring_config.txt"),
         allow_version_labels_for_unavailable_models=True,
+        rest_api_enable_cors_support=True,
     )
+    return port
+
+
+@pytest.fixture(scope="module")
+def ask(rest_port: int) -> Ask:
+    """Ask that server: (status, JSON or text)."""
 
     def ask(path: str, body: Any = None, raw: bytes | None = None) -> tuple[int, Any]:
         data = raw if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=data)
+        request = urllib.request.Request(f"http://127.0.0.1:{rest_port}{path}", data=data)
         try:
             with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310
                 status, kind, text = response.status, response.headers["Content-Type"], response.read()
@@ -145,6 +156,123 @@ def test_bodies_that_are_no_json_object(ask: Ask, raw: bytes, words: str) -> Non
     status, answer = ask("/v1/models/default:predict", raw=raw)
     assert status == 400
     assert words in answer["error"]
+
+
+@pytest.fixture
+def connection(rest_port: int) -> Iterator[socket.socket]:
+    """A connection to the REST port."""
+    with socket.create_connection(("127.0.0.1", rest_port), timeout=20) as opened:
+        yield opened
+
+
+PREDICT = b"POST /v1/models/default:predict HTTP/1.1\r\nHost: x\r\n"
+ONE_ROW = b'{"instances": [1.0]}'
+
+
+def answered(connection: socket.socket) -> tuple[int, Any]:
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    return response.status, json.loads(response.read() or b"null")
+
+
+def test_an_answer_leaves_in_one_piece_and_the_connection_stays(connection: socket.socket) -> None:
+    """A second write would wait for the client's delayed acknowledgement, 40 ms with each request."""
+    for _ in range(5):
+        connection.sendall(PREDICT + b"Content-Length: %d\r\n\r\n" % len(ONE_ROW) + ONE_ROW)
+        head, _, body = connection.recv(1 << 16).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert json.loads(body) == {"predictions": [2.5]}
+
+
+def chunked(body: bytes, size: int = 7) -> bytes:
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(b"%x;name=value\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\nTrailer: x\r\n\r\n"
+
+
+def length(body: bytes, *more: bytes) -> bytes:
+    return b"".join((*(line + b"\r\n" for line in more), b"Content-Length: %d\r\n\r\n" % len(body), body))
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Transfer-Encoding: chunked\r\n\r\n" + chunked(ONE_ROW),
+        length(gzip.compress(ONE_ROW), b"Content-Encoding: gzip"),
+        length(zlib.compress(ONE_ROW), b"Content-Encoding: deflate"),
+        length(gzip.compress(ONE_ROW[:9]) + gzip.compress(ONE_ROW[9:]), b"Content-Encoding: x-gzip"),
+        b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(gzip.compress(ONE_ROW)),
+        length(ONE_ROW, b"Expect: 100-continue"),
+    ],
+    ids=["chunked", "gzip", "deflate", "two gzip members", "chunked gzip", "100-continue"],
+)
+def test_bodies_come_in_chunks_and_compressed(connection: socket.socket, rest: bytes) -> None:
+    for _ in range(2):  # the connection is in step afterwards
+        connection.sendall(PREDICT + rest)
+        assert answered(connection) == (200, {"predictions": [2.5]})
+
+
+@pytest.mark.parametrize(
+    ("rest", "status", "words"),
+    [
+        (b"Content-Length: nine\r\n\r\n", 400, "expected one Content-Length, a whole number of bytes; got 'nine'"),
+        (b"Content-Length: -1\r\n\r\n", 400, "expected one Content-Length, a whole number of bytes; got '-1'"),
+        (b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400, "got '1, 2'"),
+        (b"Content-Length: 99\r\n\r\n" + ONE_ROW, 400, "expected 99 bytes of body, the connection ended 79 bytes before"),
+        (b"Content-Length: 9999999999\r\n\r\n", 413, "the body has 9999999999 bytes, at most 1073741824 are taken"),
+        (b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, "expected a chunk's size in hexadecimal, got b'xyz'"),
+        (b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n", 400, "a chunk is longer than its size says"),
+        (b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n", 400, "the chunks end without the last one, of size 0"),
+        (b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", 400, "Content-Length or Transfer-Encoding, got both"),
+        (b"Transfer-Encoding: br\r\n\r\n", 501, "Transfer-Encoding 'br' is not known here; expected chunked"),
+        (
+            length(ONE_ROW, b"Content-Encoding: br"),
+            415,
+            "Content-Encoding 'br' is not known here; expected gzip, deflate or none",
+        ),
+        (length(ONE_ROW, b"Content-Encoding: gzip"), 400, "the body is no gzip: "),
+        (
+            length(gzip.compress(ONE_ROW)[:-9], b"Content-Encoding: gzip"),
+            400,
+            "the body is cut off: its gzip stream has no end",
+        ),
+    ],
+    ids=[
+        *("no number", "negative", "two lengths", "too long", "too large", "no size", "longer chunk", "no last chunk"),
+        *("both", "unknown transfer", "unknown encoding", "no gzip", "half a gzip"),
+    ],
+)
+def test_bodies_that_are_not_as_their_headers_say_are_answered(
+    connection: socket.socket, rest: bytes, status: int, words: str
+) -> None:
+    connection.sendall(PREDICT + rest)
+    connection.shutdown(socket.SHUT_WR)
+    found, answer = answered(connection)
+    assert found == status
+    assert words in answer["error"]
+    assert connection.recv(1) == b""  # what follows cannot be read as a request
+
+
+def test_a_line_that_is_no_request_is_answered_in_json(connection: socket.socket) -> None:
+    connection.sendall(b"no request at all\r\n\r\n")
+    assert b'{"error": "Bad request' in connection.recv(1 << 16)
+
+
+@pytest.mark.parametrize(
+    ("request_line", "origin", "status", "body"),
+    [
+        (b"OPTIONS /v1/models/default:predict", b"https://clinic.example", 200, None),
+        (b"OPTIONS /v1/models/default:predict", b"", 400, {"error": "Origin header is missing in CORS preflight"}),
+        (b"PUT /v1/models/default", b"", 400, {"error": "Malformed request: PUT /v1/models/default"}),
+        (b"GET /elsewhere", b"", 404, {"error": "nothing is at /elsewhere; the API is under /v1/models/"}),
+    ],
+    ids=["preflight", "no origin", "other method", "other path"],
+)
+def test_other_methods_and_paths(connection: socket.socket, request_line: bytes, origin: bytes, status: int, body: Any) -> None:
+    connection.sendall(request_line + b" HTTP/1.1\r\nHost: x\r\nOrigin: " + origin + b"\r\n\r\n")
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (status, "*")
+    assert json.loads(response.read() or b"null") == body
 
 
 def test_metadata_is_what_the_real_server_says(ask: Ask, shared_data: Path) -> None:

@@ -30,8 +30,8 @@ def test_booleans_take_a_value_or_none(flag: str, value: bool) -> None:
 
 
 def test_unknown_flags_are_handed_back() -> None:
-    _, unknown = parse_options(["--model_base_path=/m", "--rest_api_num_threads=8", "--xla_gpu_compilation_enabled"])
-    assert unknown == ["--rest_api_num_threads=8", "--xla_gpu_compilation_enabled"]
+    _, unknown = parse_options(["--model_base_path=/m", "--num_tflite_pools=8", "--xla_gpu_compilation_enabled"])
+    assert unknown == ["--num_tflite_pools=8", "--xla_gpu_compilation_enabled"]
 
 
 def test_channel_arguments_are_pairs() -> None:
