@@ -9,6 +9,7 @@ from pathlib import Path
 from docs.generate.columns import columns_section
 from docs.generate.commands import commands_section, overview_section
 from docs.generate.errors import exits_section, items_section, jobs_section, requests_section
+from docs.generate.flags import flags_section
 from docs.generate.httpapi import openapi_json, routes_section, schemas_section
 from docs.generate.metrics import api_section, beat_section, worker_section
 from docs.generate.notes import archive_notes_section, image_notes_section
@@ -20,6 +21,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "reference/error-codes.md": {"items": items_section, "jobs": jobs_section, "requests": requests_section},
     "reference/http.md": {"routes": routes_section, "schemas": schemas_section},
     "reference/metrics.md": {"api": api_section, "worker": worker_section, "beat": beat_section},
+    "reference/model-servers.md": {"flags": flags_section},
     "reference/notes.md": {"images": image_notes_section, "archives": archive_notes_section},
     "reference/result-columns.md": {"columns": columns_section},
     "reference/settings.md": {"settings": settings_section, "compose": compose_section},

@@ -1,6 +1,8 @@
 """TensorFlow Serving's gRPC API for one machine and for tests, in Python. Production is the TensorFlow Serving container.
 
-    options      TensorFlow Serving's flags
+    flags        TensorFlow Serving's flags: effective, refused or ignored, and why
+    options      the command line
+    credentials  TLS
     configfiles  the files that flags name, checked before TensorFlow is imported
     modelconfig  model_config_file → ModelEntry: which models, which versions of them, which labels
     source       polls folders (and the config file) and says which versions are aspired to
@@ -10,6 +12,7 @@
     servercore   name, version or label → a servable in use, with TensorFlow Serving's codes
     predict      a PredictRequest → tensors in, tensors out, with TensorFlow Serving's codes
     inference    Classify, Regress and MultiInference: tensorflow.Examples in, classes and values out
+    caller       who waits for an answer, and for how long
     slots        how many requests run at once, and how many may wait
     batching     instead of slots: rows of several requests in one run
     lookups      metadata and status

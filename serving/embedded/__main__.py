@@ -14,15 +14,15 @@ from serving.embedded.status import StatusError
 
 def main() -> None:
     """Parse the command line, serve, exit."""
-    options, unknown = parse_options(sys.argv[1:])
+    options, ignored = parse_options(sys.argv[1:])
     configure_logs(options.log_level)
     try:
         check_files(options)
     except (StatusError, OSError) as error:
         get_logger("serving.embedded").error(f"Failed to start server. Error: {error}")
         sys.exit(1)
-    if unknown:
-        get_logger("serving.embedded").warning("flags that mean nothing here", flags=unknown)
+    for name, why in ignored.items():
+        get_logger("serving.embedded").warning("a flag is ignored here", flag=f"--{name}", reason=why)
     # TensorFlow loads here, after --help and mistakes; first from where it is kept quiet. It would import Keras, and with it
     # scikit-learn, half of the time to start, unless it looks for the old Keras, which is not installed; a graph needs neither.
     os.environ["TF_USE_LEGACY_KERAS"] = "1"

@@ -18,6 +18,7 @@ import numpy as np
 
 from core.telemetry.logs import get_logger
 from serving.embedded.batchingconfig import BatchingParameters
+from serving.embedded.caller import Caller
 from serving.embedded.predict import Array, Call
 from serving.embedded.servercore import Served
 from serving.embedded.status import StatusError, failed_precondition, invalid_argument
@@ -71,6 +72,10 @@ class _Batch:
         self.pieces.append(piece)
         self.rows += piece.last - piece.first
 
+    def drop(self, task: _Task) -> None:
+        self.pieces = [piece for piece in self.pieces if piece.task is not task]
+        self.rows = sum(piece.last - piece.first for piece in self.pieces)
+
 
 class Batcher:
     """Puts requests together and runs them on its own threads. Thread-safe."""
@@ -95,34 +100,48 @@ class Batcher:
         for thread in self._threads:
             thread.join()
 
-    def run(self, served: Served, call: Call, timeout_s: float | None) -> list[Array]:
+    def run(self, served: Served, call: Call, caller: Caller) -> list[Array]:
         """Compute one request together with others.
 
         Args:
             served: held by the caller until this returns.
             call: every input has rows in its first dimension, equally many.
-            timeout_s: the rest of its time; None: for ever.
+            caller: what of its rows has not begun leaves the queue when it waits no longer.
 
         Returns:
             One array per fetch.
 
         Raises:
-            StatusError: INVALID_ARGUMENT, no rows or too many; UNAVAILABLE, the queue is full; DEADLINE_EXCEEDED; or what the
-                model says.
+            StatusError: INVALID_ARGUMENT, no rows or too many; UNAVAILABLE, the queue is full; DEADLINE_EXCEEDED; CANCELLED;
+                or what the model says.
         """
         task = _Task(served, call, _count_rows(list(call.feeds.values())))
         with self._changed:
             self._enqueue(task)
             self._changed.notify_all()
-            in_time = self._changed.wait_for(lambda: task.is_done, timeout_s)
-            if not in_time:
-                task.abandoned = True  # what has not begun will not; what runs is waited for, since it uses the servable
-                self._changed.wait_for(lambda: not task.running)
+            try:
+                while not task.is_done:
+                    caller.require("a batch to run")
+                    self._changed.wait(caller.patience_s())
+            except StatusError:
+                self._withdraw(task)
+                self._changed.wait_for(lambda: not task.running)  # what runs uses the servable
+                raise
         if task.error is not None:
             raise task.error
-        if not in_time:
-            raise StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for a batch to run")
         return task.outputs()
+
+    def _withdraw(self, task: _Task) -> None:
+        """Take out of the queue what has not begun, and give the places to others. Called with the lock held."""
+        task.abandoned = True
+        for key, queue in list(self._queues.items()):
+            for batch in queue:
+                batch.drop(task)
+            kept = deque(batch for batch in queue if batch.pieces)
+            if kept:
+                self._queues[key] = kept
+            else:
+                del self._queues[key]
 
     def _enqueue(self, task: _Task) -> None:
         largest = self._parameters.max_batch_size

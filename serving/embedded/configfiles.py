@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from serving.embedded.batchingconfig import BatchingParameters, read_batching_file
+from serving.embedded.credentials import read_credentials
 from serving.embedded.metrics import DEFAULT_PATH
 from serving.embedded.modelconfig import ModelEntry, read_config_file
 from serving.embedded.options import Options
@@ -49,3 +50,4 @@ def check_files(options: Options) -> None:
     read_entries(options)
     read_batching(options)
     read_metrics_path(options)
+    read_credentials(options)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from core.telemetry.logs import get_logger
+from serving.embedded.foldermark import mark_folder
 from serving.embedded.status import StatusError
 
 _log = get_logger(__name__)
@@ -57,6 +58,7 @@ class _Version(Generic[Servable]):
     servable: Servable | None = None
     users: int = 0  # requests that run on it
     failures: int = 0
+    mark: Hashable = None  # of its files, when the last load began
     retry_at: float = 0.0  # of the manager's clock
 
     def restart(self, path: Path) -> None:
@@ -121,16 +123,29 @@ class ServableManager(Generic[Servable]):
                 self._close(version)
 
     def aspire(self, model: str, versions: Mapping[int, Path]) -> None:
-        """Declare which versions of a model are wanted: exactly these, and no other any more."""
+        """Declare which versions of a model are wanted: exactly these, and no other any more.
+
+        One that could not be loaded is tried again when its files have changed: it may have been looked at while it was copied.
+        """
+        changed = self._changed_since_failure(model, versions)
         with self._changed:
             known = self._models.setdefault(model, {})
             for number, path in versions.items():
                 version = known.setdefault(number, _Version(model, number, path))
                 if version.state is State.END and not version.aspired:
-                    version.restart(path)  # it went away and came back; one that failed and stayed is not tried again (#1738)
+                    version.restart(path)  # it went away and came back
+                elif number in changed and version.error is not None:
+                    version.restart(path)
             for number, version in known.items():
                 version.aspired = number in versions
             self._changed.notify_all()
+
+    def _changed_since_failure(self, model: str, versions: Mapping[int, Path]) -> set[int]:
+        """Versions that could not be loaded, and are other files now. The folders are read without the lock."""
+        with self._changed:
+            known = self._models.get(model, {})
+            marks = {number: known[number].mark for number in versions if number in known and known[number].error is not None}
+        return {number for number, mark in marks.items() if mark_folder(versions[number]) != mark}
 
     def report(self, model: str) -> list[VersionReport]:
         """All versions ever known of a model, newest first; empty for an unknown one."""
@@ -208,6 +223,7 @@ class ServableManager(Generic[Servable]):
         return max(0.0, min(waiting) - self._monotonic()) if waiting else None
 
     def _try_load(self, version: _Version[Servable]) -> None:
+        version.mark = mark_folder(version.path)
         self._move(version, State.LOADING)
         begun = self._monotonic()
         try:

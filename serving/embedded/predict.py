@@ -13,6 +13,7 @@ import grpc
 import numpy.typing as npt
 from tensorflow_serving.apis import predict_pb2
 
+from serving.embedded.caller import Caller
 from serving.embedded.servable import SavedModelServable
 from serving.embedded.servercore import Served, ServerCore
 from serving.embedded.status import StatusError, failed_precondition, invalid_argument
@@ -34,7 +35,7 @@ class Call:
 
 
 Run = Callable[[Served, Call], list[Array]]
-Runner = Callable[[Served, Call, float | None], list[Array]]  # the last: seconds left to the request; None: for ever
+Runner = Callable[[Served, Call, Caller], list[Array]]
 
 _HANDLES = frozenset({tensor_pb2.DT_RESOURCE, tensor_pb2.DT_VARIANT})
 _METHODS = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")

@@ -22,6 +22,7 @@ from tensorflow_serving.apis import (
 )
 
 from core.telemetry.logs import get_logger
+from serving.embedded.caller import Caller
 from serving.embedded.inference import classify, regress
 from serving.embedded.jsonexamples import classification_results, fill_examples, regression_results
 from serving.embedded.jsontensor import parse_body, read_inputs, write_outputs
@@ -132,7 +133,7 @@ class RestAdapter:
         return write_outputs(outputs, in_rows=in_rows)
 
     def _bounded(self, served: Served, call: Call) -> list[Array]:
-        return self._run(served, call, self._timeout_s)
+        return self._run(served, call, Caller(self._timeout_s))
 
     def _inputs(self, spec: Any) -> dict[str, Any]:
         name = spec.signature_name or "serving_default"

@@ -61,7 +61,7 @@ def _handler(adapter: RestAdapter, slots: threading.Semaphore, cors: bool, silen
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = silence_s
-        # An answer leaves as one write. With Nagle's algorithm a second one waits for the client's delayed acknowledgement: 40 ms.
+        # An answer leaves as one write. With Nagle's algorithm a second one waits for a delayed acknowledgement, 40 ms.
         disable_nagle_algorithm = True
         wbufsize = -1
 

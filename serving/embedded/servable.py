@@ -91,12 +91,15 @@ class SavedModelServable:
             return known
 
 
-def load_servable(path: Path, threads: Threads | None = None, *, check_method_names: bool = False) -> SavedModelServable:
-    """Load the `serve` graph of a SavedModel.
+def load_servable(
+    path: Path, threads: Threads | None = None, *, tags: Sequence[str] = ("serve",), check_method_names: bool = False
+) -> SavedModelServable:
+    """Load a graph of a SavedModel.
 
     Args:
         path: a version's folder.
         threads: how its session computes.
+        tags: which of its graphs.
         check_method_names: as `--enable_signature_method_name_check`.
 
     Raises:
@@ -111,7 +114,7 @@ def load_servable(path: Path, threads: Threads | None = None, *, check_method_na
     session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
     try:
         with session.graph.as_default():
-            meta_graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(path))
+            meta_graph = tf.compat.v1.saved_model.loader.load(session, list(tags), str(path))
         signatures = dict(meta_graph.signature_def)
         servable = _frozen(session, signatures, config, path)
     except tf.errors.OpError as error:

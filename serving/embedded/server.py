@@ -16,6 +16,7 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from core.telemetry.logs import get_logger
 from serving.embedded.batching import Batcher
 from serving.embedded.configfiles import read_batching, read_entries, read_metrics_path
+from serving.embedded.credentials import read_credentials
 from serving.embedded.health import HealthServicer
 from serving.embedded.manager import ServableManager
 from serving.embedded.metrics import Metrics
@@ -47,12 +48,15 @@ class EmbeddedServer:
             OSError: it cannot be read.
         """
         self.options = options
-        self.port = 0
+        self.port = 0  # of the gRPC API; 0 where only its Unix socket is there
+        self._credentials = read_credentials(options)
+        if self._credentials and options.rest_api_port:
+            _log.warning("REST and the Prometheus page stay plain HTTP, as TensorFlow Serving's", port=options.rest_api_port)
         slots = options.tensorflow_inter_op_parallelism or options.tensorflow_session_parallelism or os.cpu_count() or 1
         intra_op = options.tensorflow_intra_op_parallelism or options.tensorflow_session_parallelism or 1
         threads = Threads(intra_op=intra_op)
         manager: ServableManager[SavedModelServable] = ServableManager(
-            lambda _model, _version, path: load_warm(path, threads, options.enable_signature_method_name_check),
+            lambda _model, _version, path: load_warm(path, threads, options),
             max_retries=options.max_num_load_retries,
             retry_interval_s=options.load_retry_interval_micros / 1e6,
         )
@@ -94,11 +98,11 @@ class EmbeddedServer:
         """
         self._applied = read_entries(self.options)
         self.core.start(self._applied)
-        address = f"{self.options.bind_address}:{self.options.port}"
-        try:
-            self.port = self._grpc.add_insecure_port(address)
-        except RuntimeError as error:
-            raise OSError(f"cannot listen on {address}: {error}") from error
+        socket_path = self.options.grpc_socket_path
+        if self.options.port or not socket_path:
+            self.port = self._listen(f"{self.options.bind_address}:{self.options.port}")
+        if socket_path:
+            self._listen(f"unix:{socket_path}")
         self._grpc.start()
         if self.options.rest_api_port:
             self._rest = RestServer(
@@ -112,7 +116,18 @@ class EmbeddedServer:
             _log.info(f"Exporting HTTP/REST API at:{self.options.bind_address}:{self._rest.port} ...")
         if self.options.model_config_file and self.options.model_config_file_poll_wait_seconds > 0:
             self._config_watch.start()
-        _log.info(f"Running gRPC ModelServer at {self.options.bind_address}:{self.port} ...")
+        where = [f"{self.options.bind_address}:{self.port}"] if self.port else []
+        where += [f"unix:{socket_path}"] if socket_path else []
+        _log.info(f"Running gRPC ModelServer at {' and '.join(where)} ...")
+
+    def _listen(self, address: str) -> int:
+        """Open an address, with TLS where the flag says so; the port, or 1 for a Unix socket."""
+        try:
+            if self._credentials is None:
+                return int(self._grpc.add_insecure_port(address))
+            return int(self._grpc.add_secure_port(address, self._credentials))
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}: {error}") from error
 
     def stop(self, grace_s: float = GRACE_S) -> None:
         """Take no more requests, let the running ones finish, unload."""
@@ -138,15 +153,18 @@ class EmbeddedServer:
                 _log.error("configuration not reloaded", file=self.options.model_config_file, error=str(error))
 
 
-def load_warm(path: Path, threads: Threads, check_method_names: bool = False) -> SavedModelServable:
+def load_warm(path: Path, threads: Threads, options: Options) -> SavedModelServable:
     """Load a version and run its warm-up requests.
 
     Raises:
         StatusError: it cannot be loaded, or one of them fails.
     """
-    servable = load_servable(path, threads, check_method_names=check_method_names)
+    tags = options.saved_model_tags.split(",")
+    servable = load_servable(path, threads, tags=tags, check_method_names=options.enable_signature_method_name_check)
+    if not options.enable_model_warmup:
+        return servable
     try:
-        warm_up(servable, path)
+        warm_up(servable, path, rounds=max(1, options.num_request_iterations_for_warmup))
     except BaseException:
         servable.close()
         raise

@@ -14,6 +14,7 @@ from tensorflow_serving.apis import (
 )
 
 from core.telemetry.logs import get_logger
+from serving.embedded.caller import Caller
 from serving.embedded.inference import classify, multi_inference, regress
 from serving.embedded.lookups import get_metadata, get_status
 from serving.embedded.metrics import Metrics
@@ -33,6 +34,7 @@ def _answering(handler: Handler) -> Handler:
     @wraps(handler)
     def answer(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
         try:
+            Caller(context.time_remaining(), context.is_active).require("a thread")
             return handler(self, request, context)
         except StatusError as error:
             failure = error
@@ -80,9 +82,7 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def _runner(self, context: grpc.ServicerContext) -> Run:
         def run(served: Served, call: Call) -> list[Array]:
-            if not context.is_active():
-                raise StatusError(grpc.StatusCode.CANCELLED, "nobody waits for the answer any more")
-            return self._run(served, call, context.time_remaining())
+            return self._run(served, call, Caller(context.time_remaining(), context.is_active))
 
         return run
 

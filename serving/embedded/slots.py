@@ -8,9 +8,12 @@ from contextlib import contextmanager
 
 import grpc
 
+from serving.embedded.caller import Caller
 from serving.embedded.predict import Array, Call
 from serving.embedded.servercore import Served
 from serving.embedded.status import StatusError
+
+_AWAITED = "a free slot to run in"
 
 
 class RunSlots:
@@ -29,31 +32,30 @@ class RunSlots:
         self._waiting = 0
         self._lock = threading.Lock()
 
-    def run(self, served: Served, call: Call, timeout_s: float | None) -> list[Array]:
+    def run(self, served: Served, call: Call, caller: Caller) -> list[Array]:
         """Compute one request in a slot; raises what `hold` and the servable raise."""
-        with self.hold(timeout_s):
+        with self.hold(caller):
             return served.servable.run(call.feeds, call.fetches)
 
     @contextmanager
-    def hold(self, timeout_s: float | None) -> Iterator[None]:
+    def hold(self, caller: Caller) -> Iterator[None]:
         """Hold a slot.
 
         Args:
-            timeout_s: the rest of the request's time; None: for ever.
+            caller: gives its place up when it waits no longer.
 
         Raises:
-            StatusError: UNAVAILABLE, too many wait already; DEADLINE_EXCEEDED, none became free in time.
+            StatusError: UNAVAILABLE, too many wait already; DEADLINE_EXCEEDED, none became free in time; CANCELLED.
         """
-        if timeout_s is not None and timeout_s <= 0:
-            raise _too_late()
+        caller.require(_AWAITED)
         if not self._free.acquire(blocking=False):
-            self._wait(timeout_s)
+            self._wait(caller)
         try:
             yield
         finally:
             self._free.release()
 
-    def _wait(self, timeout_s: float | None) -> None:
+    def _wait(self, caller: Caller) -> None:
         with self._lock:
             if self._waiting >= self._max_waiting:
                 raise StatusError(
@@ -62,12 +64,8 @@ class RunSlots:
                 )
             self._waiting += 1
         try:
-            if not self._free.acquire(timeout=timeout_s):
-                raise _too_late()
+            while not self._free.acquire(timeout=caller.patience_s()):
+                caller.require(_AWAITED)
         finally:
             with self._lock:
                 self._waiting -= 1
-
-
-def _too_late() -> StatusError:
-    return StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for a free slot to run in")

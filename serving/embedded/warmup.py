@@ -31,12 +31,13 @@ _INFERENCE = frozenset({"classify_log", "regress_log", "multi_inference_log"})
 _NOT_OFFERED = frozenset({"session_run_log"})
 
 
-def warm_up(servable: SavedModelServable, path: Path) -> int:
+def warm_up(servable: SavedModelServable, path: Path, *, rounds: int = 1) -> int:
     """Run the warm-up requests of a version, if it has any.
 
     Args:
         servable: loaded from it.
         path: its folder.
+        rounds: how often each request is run.
 
     Returns:
         How many were run. Records of RPCs that are not offered here are passed over, with a warning.
@@ -51,25 +52,25 @@ def warm_up(servable: SavedModelServable, path: Path) -> int:
     for number, log in enumerate(_records(file), start=1):
         if number > MAX_RECORDS:
             raise invalid_argument(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {file}")
-        count += _run(servable, log, file)
+        count += _run(servable, log, file, rounds)
     _log.info("warmed up", path=str(path), requests=count, seconds=round(time.monotonic() - began, 2))
     return count
 
 
-def _run(servable: SavedModelServable, log: Any, file: Path) -> int:
+def _run(servable: SavedModelServable, log: Any, file: Path, rounds: int) -> int:
     kind = log.WhichOneof("log_type")
-    if kind == "predict_log":
-        call = prepare(servable, log.predict_log.request)
-        servable.run(call.feeds, call.fetches)
-        return 1
-    if kind in _INFERENCE:
-        call = prepare_inference(servable, getattr(log, kind).request)
-        servable.run(call.feeds, call.fetches)
-        return 1
     if kind in _NOT_OFFERED:
         _log.warning("warm-up record of an RPC that is not offered", kind=kind, file=str(file))
         return 0
-    raise StatusError(grpc.StatusCode.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
+    if kind == "predict_log":
+        call = prepare(servable, log.predict_log.request)
+    elif kind in _INFERENCE:
+        call = prepare_inference(servable, getattr(log, kind).request)
+    else:
+        raise StatusError(grpc.StatusCode.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
+    for _ in range(rounds):
+        servable.run(call.feeds, call.fetches)
+    return 1
 
 
 def _records(file: Path) -> Iterator[Any]:

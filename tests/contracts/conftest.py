@@ -140,10 +140,10 @@ def embedded_servers() -> Iterator[Callable[..., Any]]:
     with ExitStack() as at_the_end:
 
         def start(**options: Any) -> tuple[Server, EmbeddedServer]:
-            server = EmbeddedServer(Options(port=0, **{"max_num_load_retries": 0, **options}))
+            server = EmbeddedServer(Options(**{"port": 0, "max_num_load_retries": 0, **options}))
             at_the_end.callback(server.stop)
             server.start()
-            address = f"127.0.0.1:{server.port}"
+            address = f"127.0.0.1:{server.port}" if server.port else f"unix:{server.options.grpc_socket_path}"
             channel = at_the_end.enter_context(grpc.insecure_channel(address))
             return Server(address, channel, Path("/")), server
 

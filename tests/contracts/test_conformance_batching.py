@@ -26,6 +26,7 @@ class Served:
     """A server that batches, and what it ran."""
 
     server: Any
+    batcher: Any
     ran: list[int] = field(default_factory=list)  # rows of each run
     go_on: threading.Event = field(default_factory=threading.Event)
 
@@ -33,6 +34,10 @@ class Served:
         request = predict_pb2.PredictRequest(model_spec={"name": "m", "signature_name": signature})
         request.inputs["images"].CopyFrom(tf.make_tensor_proto(images))
         return self.server.prediction.Predict.future(request, timeout=timeout_s)
+
+    def waiting(self) -> int:
+        """Rows in the queue."""
+        return sum(batch.rows for queue in list(self.batcher._queues.values()) for batch in list(queue))
 
     def refusal(self, images: Any) -> tuple[str, str]:
         with pytest.raises(grpc.RpcError) as caught:
@@ -57,10 +62,10 @@ def serve(embedded: Any, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     def start(text: str, *, held: bool = False) -> Served:
         file = tmp_path / "batching.config"
         file.write_text(text)
-        server, _ = embedded(
+        server, process = embedded(
             model_name="m", model_base_path=str(base), enable_batching=True, batching_parameters_file=str(file)
         )
-        served, run = Served(server), SavedModelServable.run
+        served, run = Served(server, process._batcher), SavedModelServable.run
         if not held:
             served.go_on.set()
 
@@ -130,6 +135,30 @@ def test_a_large_request_is_split(serve: Any) -> None:
     check(served.send(sent), sent)
     assert served.ran == [4, 4, 3]
     assert served.refusal(images(65)) == ("INVALID_ARGUMENT", "Task size 65 is larger than maximum input batch size 64")
+
+
+@pytest.mark.parametrize("splitting", ["", " enable_large_batch_splitting { value: true }"], ids=["whole", "split"])
+def test_what_nobody_waits_for_leaves_the_queue(serve: Any, splitting: str) -> None:
+    served = serve(
+        "num_batch_threads { value: 1 } max_enqueued_batches { value: 1 } max_batch_size { value: 4 }" + splitting, held=True
+    )
+    first, late, cancelled = enqueued(served, 0)[0], served.send(images(2), timeout_s=0.5), served.send(images(2))
+    assert late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    cancelled.cancel()
+    sent = images(4)
+
+    def taken() -> bool:
+        """Whether there is room for four rows; the server hears of the cancellation some time after."""
+        pending.append(served.send(sent))
+        wait_until(lambda: pending[-1].done() or served.waiting() == 4, timeout_s=20, what="an answer or a place")
+        return not pending[-1].done()
+
+    pending: list[Any] = []
+    wait_until(taken, timeout_s=20, what="room in the queue", poll_s=0.2)
+    served.go_on.set()
+    check(pending[-1], sent)
+    first.result()
+    assert served.ran == [2, 4]
 
 
 def test_a_full_queue_is_unavailable(serve: Any) -> None:

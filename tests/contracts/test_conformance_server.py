@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,30 @@ def test_a_full_queue_is_unavailable(busy: Any) -> None:
     for each in (running, *others):
         if each not in refused:
             assert each.result().outputs["probabilities"].tensor_shape.dim[0].size == 2
+
+
+def test_a_cancelled_request_gives_its_place_to_another(busy: Any) -> None:
+    server, begun, go_on = busy(max_queued_requests=1)
+    running = server.prediction.Predict.future(request(), timeout=60)
+    assert begun.acquire(timeout=20)
+    waiting = server.prediction.Predict.future(request(), timeout=60)
+
+    def refused() -> bool:
+        return bool(server.prediction.Predict.future(request(), timeout=60).exception())
+
+    wait_until(refused, timeout_s=20, what="the one place taken")
+    waiting.cancel()
+    others: list[Any] = []
+
+    def taken() -> bool:
+        others.append(server.prediction.Predict.future(request(), timeout=60))
+        time.sleep(0.2)
+        return not others[-1].done()
+
+    wait_until(taken, timeout_s=20, what="the place given to another")
+    go_on.set()
+    running.result()
+    assert others[-1].result().outputs["probabilities"].tensor_shape.dim[0].size == 2
 
 
 def test_the_deadline_bounds_the_wait(busy: Any) -> None:

@@ -87,6 +87,23 @@ def test_a_version_without_its_variables_is_not_served(serve: Any, tmp_path: Pat
     assert states(client)[1] == "AVAILABLE"
 
 
+@pytest.mark.parametrize("last", ["saved_model.pb", "variables.index", "variables.data-00000-of-00001"])
+def test_a_version_that_is_copied_slowly_is_served_when_it_is_complete(serve: Any, tmp_path: Path, last: str) -> None:
+    base, whole = tmp_path / "m", export_tiny_model(tmp_path / "aside", 2)
+    export_tiny_model(base, 1)
+    _, client = serve(model_name="m", model_base_path=str(base), max_num_load_retries=0)
+    files = sorted((file for file in whole.rglob("*") if file.is_file()), key=lambda file: (file.name == last, str(file)))
+    for file in files:
+        copy, content = base / "2" / file.relative_to(whole), file.read_bytes()
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if file is files[-1]:
+            copy.write_bytes(content[: len(content) // 2])
+            eventually(lambda: states(client).get(2) == "END", "half a version given up")
+            assert client.predict("m", 1, IMAGES).shape == (1, 7)
+        copy.write_bytes(content)
+    eventually(lambda: states(client) == {2: "AVAILABLE", 1: "END"}, "version 2 when all of it is there")
+
+
 def test_a_version_taken_away_and_put_back_is_loaded_again(serve: Any, tmp_path: Path) -> None:
     base = tmp_path / "m"
     export_tiny_model(base, 1)

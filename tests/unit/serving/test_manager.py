@@ -122,6 +122,24 @@ def test_a_failed_load_is_retried_then_ends_with_its_error(manager: ServableMana
     eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.AVAILABLE})
 
 
+def test_a_version_that_failed_is_tried_again_when_its_files_have_changed(
+    manager: ServableManager[Plain], loader: Loader, tmp_path: Path
+) -> None:
+    (tmp_path / "saved_model.pb").write_text("the first half")
+    loader.broken = {1}
+    manager.aspire("m", {1: tmp_path})
+    eventually(lambda: states(manager) == {1: State.END})
+    manager.aspire("m", {1: tmp_path})
+    assert (states(manager), loader.attempts) == ({1: State.END}, [1, 1, 1])
+    loader.broken = set()
+    (tmp_path / "saved_model.pb").write_text("the first half and the second")
+    manager.aspire("m", {1: tmp_path})
+    eventually(lambda: states(manager) == {1: State.AVAILABLE})
+    (tmp_path / "README.md").write_text("what is served stays")
+    manager.aspire("m", {1: tmp_path})
+    assert loader.loaded == [1]
+
+
 def test_a_load_that_fails_at_first_may_succeed(manager: ServableManager[Plain], loader: Loader) -> None:
     loader.broken = {1}
     manager.aspire("m", paths(1))
