@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.binding import UnsafeBindingError
+from api.binding import UnsafeBindingError, check_keys
 from api.resources import Resources
 from core.environment import start_process
 from core.settings import Settings
@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = start_process()
     try:
         server = make_server(settings)
+        check_keys(settings)
     except UnsafeBindingError as error:
         get_logger(__name__).error("refused to start", reason=str(error))
         return 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fastapi import Depends, FastAPI
 
+from api.access.authentication import Authentication
+from api.access.authorization import authorize
 from api.binding import check_binding
 from api.encodings import IdentityOnly
 from api.errors import install_error_handlers
@@ -16,6 +18,7 @@ from api.pages import assets
 from api.pages import jobs as job_pages
 from api.pages import models as model_pages
 from api.pages import review as review_pages
+from api.pages import signin as signin_pages
 from api.pages import submit as submit_pages
 from api.parameters import refuse_unknown
 from api.routes import classify, decisions, docs, events, health, items, jobs, models, pictures, results
@@ -23,6 +26,8 @@ from api.schemas import DISCLAIMER
 from core.settings import Settings
 
 _API = (jobs, results, events, items, pictures, decisions, classify, models)
+_PAGES = (docs, assets, signin_pages, submit_pages, job_pages, review_pages, model_pages)
+ROUTERS = tuple(module.router for module in (*_API, *_PAGES, health))
 _DESCRIPTION = f"""Screens archives of skin images: class probabilities and a risk score for every image, or a reason why not.
 
 Submit an archive, poll or follow the job, fetch results as pages, CSV, JSON lines or Parquet. Errors are RFC 9457 problems.
@@ -34,7 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
     """Build the application for these settings.
 
     Raises:
-        UnsafeBindingError: it is to listen beyond loopback while no keys exist.
+        UnsafeBindingError: it is to listen beyond loopback without asking for keys.
     """
     check_binding(settings.api)
     app = FastAPI(
@@ -47,12 +52,14 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # api.routes.docs, with the headers it needs
         redoc_url=None,
     )
-    for routes in (*_API, docs, assets, submit_pages, job_pages, review_pages, model_pages):
-        app.include_router(routes.router, dependencies=[Depends(refuse_unknown)])
-    app.include_router(health.router)  # probes and scrapers may add a parameter of their own, against caches
+    for router in ROUTERS:
+        # Probes and scrapers may add a parameter of their own, against caches.
+        more = [] if router is health.router else [Depends(refuse_unknown)]
+        app.include_router(router, dependencies=[Depends(authorize), *more])
     install_error_handlers(app)
     app.add_middleware(HeadAsGet)
     app.add_middleware(IdentityOnly)
+    app.add_middleware(Authentication, settings=settings.api)
     app.add_middleware(OwnSiteOnly, settings=settings.api)
     app.add_middleware(Envelope)  # the outermost
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]

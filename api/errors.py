@@ -40,6 +40,27 @@ class UploadStalledError(errors.InvalidRequestError):
     """No byte of the body came for too long."""
 
 
+class UnauthenticatedError(errors.PermanentError):
+    """The request shows no key, or none that works.
+
+    Args:
+        message: for the client.
+        shown: whether it shows one (RFC 6750, 3.1: only then is there an error code).
+    """
+
+    def __init__(self, message: str, *, shown: bool = False) -> None:
+        super().__init__(message)
+        self.challenge = 'Bearer realm="DermQ"' + (', error="invalid_token"' if shown else "")
+
+
+class MissingScopeError(errors.PermanentError):
+    """The key does not allow this."""
+
+    def __init__(self, message: str, scope: str) -> None:
+        super().__init__(message)
+        self.challenge = f'Bearer realm="DermQ", error="insufficient_scope", scope="{scope}"'
+
+
 class OriginalGoneError(errors.ArchiveError):
     """An item's original bytes are asked for, and the archive of its job is gone."""
 
@@ -58,6 +79,8 @@ UNSUPPORTED_ENCODING = Kind(
 _IN_FRONT = (UNKNOWN_HOST, CROSS_SITE, UNSUPPORTED_ENCODING)
 
 KINDS: dict[type[Exception], Kind] = {
+    UnauthenticatedError: Kind(401, "unauthenticated", "Key needed", "The request shows no API key that works."),
+    MissingScopeError: Kind(403, "missing_scope", "Scope missing", "The API key does not have the scope that this needs."),
     UploadStalledError: Kind(408, "upload_stalled", "Upload stalled", "No byte of the body came for too long."),
     errors.InvalidRequestError: Kind(
         400, "invalid_request", "Invalid request", "The request cannot be understood as it stands."
@@ -147,7 +170,9 @@ def kind_of(error: Exception) -> Kind:
 async def on_dermq_error(request: Request, error: Exception) -> Response:
     """An error of the tree as a problem."""
     kind = kind_of(error)
-    headers = {"Retry-After": str(_RETRY_AFTER_S)} if kind.status in (429, 503) else None
+    headers = {"Retry-After": str(_RETRY_AFTER_S)} if kind.status in (429, 503) else {}
+    if isinstance(error, (UnauthenticatedError, MissingScopeError)):
+        headers["WWW-Authenticate"] = error.challenge
     more = {"code": str(error.code)} if isinstance(error, (errors.ItemError, errors.JobError)) else {}
     detail = str(error)
     if isinstance(error, errors.TransientError):  # addresses and drivers' words are for the operator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from fastapi import FastAPI
@@ -12,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.decoders import DecoderPool
 from api.interactive.direct import DirectClassifier
+from api.metrics import render_page
 from api.pictures import PictureMaker
 from api.publisher import Publisher
 from api.resources import Resources
@@ -19,11 +21,14 @@ from api.watching import make_watch
 from core.clock import SystemClock
 from core.db.engine import open_engine, transaction
 from core.db.waiting import SILENT, note_waiting
-from core.settings import Settings
+from core.settings import MetricsSettings, Settings
 from core.storage.factory import open_storage
 from core.telemetry.logs import get_logger
 from core.telemetry.tracing import close_tracing, configure_tracing
 from serving.client import PredictClient
+
+if TYPE_CHECKING:
+    from core.telemetry.metricsserver import MetricsServer
 
 _MODEL_TIMEOUT_S = 5.0  # for questions about models; somebody is waiting for the page
 
@@ -45,6 +50,7 @@ def make_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContex
         watch = make_watch(settings, engine, publisher)
         if settings.api.watch_interval_s:
             watch.start()
+        page = _serve_metrics(settings, engine)
         log = get_logger(__name__)
         log.info("ready", database=engine.url.render_as_string(), storage=settings.storage_url)
         try:
@@ -55,11 +61,23 @@ def make_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContex
             await run_in_threadpool(direct.close)
             await run_in_threadpool(decoders.close)
             client.close()
+            if page is not None:
+                await run_in_threadpool(page.close)
             engine.dispose()
             await run_in_threadpool(close_tracing)
             log.info("closed")
 
     return lifespan
+
+
+def _serve_metrics(settings: Settings, engine: Engine) -> MetricsServer | None:
+    """The page of metrics on a port of its own, if there is to be one."""
+    if not settings.api.metrics_port:
+        return None
+    from core.telemetry.metricsserver import serve_metrics  # noqa: PLC0415 - most servers have no such page
+
+    where = MetricsSettings(host=settings.metrics.host, port=settings.api.metrics_port)
+    return serve_metrics(where, lambda: render_page(settings, engine, SystemClock()))
 
 
 def _noting(engine: Engine) -> Callable[[UUID], None]:

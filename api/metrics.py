@@ -12,13 +12,15 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
 from core.capacity import Bottleneck, Recommendation, recommend_workers
+from core.clock import Clock
 from core.db.engine import reading
 from core.db.processes import count_heard
 from core.db.strays import count_strays
 from core.db.throughput import Backlog, read_backlog, read_throughput
+from core.errors import DatabaseUnavailableError
 from core.settings import Settings
 from core.storage.factory import local_folder
-from core.telemetry.metrics import registry
+from core.telemetry.metrics import registry, render
 
 HTTP_REQUESTS = Counter(
     "dermq_http_requests", "Answered HTTP requests.", ["method", "route", "status"], registry=registry
@@ -167,3 +169,12 @@ def _by_label(name: str, help_text: str, label: str, values: dict[str, int] | di
     for each, value in sorted(values.items()):
         family.add_metric([each], value)
     return family
+
+
+def render_page(settings: Settings, engine: Engine, clock: Clock) -> bytes:
+    """The page for Prometheus: this process, storage, and the ledger's figures; without the database, only the former."""
+    storage = StorageCollector(settings.storage_url)
+    try:
+        return render(storage, LedgerCollector.read(engine, settings, clock.now()))
+    except DatabaseUnavailableError:
+        return render(storage)

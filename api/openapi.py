@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from api.access.policy import PUBLIC, needed_scope
 from api.schemas import JobParameters, Problem, SourceRequest
 
 TAGS = [
@@ -18,6 +19,11 @@ TAGS = [
     {"name": "operations", "description": "For probes and dashboards."},
 ]
 
+_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key: `Authorization: Bearer dq_live_...`. A server that listens on loopback only asks for none.",
+}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -62,13 +68,26 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
         )
         document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
-        for path in document["paths"].values():
-            for operation in path.values():
+        document["components"]["securitySchemes"] = {"key": _KEY}
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                _add_security(operation, method.upper(), path)
                 stream = operation["responses"].get("200", {}).get("content", {}).get("text/event-stream")
                 if stream is not None:  # FastAPI describes events with a word of OpenAPI 3.2, which 3.1 forbids
                     stream["schema"] = stream.pop("itemSchema")
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _add_security(operation: dict[str, Any], method: str, path: str) -> None:
+    """Say which scope an operation needs, and what it answers without."""
+    if path in PUBLIC:
+        return
+    scope = needed_scope(method, path)
+    operation["security"] = [{"key": []}]
+    about = operation.get("description", "")
+    operation["description"] = f"{about}\n\nScope: `{scope}`.".strip()
+    operation["responses"] |= {str(status): each for status, each in problems(401, 403).items()}
 
 
 def _form(file_field: str) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from uuid import UUID
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
+from api.access.authorization import current_caller
 from api.interactive.direct import DirectClassifier
 from api.pictures import PictureMaker
 from api.publisher import Publisher
+from core.access.callers import Caller
 from core.clock import Clock, SystemClock
-from core.db.models import LOCAL_TENANT_ID
 from core.settings import Settings
 from core.storage.base import ObjectStorage
 from serving.client import PredictClient
@@ -44,10 +45,11 @@ def current_resources(request: Request) -> Resources:
     return resources
 
 
-def current_tenant() -> UUID:
-    """Whose jobs the request may see. Without keys there is one tenant, and the server is reached from this machine only."""
-    return LOCAL_TENANT_ID
+def current_tenant(request: Request) -> UUID:
+    """Whose jobs the request may see."""
+    return current_caller(request).tenant_id
 
 
 Here = Annotated[Resources, Depends(current_resources)]
 TenantId = Annotated[UUID, Depends(current_tenant)]
+CallerHere = Annotated[Caller, Depends(current_caller)]

@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from cli.apikey import read_key
 from cli.service import Target
 
 
@@ -50,7 +51,13 @@ ServerOption = Annotated[
 ]
 ApiKeyOption = Annotated[
     str | None,
-    typer.Option("--api-key", envvar="DERMQ_API_KEY", metavar="KEY", help="Sent as a bearer token.", rich_help_panel=_WHERE),
+    typer.Option(
+        "--api-key",
+        envvar="DERMQ_API_KEY",
+        metavar="KEY",
+        help="An API key, or @FILE that holds one. DERMQ_API_KEY_FILE may name the file.",
+        rich_help_panel=_WHERE,
+    ),
 ]
 DataDirOption = Annotated[
     Path | None,
@@ -119,8 +126,8 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        json, *where = (given.pop(name) for name in _COMMON)
-        command(**given, common=Common(json, Target(*where)))
+        json, server, key, data_dir = (given.pop(name) for name in _COMMON)
+        command(**given, common=Common(json, Target(server, read_key(key), data_dir)))
 
     # Typer reads the signature and the annotations. Those of the command are resolved here, in its own module.
     hints = get_type_hints(command, include_extras=True)

@@ -21,8 +21,8 @@ from core.settings import Settings, resolve_data_dir
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-# Read elsewhere: core/secretfiles.py, cli/options.py, cli/stack/state.py.
-_OTHERS = ("DERMQ_SECRETS_DIR", "DERMQ_SERVER", "DERMQ_API_KEY", "DERMQ_STACK_ID")
+# Read elsewhere: core/secretfiles.py, cli/options.py, cli/apikey.py, cli/stack/state.py.
+_OTHERS = ("DERMQ_SECRETS_DIR", "DERMQ_SERVER", "DERMQ_API_KEY", "DERMQ_API_KEY_FILE", "DERMQ_STACK_ID")
 _EXIT_USAGE = 2
 _ALIKE = 0.75  # difflib's ratio: one word of a name may be wrong
 

@@ -38,6 +38,7 @@ def as_page(problem: Response) -> Response:
     """A problem document as a page, with its status."""
     body = json.loads(bytes(problem.body))
     page = render("problem.html", problem.status_code, problem=body, page="")
-    if "retry-after" in problem.headers:
-        page.headers["Retry-After"] = problem.headers["retry-after"]
+    for name in ("Retry-After", "WWW-Authenticate"):
+        if name in problem.headers:
+            page.headers[name] = problem.headers[name]
     return page

@@ -9,14 +9,14 @@ from fastapi import APIRouter, Response
 from sqlalchemy import select
 
 from api.errors import list_kinds
-from api.metrics import LedgerCollector, StorageCollector
+from api.metrics import render_page
 from api.resources import Here, Resources
 from api.schemas import Check, Readiness
 from api.watching import check_workers
 from core.db.engine import reading
 from core.db.models import Tenant
 from core.errors import DatabaseUnavailableError, DermqError, NotFoundError, ServingUnavailableError
-from core.telemetry.metrics import CONTENT_TYPE, render
+from core.telemetry.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operations"])
 
@@ -50,12 +50,7 @@ async def readyz(here: Here, response: Response) -> Readiness:
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 def metrics(here: Here) -> Response:
     """Requests of this process; jobs, items and capacity of the whole installation. Without the database, only the former."""
-    storage = StorageCollector(here.settings.storage_url)
-    try:
-        body = render(storage, LedgerCollector.read(here.engine, here.settings, here.clock.now()))
-    except DatabaseUnavailableError:
-        body = render(storage)
-    return Response(body, media_type=CONTENT_TYPE)
+    return Response(render_page(here.settings, here.engine, here.clock), media_type=CONTENT_TYPE)
 
 
 @router.get("/v1/problems/{code}", summary="What a problem means", include_in_schema=False)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _CODES = {404: ExitCode.NOT_FOUND, 410: ExitCode.NOT_FOUND, 409: ExitCode.CONFLICT}
 _HINTS = {
-    401: "Give a key with --api-key or DERMQ_API_KEY.",
+    401: "Give a key with --api-key @FILE, DERMQ_API_KEY or DERMQ_API_KEY_FILE.",
     403: "This key may not do that; ask the operator of the server.",
     413: "Split the archive, or ask the operator for a higher limit.",
 }

@@ -19,9 +19,16 @@ class ApiSettings(Concern):
 
     host: str = Field(
         default="127.0.0.1",
-        description="Address that the server listens on. Beyond loopback only with DERMQ_API_ALLOW_UNAUTHENTICATED.",
+        description="Address that the server listens on. Beyond loopback it asks for keys, and starts only if there is one.",
     )
     port: int = Field(default=8080, ge=1, le=65535, description="Port that the server listens on.")
+    metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port of a second page of metrics, on DERMQ_METRICS_HOST. It asks for no key: for a private network that "
+        "only Prometheus reaches. 0: none. /metrics on the API's own port is there in any case, for a key of scope `admin`.",
+    )
     max_upload_bytes: int = Field(default=100 * 1024**3, description="Largest upload that is taken, in bytes.")
     source_roots: Paths = Field(
         default=(),
@@ -48,8 +55,11 @@ class ApiSettings(Concern):
     canary_percent: float = Field(
         default=0.0, ge=0, le=100, description="Share of new jobs that name no version: they go to the label `canary`."
     )
-    allow_unauthenticated: bool = Field(
-        default=False, description="Listen beyond loopback without keys: for a container on a private network only."
+    require_keys: bool | None = Field(
+        default=None,
+        description="Whether requests must show an API key. Empty: where others can reach the server, which is beyond "
+        "loopback, or with a DERMQ_API_PUBLIC_URL or DERMQ_API_ALLOWED_HOSTS. `false` is taken on loopback only: for a "
+        "proxy on this machine that asks by itself who is there.",
     )
 
     @field_validator("source_roots", mode="after")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, or_, select, update
+from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.access.callers import Caller
@@ -116,16 +116,19 @@ def list_keys(session: Session, tenant_id: uuid.UUID | None = None) -> Sequence[
     return [(key, name) for key, name in session.execute(query)]
 
 
-def find_caller(session: Session, token: str, now: datetime) -> Caller | None:
-    """Who shows this key; None if it is none, was revoked, has expired, or if its tenant is suspended."""
+def find_key(session: Session, token: str, now: datetime) -> ApiKey | None:
+    """The key that this text is; None if it is none, was revoked, has expired, or if its tenant is suspended."""
     if not is_token(token):
         return None
     shown = digest(token)
-    query = _alive(now).where(ApiKey.sha256 == shown)
-    key = session.scalar(query)
-    if key is None or not hmac.compare_digest(key.sha256, shown):
-        return None
-    return caller_of(key)
+    key = session.scalar(_alive(now).where(ApiKey.sha256 == shown))
+    return key if key is not None and hmac.compare_digest(key.sha256, shown) else None
+
+
+def find_caller(session: Session, token: str, now: datetime) -> Caller | None:
+    """Who shows this key; None as in `find_key`."""
+    key = find_key(session, token, now)
+    return None if key is None else caller_of(key)
 
 
 def caller_of(key: ApiKey) -> Caller:
@@ -144,14 +147,14 @@ def has_usable_key(session: Session, now: datetime) -> bool:
     return session.scalar(_alive(now).limit(1)) is not None
 
 
+def is_use_to_note(key: ApiKey, now: datetime) -> bool:
+    """Whether the last use that is recorded is so old that `note_use` shall write: most requests write nothing."""
+    return key.last_used_at is None or key.last_used_at < now - _USE_NOTED_EVERY
+
+
 def note_use(session: Session, key_id: uuid.UUID, now: datetime) -> None:
-    """Record that a key was used, at most once a minute."""
-    session.execute(update(ApiKey).where(ApiKey.id == key_id, _was_not_noted(now)).values(last_used_at=now))
-
-
-def use_is_to_be_noted(session: Session, key_id: uuid.UUID, now: datetime) -> bool:
-    """Whether `note_use` would write: asked by reading, so that most requests write nothing."""
-    return session.scalar(select(ApiKey.id).where(ApiKey.id == key_id, _was_not_noted(now))) is not None
+    """Record that a key was used."""
+    session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=now))
 
 
 def _add(session: Session, caller: Caller, new: NewKey, now: datetime) -> MadeKey:
@@ -195,7 +198,3 @@ def _alive(now: datetime) -> Select[ApiKey]:
 
 def _is_alive(key: ApiKey, now: datetime) -> bool:
     return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
-
-
-def _was_not_noted(now: datetime) -> ColumnElement[bool]:
-    return or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now - _USE_NOTED_EVERY)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from api.app import create_app
-from api.binding import UnsafeBindingError, is_loopback
+from api.binding import UnsafeBindingError, check_binding, is_loopback, keys_required
 from core.settings import ApiSettings, Settings
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - to be refused
@@ -22,25 +23,47 @@ def test_importing_the_app_is_light() -> None:
 
 
 @pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.168.1.4", "example.org", ""])
-def test_listening_beyond_loopback_is_refused(host: str) -> None:
-    with pytest.raises(UnsafeBindingError, match="DERMQ_API_ALLOW_UNAUTHENTICATED"):
-        create_app(Settings(api=ApiSettings(host=host)))
+def test_listening_beyond_loopback_without_keys_is_refused(host: str) -> None:
+    with pytest.raises(UnsafeBindingError, match="DERMQ_API_REQUIRE_KEYS is false"):
+        create_app(Settings(api=ApiSettings(host=host, require_keys=False)))
 
 
-def test_it_can_be_meant() -> None:
-    create_app(Settings(api=ApiSettings(host=EVERYWHERE, allow_unauthenticated=True)))
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (ApiSettings(), False),
+        (ApiSettings(host=EVERYWHERE), True),
+        (ApiSettings(public_url="https://dermq.example"), True),
+        (ApiSettings(public_url="http://localhost:8080"), False),
+        (ApiSettings(allowed_hosts=("dermq.example",)), True),
+        (ApiSettings(public_url="https://dermq.example", require_keys=False), False),
+        (ApiSettings(require_keys=True), True),
+    ],
+    ids=["loopback", "everywhere", "proxied", "public is loopback", "other name", "said", "asked for"],
+)
+def test_keys_are_asked_for_wherever_others_can_reach_the_server(settings: ApiSettings, expected: bool) -> None:
+    assert keys_required(settings) is expected
+    check_binding(settings)
 
 
-def test_the_process_says_why_it_refuses() -> None:
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({}, "dermq keys create first --scope admin"),
+        ({"DERMQ_API_REQUIRE_KEYS": "false"}, "expected a loopback address"),
+    ],
+    ids=["no key", "none asked for"],
+)
+def test_the_process_says_why_it_refuses(tmp_path: Path, more: dict[str, str], reason: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "api"],
         capture_output=True,
         text=True,
-        env={"DERMQ_API_HOST": EVERYWHERE, "HOME": "/"},
+        env={"DERMQ_API_HOST": EVERYWHERE, "DERMQ_DATA_DIR": str(tmp_path), **more},
         check=False,
     )
     assert done.returncode == 2
-    assert "loopback" in done.stderr
+    assert reason in done.stderr
 
 
 @pytest.mark.parametrize(

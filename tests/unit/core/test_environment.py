@@ -120,7 +120,7 @@ def test_an_unknown_variable_is_a_warning_with_the_nearest_name(name: str, neare
 def test_all_that_is_read_is_known() -> None:
     known = set(known_variables())
     assert {"DERMQ_DATA_DIR", "DERMQ_API_ALLOWED_HOSTS", "DERMQ_STORAGE_S3_ENDPOINT"} <= known
-    others = {"DERMQ_SERVER", "DERMQ_API_KEY", "DERMQ_SECRETS_DIR", "DERMQ_STACK_ID"}
+    others = {"DERMQ_SERVER", "DERMQ_API_KEY", "DERMQ_API_KEY_FILE", "DERMQ_SECRETS_DIR", "DERMQ_STACK_ID"}
     assert unknown_variables(dict.fromkeys(known | others, "")) == []
 
 

@@ -17,7 +17,7 @@ from tests.support.composefiles import BASE, FILES, OVERRIDES, complete_services
 from tests.support.servers import ROOT
 
 SERVICES = complete_services()
-ONE_SHOT = {"migrate", "models", "dermq", "training"}
+ONE_SHOT = {"migrate", "first-key", "models", "dermq", "training"}
 BACKGROUND = sorted(set(SERVICES) - ONE_SHOT)
 SECRET = re.compile(r"PASSWORD|SECRET_|ACCESS_KEY|TOKEN|_USERS$|_AUTH$")
 # Compose's own, and OpenTelemetry's.
@@ -115,7 +115,7 @@ def test_no_secret_has_a_default(path: Path) -> None:
 
 def test_what_must_be_decided_is_asked_for_in_plain_words() -> None:
     asked = {variable["name"]: variable["rest"] for variable in variables(BASE) if variable["mark"] == ":?"}
-    assert set(asked) == {"DERMQ_SECRETS_FOLDER", "DERMQ_API_ALLOW_UNAUTHENTICATED"}
+    assert set(asked) == {"DERMQ_SECRETS_FOLDER"}
     assert all(".env" in text for text in asked.values())
 
 
@@ -136,12 +136,12 @@ def test_every_variable_is_documented_and_every_documented_one_is_used() -> None
 def test_the_example_decides_nothing() -> None:
     example = (ROOT / ".env.example").read_text()
     settled = [line for line in example.splitlines() if line and not line.startswith("#")]
-    assert settled == ["DERMQ_SECRETS_FOLDER=", "DERMQ_API_ALLOW_UNAUTHENTICATED="]
+    assert settled == ["DERMQ_SECRETS_FOLDER="]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_setting_exists(path: Path) -> None:
-    known = {"DERMQ_SECRETS_DIR", "DERMQ_SERVER"}
+    known = {"DERMQ_SECRETS_DIR", "DERMQ_SERVER", "DERMQ_API_KEY"}
     for concern in dataclasses.asdict(Settings()).values():
         prefix = concern.model_config["env_prefix"]
         known |= {f"{prefix}{field}".upper() for field in type(concern).model_fields}

@@ -51,8 +51,8 @@ def test_every_pod_may_ask_dns(documents: tuple[Document, ...]) -> None:
     assert {(port["protocol"], port["port"]) for port in dns["egress"][0]["ports"]} == {("UDP", 53), ("TCP", 53)}
 
 
-def test_the_open_api_lets_in_only_who_bears_its_label(documents: tuple[Document, ...]) -> None:
-    assert config(documents)["DERMQ_API_ALLOW_UNAUTHENTICATED"] == "true"
+def test_the_api_asks_for_keys_and_lets_in_only_who_bears_its_label(documents: tuple[Document, ...]) -> None:
+    assert "DERMQ_API_REQUIRE_KEYS" not in config(documents)
     label = {"matchLabels": {"dermq.io/api-client": "true"}}
     rules = of_kind(documents, "NetworkPolicy")["api"]["spec"]["ingress"]
     assert [rule["from"] for rule in rules] == [[{"podSelector": label}, {"namespaceSelector": label, "podSelector": label}]]
@@ -94,12 +94,15 @@ def _named_ports(document: Document) -> list[str]:
     return [endpoint["port"] for endpoint in spec.get("podMetricsEndpoints", ())]
 
 
-def test_the_api_is_scraped_through_its_service() -> None:
+def test_the_api_is_scraped_on_a_port_that_its_service_does_not_have() -> None:
     documents = render_overlay("cpu")
-    monitor = of_kind(documents, "ServiceMonitor")["api"]["spec"]
-    service = of_kind(documents, "Service")["api"]
-    assert selects(monitor["selector"], service["metadata"]["labels"])
-    assert [endpoint["port"] for endpoint in monitor["endpoints"]] == [port["name"] for port in service["spec"]["ports"]]
+    monitor = of_kind(documents, "PodMonitor")["api"]["spec"]
+    pod = pods(documents)["api"]
+    assert selects(monitor["selector"], pod.labels)
+    ports = {port["name"]: port["containerPort"] for port in pod.main["ports"]}
+    assert [ports[endpoint["port"]] for endpoint in monitor["podMetricsEndpoints"]] == [9100]
+    assert config(documents)["DERMQ_API_METRICS_PORT"] == "9100"
+    assert [port["targetPort"] for port in of_kind(documents, "Service")["api"]["spec"]["ports"]] == ["http"]
 
 
 def test_volumes_and_claims_are_there(documents: tuple[Document, ...]) -> None:
@@ -188,7 +191,8 @@ def test_upgrades_and_drained_nodes(documents: tuple[Document, ...]) -> None:
     assert budgets.keys() == {"api", "worker", "serving"}, "a budget for a single pod only blocks the draining of its node"
     assert all("maxUnavailable" in each["spec"] for each in budgets.values())
     for name in ("api", "worker"):
-        [wait] = found[name].spec["initContainers"]
+        wait, *more = found[name].spec["initContainers"]
+        assert [each["name"] for each in more] == (["first-key"] if name == "api" else [])
         assert wait["command"] == ["python", "-m", "core.db.schema.awaiting"]
         assert wait["image"] == found[name].main["image"]
     assert found["migrate"].kind == "Job"

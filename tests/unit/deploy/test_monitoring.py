@@ -83,7 +83,7 @@ def test_compose_gives_prometheus_what_it_scrapes_and_grafana_no_default_passwor
     reached = set(added["prometheus"]["networks"])
     jobs = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
     targets = {name: each["port"] for job in jobs for each in job.get("dns_sd_configs", ()) for name in each["names"]}
-    assert targets == {"api": 8080, "worker": 9100, "beat": 9100, "serving": 8501}
+    assert targets == {"api": 9100, "worker": 9100, "beat": 9100, "serving": 8501}
     for name in targets:
         assert reached & set(compose[name]["networks"]), name
     for name in ("worker", "beat"):
