@@ -45,12 +45,13 @@ def make_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContex
         decoders = DecoderPool(settings.pictures)
         pictures = PictureMaker(settings.pictures, settings.image, decoders)
         direct = DirectClassifier(settings, engine, storage, decoders, SystemClock())
-        app.state.resources = Resources(settings, engine, storage, publisher, client, pictures, direct)
+        resources = Resources(settings, engine, storage, publisher, client, pictures, direct)
+        app.state.resources = resources
         configure_tracing(settings.tracing, "dermq-api")
         watch = make_watch(settings, engine, publisher)
         if settings.api.watch_interval_s:
             watch.start()
-        page = _serve_metrics(settings, engine)
+        page = _serve_metrics(resources)
         log = get_logger(__name__)
         log.info("ready", database=engine.url.render_as_string(), storage=settings.storage_url)
         try:
@@ -70,14 +71,15 @@ def make_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContex
     return lifespan
 
 
-def _serve_metrics(settings: Settings, engine: Engine) -> MetricsServer | None:
+def _serve_metrics(here: Resources) -> MetricsServer | None:
     """The page of metrics on a port of its own, if there is to be one."""
+    settings = here.settings
     if not settings.api.metrics_port:
         return None
     from core.telemetry.metricsserver import serve_metrics  # noqa: PLC0415 - most servers have no such page
 
     where = MetricsSettings(host=settings.metrics.host, port=settings.api.metrics_port)
-    return serve_metrics(where, lambda: render_page(settings, engine, SystemClock()))
+    return serve_metrics(where, lambda: render_page(settings, here.engine, here.drift, here.clock.now()))
 
 
 def _noting(engine: Engine) -> Callable[[UUID], None]:

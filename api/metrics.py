@@ -11,8 +11,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
+from api.drift import DriftFigures
 from core.capacity import Bottleneck, Recommendation, recommend_workers
-from core.clock import Clock
 from core.db.engine import reading
 from core.db.processes import count_heard
 from core.db.strays import count_strays
@@ -171,10 +171,10 @@ def _by_label(name: str, help_text: str, label: str, values: dict[str, int] | di
     return family
 
 
-def render_page(settings: Settings, engine: Engine, clock: Clock) -> bytes:
+def render_page(settings: Settings, engine: Engine, drift: DriftFigures, now: datetime) -> bytes:
     """The page for Prometheus: this process, storage, and the ledger's figures; without the database, only the former."""
     storage = StorageCollector(settings.storage_url)
     try:
-        return render(storage, LedgerCollector.read(engine, settings, clock.now()))
+        return render(storage, LedgerCollector.read(engine, settings, now), drift.read(engine, now))
     except DatabaseUnavailableError:
         return render(storage)

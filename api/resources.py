@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 from sqlalchemy import Engine
 
 from api.access.authorization import current_caller
+from api.drift import DriftFigures
 from api.interactive.direct import DirectClassifier
 from api.pictures import PictureMaker
 from api.publisher import Publisher
@@ -35,6 +36,7 @@ class Resources:
     client: PredictClient
     pictures: PictureMaker
     direct: DirectClassifier
+    drift: DriftFigures = field(default_factory=DriftFigures)
     clock: Clock = field(default_factory=SystemClock)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set when the server wants to end: streams end themselves
 

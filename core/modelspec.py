@@ -11,6 +11,7 @@ Contract of an exported SavedModel:
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -31,6 +32,34 @@ class NoveltySpec(BaseModel):
     method: str  # in a word: mahalanobis, nearest_centroid, energy, or another team's
     threshold: float = Field(allow_inf_nan=False)  # novelty above which an image gets the note unlike_training
     false_alarms: float | None = Field(default=None, ge=0, le=1)  # share of the test part above it, where it was measured
+
+
+class Bins(BaseModel):
+    """Shares of values between edges: below the first one, from one to the next, from the last one on."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    edges: tuple[float, ...]  # ascending
+    shares: tuple[float, ...]  # one more than edges, with a sum of 1
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.shares) != len(self.edges) + 1:
+            raise ValueError(f"expected one share more than edges, got {len(self.shares)} shares of {len(self.edges)} edges")
+        if any(low >= high for low, high in pairwise(self.edges)):
+            raise ValueError(f"expected edges that rise, got {list(self.edges)}")
+        return self
+
+
+class Reference(BaseModel):
+    """What a version answered on its test part: what its answers to new pictures are compared with (core.drift)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    images: int = Field(gt=0)
+    classes: tuple[float, ...]  # share of the images whose first class is this one, in the order of the spec
+    risk: Bins | None = None
+    novelty: Bins | None = None
 
 
 class ModelSpec(BaseModel):
@@ -58,12 +87,15 @@ class ModelSpec(BaseModel):
     preprocessing_hash: str  # core.imaging.preprocessing_hash() of the code that decoded the training images
     licence: str = ""
     novelty: NoveltySpec | None = None  # None: the version has no second output
+    reference: Reference | None = None  # None: drift of the version cannot be told
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         unknown = set(self.malignant) - set(self.classes)
         if unknown:
             raise ValueError(f"malignant names {sorted(unknown)}, which are not among classes {list(self.classes)}")
+        if self.reference and len(self.reference.classes) != len(self.classes):
+            raise ValueError(f"reference names {len(self.reference.classes)} classes, and there are {len(self.classes)}")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"expected classes that differ, got {list(self.classes)}")
         if not self.malignant and (self.thresholds or self.operating_point):

@@ -26,6 +26,7 @@ from training.evaluate import evaluate, to_json
 from training.golden import write_golden
 from training.metadata import MetadataEncoder
 from training.novelty import BEST, CHOICES, NONE
+from training.reference import make_reference
 from training.runs import RunFolder, RunRecord
 from training.warmup import WARM_UP_NAME, write_warm_up
 
@@ -65,12 +66,14 @@ def export_run(
     if target.exists():
         raise ConflictError(f"{target}: this version is published already; versions never change, export the next one")
     spec, evaluation = describe_run(run, model)
+    scores = None
     network = import_module("keras").models.load_model(run.model_path, compile=False)  # only an export pays for TensorFlow
     measure = None
     if novelty != NONE:
         found = import_module("training.novelty.fitting").fit_novelty(run, network, method=novelty, data=data)
-        measure, spec = found.measure, spec.model_copy(update={"novelty": found.spec})
+        measure, scores, spec = found.measure, found.test, spec.model_copy(update={"novelty": found.spec})
         evaluation["novelty"] = found.figures
+    spec = spec.model_copy(update={"reference": make_reference(run.predictions("test"), spec, scores)})
     base.mkdir(parents=True, exist_ok=True)
     partial = base / f".{target.name}.{os.getpid()}.part"
     try:

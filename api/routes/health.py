@@ -50,7 +50,7 @@ async def readyz(here: Here, response: Response) -> Readiness:
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 def metrics(here: Here) -> Response:
     """Requests of this process; jobs, items and capacity of the whole installation. Without the database, only the former."""
-    return Response(render_page(here.settings, here.engine, here.clock), media_type=CONTENT_TYPE)
+    return Response(render_page(here.settings, here.engine, here.drift, here.clock.now()), media_type=CONTENT_TYPE)
 
 
 @router.get("/v1/problems/{code}", summary="What a problem means", include_in_schema=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
+import api.drift
 import api.metrics
 import worker.telemetry.exposition
 import worker.telemetry.metrics
@@ -35,6 +36,7 @@ def api_section() -> str:
     families = [
         *api.metrics.LedgerCollector(_PRESENT, advice).collect(),
         *api.metrics.StorageCollector("file:///").collect(),
+        *api.drift.DriftCollector([]).collect(),
     ]
     return table(_HEAD, [*map(_declared, requests), *_collected(families)])
 

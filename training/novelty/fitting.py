@@ -46,6 +46,7 @@ class Novelty:
     measure: Scaled
     spec: NoveltySpec
     figures: dict[str, Any]
+    test: Float32Array  # [n]: the measure of each picture of the test part
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,8 @@ def choose(
         "test": noted_share(measures[taken], held_out.test),
     }
     spec = NoveltySpec(method=taken, threshold=THRESHOLD, false_alarms=round(alarms["test"], 4))
-    return Novelty(measures[taken], spec, {**spec.model_dump(), "noted": alarms, "kinds": table})
+    scores = np.asarray(measures[taken](held_out.test), np.float32)
+    return Novelty(measures[taken], spec, {**spec.model_dump(), "noted": alarms, "kinds": table}, scores)
 
 
 def fit_scaled(detector: Detector, validation: Float32Array) -> Scaled:

@@ -11,6 +11,7 @@ from playwright.sync_api import Route
 
 from tests.integration.api.conftest import Api
 from tests.integration.api.pages.conftest import Page, check_accessibility
+from tests.integration.api.test_drift import run_with_reference
 from tests.support.stack import jpeg, png, write_zip
 
 LONG = "a-folder-with-a-long-name/" * 5 + "läsion.png"
@@ -162,6 +163,15 @@ def test_models_are_shown(whole: Api, page: Page) -> None:
     page.goto(f"{whole.url}/models")
     assert page.locator(".version h3").first.inner_text().split() == ["Version", "2", "available"]
     assert page.locator(".cells div").first.inner_text().split("\n") == ["Classes", ", ".join(_classes(whole))]
+    check_accessibility(page)
+
+
+def test_drift_of_a_version_is_shown(whole: Api, page: Page) -> None:
+    run_with_reference(whole, 400, version=2)
+    page.goto(f"{whole.url}/models")
+    version = page.locator("#tiny-2")
+    assert version.locator("h4").inner_text().split()[-1] == "shifted"
+    assert version.locator("tbody tr").first.inner_text().split("\t") == ["akiec", "25.0 %", "25.0 %"]
     check_accessibility(page)
 
 
