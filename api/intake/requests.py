@@ -24,7 +24,7 @@ from core.errors import InvalidRequestError, TooLargeError
 _JSON_BYTES = 64 * 1024
 
 Model = TypeVar("Model", bound=BaseModel)
-Inspect = Callable[[UploadSink], None]
+Inspect = Callable[[UploadSink, JobParameters, str], None]  # what was received, its parameters, the file's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,6 @@ class Intake:
     source: dict[str, Any]
     source_name: str
     upload: NewUpload | None = None
-    data: bytes | None = None  # the upload, where it was to be held in memory
 
 
 def media_type(request: Request) -> str:
@@ -80,10 +79,10 @@ async def take_upload(
             filename = filename_of(request.headers.get("content-disposition")) or path_name
             await receive_raw(request, sink)
         if inspect is not None:
-            inspect(sink)
+            inspect(sink, asked, asked.name or filename)
         upload = await run_in_threadpool(sink.commit, asked.name or filename)
     source = {"kind": "upload", "key": upload.key, "filename": upload.filename}
-    return Intake(asked, source, upload.filename, upload, sink.held)
+    return Intake(asked, source, upload.filename, upload)
 
 
 async def _take_source(request: Request, here: Resources, asked: JobParameters) -> Intake:

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
+from uuid import UUID
 
 import anyio.to_thread
 from sqlalchemy import Engine
-from sqlalchemy.exc import IntegrityError
 from starlette.concurrency import run_in_threadpool
 
 from api.decoders import DecoderPool
@@ -35,7 +35,7 @@ from core.db.engine import transaction
 from core.db.jobs import NewJob
 from core.db.outcomes import ItemOutcome
 from core.db.preparing import ChunkPlan, PreparedJob
-from core.errors import ItemError, ServingUnavailableError, StorageUnavailableError
+from core.errors import ArchiveError, DatabaseUnavailableError, ItemError, ServingUnavailableError, StorageUnavailableError
 from core.settings import Settings
 from core.storage.base import ObjectStorage
 from core.storage.layout import index_key
@@ -57,6 +57,27 @@ _log = get_logger(__name__)
 
 class LeftToQueueError(Exception):
     """This image is not classified here; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one image is to be classified with, and under which name and job."""
+
+    model: str  # the served name
+    version: int | None
+    label: str | None  # not together with a version; neither: see serving.versions.describe_wanted
+    name: str  # of the image
+    job_id: UUID
+
+
+@dataclass(slots=True)
+class Attempt:
+    """An image under way."""
+
+    wanted: Wanted
+    began: datetime
+    finding: asyncio.Task[_Found]
+    writing: asyncio.Task[bytes]  # the job's index, into the storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +113,34 @@ class DirectClassifier:
         self._images = self._bytes = 0  # under way
         self._paused_until = 0.0
 
-    async def classify(self, new: NewJob, data: bytes, limit_s: float) -> bool:
-        """Classify the image of a job that is not in the ledger yet, and write all of the job there.
+    def begin(self, wanted: Wanted, data: bytes, limit_s: float) -> Attempt | None:
+        """Begin to classify an image, and to write the index of its job. `finish` or `drop` is to be called.
 
         Args:
-            new: of one image, with its upload in the storage and its label chosen.
+            wanted: what for.
             data: the image.
             limit_s: how long this may take before the image is left to the queue.
+
+        Returns:
+            None if the image is to be left to the queue at once.
+        """
+        try:
+            self._check(wanted, data)
+        except (LeftToQueueError, ArchiveError) as error:
+            _log_left(wanted, error)
+            return None
+        self._images, self._bytes = self._images + 1, self._bytes + len(data)
+        finding = asyncio.create_task(self._find(wanted, data, min(limit_s, PATIENCE_S)))
+        finding.add_done_callback(partial(self._release, len(data)))
+        writing = asyncio.create_task(run_in_threadpool(self._write_index, wanted, len(data)))
+        return Attempt(wanted, self._clock.now(), finding, writing)
+
+    async def finish(self, attempt: Attempt, new: NewJob) -> bool:
+        """Wait for the image, and write all of its job into the ledger.
+
+        Args:
+            attempt: from `begin`.
+            new: the job, with the attempt's id and label, and its upload in the storage.
 
         Returns:
             Whether the job is in the ledger. If not, nothing of it is.
@@ -107,60 +149,68 @@ class DirectClassifier:
             DatabaseUnavailableError: whether the job was committed is unknown.
         """
         try:
-            began = self._clock.now()
-            with self._room(len(data)):
-                async with asyncio.timeout(min(limit_s, PATIENCE_S)):
-                    ended = await self._find(new, data, began)
-        except ServingUnavailableError as error:
-            self._paused_until = time.monotonic() + _PAUSE_S
-            return _leave(new, str(error))
+            found = await attempt.finding
+            ended = _ended(new, found, await attempt.writing, attempt.began)
+            await run_in_threadpool(self._commit, ended)
+        except DatabaseUnavailableError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the queue's way meets it again and names it
-            return _leave(new, f"{type(error).__name__}: {error}")
-        return await run_in_threadpool(self._commit, ended)
+            if isinstance(error, ServingUnavailableError):
+                self._paused_until = time.monotonic() + _PAUSE_S
+            _log_left(attempt.wanted, error)
+            await self.drop(attempt)
+            return False
+        return True
+
+    async def drop(self, attempt: Attempt) -> None:
+        """The image is not wanted here any more."""
+        attempt.finding.cancel()
+        await asyncio.gather(attempt.finding, attempt.writing, return_exceptions=True)
+        with suppress(StorageUnavailableError):  # the scan finds it
+            await run_in_threadpool(self._storage.delete, index_key(attempt.wanted.job_id))
 
     def close(self) -> None:
         """End the calls under way."""
         self._batcher.close()
         self._client.close()
 
-    @contextmanager
-    def _room(self, size: int) -> Iterator[None]:
-        """A place among those under way.
+    def _check(self, wanted: Wanted, data: bytes) -> None:
+        """Whether it may begin.
 
         Raises:
-            LeftToQueueError: there is none, or Serving did not answer a moment ago.
+            LeftToQueueError: why not.
+            ArchiveError: the bytes are nothing that can be read.
         """
+        size = len(data)
         if time.monotonic() < self._paused_until:
             raise LeftToQueueError("Serving did not answer a moment ago")
         if size > MAX_BYTES or self._images >= _ROOM_IMAGES or self._bytes + size > _ROOM_BYTES:
             raise LeftToQueueError(f"no room for {size} bytes beside {self._images} images of {self._bytes} bytes")
-        self._images, self._bytes = self._images + 1, self._bytes + size
-        try:
-            yield
-        finally:
-            self._images, self._bytes = self._images - 1, self._bytes - size
+        if sniff(MemoryAccess(data), wanted.name) is not Content.IMAGE:
+            raise LeftToQueueError("the upload is not one image")
 
-    async def _find(self, new: NewJob, data: bytes, began: datetime) -> EndedJob:
+    def _release(self, size: int, _finding: asyncio.Task[_Found]) -> None:
+        self._images, self._bytes = self._images - 1, self._bytes - size
+
+    async def _find(self, wanted: Wanted, data: bytes, limit_s: float) -> _Found:
         """Describe the version and classify the image, both at once where the version's last description is known."""
-        ref = _reference(new, data)
-        wanted = new.model, new.version, new.label
-        before = self._known.get(wanted)
-        describing = asyncio.ensure_future(_in_thread(describe_wanted, self._client, *wanted, before=before))
-        guess = asyncio.ensure_future(self._classify(before, new.model, ref.name, data)) if before else None
+        key = wanted.model, wanted.version, wanted.label
+        before = self._known.get(key)
+        describing = asyncio.ensure_future(_in_thread(describe_wanted, self._client, *key, before=before))
+        guess = asyncio.ensure_future(self._classify(before, wanted, data)) if before else None
         try:
-            described = await describing
-            check_preprocessing(described.spec)
-            self._known[wanted] = described
-            if guess is not None and described == before:
-                found = await guess
-            else:
-                found = await self._classify(described, new.model, ref.name, data)
+            async with asyncio.timeout(limit_s):
+                described = await describing
+                check_preprocessing(described.spec)
+                self._known[key] = described
+                if guess is not None and described == before:
+                    return await guess
+                return await self._classify(described, wanted, data)
         finally:
             await _end(describing, guess)
-        return _ended(new, ref, found, began, len(data))
 
-    async def _classify(self, described: Described, model: str, name: str, data: bytes) -> _Found:
-        spec = described.spec
+    async def _classify(self, described: Described, wanted: Wanted, data: bytes) -> _Found:
+        spec, name = described.spec, wanted.name
         if not self._decoders.warm():
             raise LeftToQueueError("the processes that decode are starting")
         decoding = self._decoders.start(decode_single, data, name, spec, self._settings.image)
@@ -169,54 +219,39 @@ class DirectClassifier:
         except ItemError as error:
             return _Found(described, ItemOutcome.from_error(0, name, error), 0.0)
         began = time.monotonic()
-        answer = await asyncio.wrap_future(self._batcher.submit(model, described, decoded.pixels))
+        answer = await asyncio.wrap_future(self._batcher.submit(wanted.model, described, decoded.pixels))
         item = DecodedItem(0, name, decoded.width, decoded.height, decoded.notes)
         [outcome] = make_outcomes(spec, [item], answer)
         return _Found(described, outcome, time.monotonic() - began)
 
-    def _commit(self, ended: EndedJob) -> bool:
-        key = index_key(ended.new.id)
-        try:
-            with self._storage.writer(key) as writer:
-                writer.write(ended.index)
-                writer.commit()
-            with transaction(self._engine) as session:
-                insert_ended_job(session, ended, self._clock.now())
-        except (IntegrityError, StorageUnavailableError) as error:
-            with suppress(StorageUnavailableError):  # the scan finds it
-                self._storage.delete(key)
-            return _leave(ended.new, f"{type(error).__name__}: {error}")
+    def _write_index(self, wanted: Wanted, size: int) -> bytes:
+        index = Member(wanted.name, packed_size=size, size=size).to_line()
+        with self._storage.writer(index_key(wanted.job_id)) as writer:
+            writer.write(index)
+            writer.commit()
+        return index
+
+    def _commit(self, ended: EndedJob) -> None:
+        with transaction(self._engine) as session:
+            insert_ended_job(session, ended, self._clock.now())
         ITEMS.labels(*ended.outcome.counted_as).inc()
-        return True
 
 
-def _reference(new: NewJob, data: bytes) -> ArchiveRef:
-    """What prepare would say that the upload is.
-
-    Raises:
-        LeftToQueueError: it is not one image.
-        ArchiveError: it is nothing that can be read.
-    """
-    if new.upload is None or sniff(MemoryAccess(data), new.upload.filename) is not Content.IMAGE:
-        raise LeftToQueueError("the upload is not one image")
-    return ArchiveRef(ArchiveKind.SINGLE, "storage", new.upload.key, new.upload.filename)
-
-
-def _ended(new: NewJob, ref: ArchiveRef, found: _Found, began: datetime, size: int) -> EndedJob:
-    index = Member(ref.name, packed_size=size, size=size).to_line()
+def _ended(new: NewJob, found: _Found, index: bytes, began: datetime) -> EndedJob:
+    if new.upload is None:
+        raise AssertionError("the image was uploaded")
     prepared = PreparedJob(
-        archive=ref.to_json(),
+        archive=ArchiveRef(ArchiveKind.SINGLE, "storage", new.upload.key, new.upload.filename).to_json(),
         version=found.described.version,
         modelspec=found.described.spec.model_dump(mode="json"),
         skipped=0,
         chunks=[ChunkPlan(0, 1, 0, len(index))],
     )
-    return EndedJob(new, prepared, index, found.outcome, began, ChunkTiming(found.waited_s, 0.0))
+    return EndedJob(new, prepared, found.outcome, began, ChunkTiming(found.waited_s, 0.0))
 
 
-def _leave(new: NewJob, reason: str) -> bool:
-    _log.info("image_left_to_queue", job_id=str(new.id), reason=reason)
-    return False
+def _log_left(wanted: Wanted, error: Exception) -> None:
+    _log.info("image_left_to_queue", job_id=str(wanted.job_id), reason=f"{type(error).__name__}: {error}")
 
 
 async def _in_thread(work: Callable[..., T], *args: Any, **more: Any) -> T:

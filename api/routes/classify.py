@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,26 +11,22 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.intake.requests import take_upload
-from api.intake.submission import Submission, choose_label, is_repeated, make_job, submit
-from api.intake.uploads import UploadSink
 from api.interactive.direct import MAX_BYTES
-from api.metrics import CLASSIFICATIONS
+from api.interactive.request import OneImage
 from api.openapi import image_body, problems
 from api.resources import Here, Resources, TenantId
 from api.results.views import base_url, classes_of, job_url, result_objects
 from api.routes.jobs import IdempotencyKey, load_job_object
 from api.schemas import Classification, JobObject, JobParameters
 from core.db.engine import reading
-from core.db.jobs import NewJob, get_job, read_progress
-from core.db.models import TERMINAL_STATES, ItemState
+from core.db.jobs import get_job
+from core.db.models import ItemState
 from core.db.results import ResultFilter, ResultSort, read_results
 from core.errors import ConflictError, DermqError, ItemError, ItemErrorCode, JobError, JobErrorCode, NotFoundError
-from core.imaging.sniffing import describe_bytes, other_image_format, sniff_format
 from core.settings import ApiSettings
 
 router = APIRouter(tags=["classify"])
 
-_FIRST_POLL_S, _LAST_POLL_S = 0.005, 0.1
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,6})\"?", re.IGNORECASE)
 _ASYNC = re.compile(r"(?:^|,)\s*respond-async\s*(?:$|[,;])", re.IGNORECASE)
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -60,20 +55,19 @@ async def classify(
     Answers with its row as soon as there is one. An image at fault is a 422 with its own code. What is not done within the
     server's limit is answered with 202 and the job.
     """
-    intake = await take_upload(
-        request,
-        here,
-        asked,
-        ("image", "file", "archive"),
-        here.settings.image.max_bytes,
-        inspect=_check_is_image,
-        held_bytes=MAX_BYTES,
-    )
-    submission = Submission(
-        tenant_id, intake.parameters, intake.source, intake.source_name, intake.upload, True, idempotency_key
-    )
     applied = _applied(prefer)
-    job_id, ended = await _run(here, make_job(here, submission), intake.data, _limit_s(applied, here.settings.api))
+    image = OneImage(here, tenant_id, idempotency_key, _limit_s(applied, here.settings.api))
+    async with image:
+        intake = await take_upload(
+            request,
+            here,
+            asked,
+            ("image", "file", "archive"),
+            here.settings.image.max_bytes,
+            inspect=image.begin,
+            held_bytes=MAX_BYTES,
+        )
+        job_id, ended = await image.run(intake)
     base = base_url(request, here.settings.api)
     if ended:
         answer = await run_in_threadpool(_answer, here, tenant_id, job_id, base)
@@ -83,47 +77,12 @@ async def classify(
     return Response(shown.model_dump_json(), 202, headers, "application/json")
 
 
-async def _run(here: Resources, new: NewJob, data: bytes | None, limit_s: float) -> tuple[UUID, bool]:
-    """Classify the image here, or by the queue. Returns the job's id, and whether the job has ended."""
-    began = asyncio.get_running_loop().time()
-    if data is not None and limit_s > 0 and await _classify_here(here, new, data, limit_s):
-        CLASSIFICATIONS.labels("direct").inc()
-        return new.id, True
-    CLASSIFICATIONS.labels("queue").inc()
-    job, _ = await run_in_threadpool(submit, here, new)
-    if limit_s < 0:
-        return job.id, False
-    left_s = limit_s - (asyncio.get_running_loop().time() - began)
-    return job.id, await _wait_for_end(here, job.id, left_s)
-
-
-async def _classify_here(here: Resources, new: NewJob, data: bytes, limit_s: float) -> bool:
-    """Whether the whole job is in the ledger. What is unusual, or was sent before, is left to the queue's way."""
-    if new.error_budget is not None or "path_column" in new.source or await run_in_threadpool(is_repeated, here, new):
-        return False
-    chosen = await run_in_threadpool(choose_label, here, new)
-    return await here.direct.classify(chosen, data, limit_s / 2)
-
-
 def _limit_s(applied: str, settings: ApiSettings) -> float:
     """How long to wait; negative: not at all, not even for a job that has ended."""
     if applied == "respond-async":
         return -1.0
     asked_s = float(applied.partition("=")[2]) if applied else settings.classify_wait_s
     return min(asked_s, settings.classify_wait_s)
-
-
-def _check_is_image(sink: UploadSink) -> None:
-    if not sink.head or sniff_format(sink.head):
-        return  # an empty body is refused at commit
-    other = other_image_format(sink.head)
-    if other:
-        raise ItemError(
-            ItemErrorCode.UNSUPPORTED_FORMAT, f"expected a JPEG, PNG, WebP, TIFF, BMP, GIF or HEIC image, got {other}"
-        )
-    raise ItemError(
-        ItemErrorCode.NOT_AN_IMAGE, f"expected one image, got {describe_bytes(sink.head)}; archives go to POST /v1/jobs"
-    )
 
 
 def _applied(prefer: str) -> str:
@@ -136,25 +95,6 @@ def _applied(prefer: str) -> str:
 
 def _preference(applied: str) -> dict[str, str]:
     return {"Preference-Applied": applied} if applied else {}
-
-
-async def _wait_for_end(here: Resources, job_id: UUID, limit_s: float) -> bool:
-    """Whether the job ended in time. Looks often at first, when an answer is likely, and rarely later."""
-    end = asyncio.get_running_loop().time() + limit_s
-    pause = _FIRST_POLL_S
-    while not await run_in_threadpool(_has_ended, here, job_id):
-        left = end - asyncio.get_running_loop().time()
-        if left <= 0 or here.stopping.is_set():
-            return False
-        await asyncio.sleep(min(pause, left))
-        pause = min(pause * 1.2, _LAST_POLL_S)
-    return True
-
-
-def _has_ended(here: Resources, job_id: UUID) -> bool:
-    with reading(here.engine) as session:
-        progress = read_progress(session, job_id)
-    return progress is None or progress.state in TERMINAL_STATES
 
 
 def _answer(here: Resources, tenant_id: UUID, job_id: UUID, base: str) -> dict[str, Any]:

@@ -24,7 +24,6 @@ class EndedJob:
 
     new: NewJob
     prepared: PreparedJob  # with one chunk of one item
-    index: bytes  # what lies under the job's index key
     outcome: ItemOutcome
     began: datetime  # when it was taken up
     timing: ChunkTiming

@@ -267,7 +267,7 @@ new = NewJob(LOCAL_TENANT_ID, "a.jpg", {"kind": "path", "path": "/a.jpg"}, "tiny
 outcome = ItemOutcome(0, "a.jpg", label="nv", score=0.5)
 prepared = PreparedJob({}, 2, {"classes": ["nv", "mel"]}, 0, [ChunkPlan(0, 1, 0, 9)])
 with transaction(engine) as session:
-    insert_ended_job(session, EndedJob(new, prepared, b"", outcome, now, ChunkTiming(0.0, 0.0)), now)
+    insert_ended_job(session, EndedJob(new, prepared, outcome, now, ChunkTiming(0.0, 0.0)), now)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
