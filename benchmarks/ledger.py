@@ -127,7 +127,7 @@ def run_chunk(engine: Engine, job_id: uuid.UUID, chunk_no: int, clocks: Clocks) 
         claim = _claim(engine, job_id, chunk_no)
     outcomes = list(classify(claim.item_numbers))
     with clocks.running(), transaction(engine) as session:
-        finish_chunk(session, claim, outcomes, POLICY, datetime.now(UTC))
+        finish_chunk(session, claim, outcomes, datetime.now(UTC))
 
 
 def _claim(engine: Engine, job_id: uuid.UUID, chunk_no: int) -> Claim:

@@ -11,7 +11,7 @@ SWEEP = "dermq.sweep"
 
 QUEUE_INTERACTIVE = "dermq.interactive"  # single images: somebody is waiting
 QUEUE_CONTROL = "dermq.control"  # prepare and sweep
-QUEUE_BULK = "dermq.bulk"  # chunks of archives
+QUEUE_BULK = "dermq.bulk"  # there are chunks of archives
 
 # Workers consume in this order.
 QUEUES = (QUEUE_INTERACTIVE, QUEUE_CONTROL, QUEUE_BULK)
@@ -31,6 +31,6 @@ def prepare_message(job_id: UUID, *, interactive: bool) -> Message:
     return Message(PREPARE, QUEUE_INTERACTIVE if interactive else QUEUE_CONTROL, (str(job_id),))
 
 
-def classify_message(job_id: UUID, chunk_no: int, *, interactive: bool) -> Message:
-    """Wake a worker to classify one chunk."""
-    return Message(CLASSIFY, QUEUE_INTERACTIVE if interactive else QUEUE_BULK, (str(job_id), chunk_no))
+def classify_message(*, interactive: bool = False) -> Message:
+    """Wake a worker: there are chunks to classify. Which one it takes is decided when it claims (core.db.turns)."""
+    return Message(CLASSIFY, QUEUE_INTERACTIVE if interactive else QUEUE_BULK)

@@ -1,24 +1,27 @@
-"""The story of a chunk: claim it, decode and predict its items, commit the outcomes with "done", wake the next chunk.
+"""The story of a chunk: claim it, decode and predict its items, commit the outcomes and, in one with them, the next claim.
 
 What can go wrong on the way, and what it means:
 - an image: a coded outcome, nothing else;
 - everything else that interrupts it: see worker.interruption;
-- the soft time limit: what is finished is committed, the rest waits for another task.
+- another job's turn, and the soft time limit: what is finished is committed, the rest waits for its own next turn.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from celery.exceptions import SoftTimeLimitExceeded
+from sqlalchemy.orm import Session
 
 from core.archives.base import Member
-from core.db.chunks import ChunkTiming, Claim, claim_chunk, fail_chunk_job, finish_chunk, is_wanted, note_bug, put_back_chunk
+from core.db.chunks import ChunkTiming, Claim, claim_chunk, claim_next, fail_chunk_job, finish_chunk, note_bug, put_back_chunk
 from core.db.engine import reading, retrying_transaction, transaction
 from core.db.outcomes import ItemOutcome
+from core.db.turns import any_claimable
 from core.errors import ItemErrorCode, JobError, JobErrorCode, NotFoundError, TransientError
+from core.messages import classify_message
 from core.modelspec import ModelSpec
 from core.settings import WorkerSettings
 from core.telemetry.logs import get_logger
@@ -29,6 +32,7 @@ from worker.batches import BatchDecoder
 from worker.context import WorkerContext
 from worker.interruption import Interruption, TimeLimitError, give_up, judge, new_error_id, put_down
 from worker.prediction import Predictor
+from worker.shift import Shift
 from worker.telemetry import metrics
 from worker.telemetry.metrics import ChunkEnd
 from worker.telemetry.stopwatch import Stopwatch
@@ -39,42 +43,95 @@ log = get_logger(__name__)
 _SAID_BY_SERVING = frozenset({JobErrorCode.UNKNOWN_MODEL, JobErrorCode.MODEL_CONTRACT, JobErrorCode.SERVING_ERROR})
 
 
+@dataclass(slots=True)
+class Run:
+    """A claimed chunk in work."""
+
+    claim: Claim
+    stopwatch: Stopwatch
+    shift: Shift
+    outcomes: list[ItemOutcome] = field(default_factory=list)
+    members: dict[int, Member] = field(default_factory=dict)  # by item
+
+
+def take_turns(context: WorkerContext) -> None:
+    """One wake-up's work: chunk after chunk, each one whose turn it is, until none is left or the shift is over.
+
+    A shift is short, so that Celery sees what waits in its queues (a job to be prepared, a sweep), and that the time limits of
+    a task are those of a chunk. Whoever ends a shift while there are chunks sends the next wake-up.
+    """
+    shift = Shift()
+    run = _claim_first(context, shift)
+    while run is not None:
+        run = run_chunk(context, run)
+    if shift.passes_on:
+        _pass_on(context)
+
+
 def classify_chunk(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> None:
-    """Run one chunk, if it is there to be run."""
+    """Run this very chunk, if it is there to be run."""
+    stopwatch, lease_s = Stopwatch(), context.settings.worker.lease_s
+    with transaction(context.engine) as session:
+        claim = claim_chunk(session, job_id, chunk_no, owner=context.owner, now=context.clock.now(), lease_s=lease_s)
+    stopwatch.claim_s = stopwatch.busy_s()
+    if claim is not None:
+        run_chunk(context, Run(claim, stopwatch, Shift(length_s=0.0)))
+
+
+def run_chunk(context: WorkerContext, run: Run) -> Run | None:
+    """Run a claimed chunk; returns the next one, claimed, if the shift goes on and there is one."""
+    claim = run.claim
+    with span("classify", Kind.CONSUMER, claim.traceparent) as traced:
+        traced.set({"dermq.job.id": str(claim.job_id)})
+        traced.set({"dermq.chunk.no": claim.chunk_no, "dermq.chunk.attempt": claim.attempt})
+        following = _run(context, run)
+        traced.set({f"dermq.{stage}_s": round(seconds, 6) for stage, seconds in run.stopwatch.stages().items()})
+    return following
+
+
+def _claim_first(context: WorkerContext, shift: Shift) -> Run | None:
     stopwatch = Stopwatch()
-    claim = _claim(context, job_id, chunk_no)
+    with transaction(context.engine) as session:
+        claim = _claim_next(context, session)
     stopwatch.claim_s = stopwatch.busy_s()
     if claim is None:
         metrics.CHUNKS.add(ChunkEnd.NOT_CLAIMED)
-        log.info("chunk_not_claimed", job_id=str(job_id), chunk_no=chunk_no)
-        return
-    with span("classify", Kind.CONSUMER, claim.traceparent) as traced:
-        traced.set({"dermq.job.id": str(job_id), "dermq.chunk.no": chunk_no, "dermq.chunk.attempt": claim.attempt})
-        _run(context, claim, stopwatch)
-        traced.set({f"dermq.{stage}_s": round(seconds, 6) for stage, seconds in stopwatch.stages().items()})
+        log.debug("no_chunk_to_claim")
+        return None
+    return Run(claim, stopwatch, shift)
 
 
-def _run(context: WorkerContext, claim: Claim, stopwatch: Stopwatch) -> None:
-    outcomes: list[ItemOutcome] = []
-    members: dict[int, Member] = {}
+def _claim_next(context: WorkerContext, session: Session) -> Claim | None:
+    return claim_next(session, owner=context.owner, now=context.clock.now(), lease_s=context.settings.worker.lease_s)
+
+
+def _pass_on(context: WorkerContext) -> None:
+    """Wake another process, or this one anew, if there are chunks to be taken."""
+    with reading(context.engine) as session:
+        is_left = any_claimable(session, context.clock.now())
+    if is_left:
+        context.publish([classify_message()])
+
+
+def _run(context: WorkerContext, run: Run) -> Run | None:
     waits_for: str | None = None
-    with context.presence.holding(claim):
+    with context.presence.holding(run.claim):
         try:
-            _collect_outcomes(context, claim, members, outcomes, stopwatch)
+            _collect_outcomes(context, run)
         except BaseException as error:  # noqa: BLE001 - each kind is dealt with by its own rule; bugs and shutdowns are raised again
-            if not _deal_with(context, claim, outcomes, give_up(error, claim, context.clock.now()), stopwatch):
-                return
+            run.shift.note_interruption()
+            if not _deal_with(context, run, give_up(error, run.claim, context.clock.now())):
+                return None if run.shift.is_over else _claim_first(context, run.shift)
             waits_for = f"{error.waits_for}: {error}" if isinstance(error, TransientError) else None
-        _finish(context, claim, [_with_metadata(outcome, members) for outcome in outcomes], stopwatch, waits_for)
+        return _finish(context, run, waits_for)
 
 
-def _deal_with(
-    context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome], error: BaseException, stopwatch: Stopwatch
-) -> bool:
+def _deal_with(context: WorkerContext, run: Run, error: BaseException) -> bool:
     """Apply the policy of worker.interruption; True if there are finished outcomes to commit."""
+    claim = run.claim
     context.archives.forget(claim.job_id)
     match judge(error):
-        case Interruption.OUTAGE if outcomes and isinstance(error, TransientError):
+        case Interruption.OUTAGE if run.outcomes and isinstance(error, TransientError):
             metrics.note_away(error)
             log.warning("chunk_interrupted", **_names(claim), waits_for=error.waits_for, error=str(error))
             return True
@@ -93,7 +150,7 @@ def _deal_with(
         case _:
             # A shutdown gives the chunk back. Past the soft limit it is the hard limit that ends this process: that counts as
             # a death of the worker, or an image that hangs would be handed round for ever.
-            if stopwatch.busy_s() < context.settings.worker.soft_limit_s:
+            if run.stopwatch.busy_s() < context.settings.worker.soft_limit_s:
                 _give_back(context, claim)
             raise error
     return False
@@ -116,31 +173,13 @@ def _with_metadata(outcome: ItemOutcome, members: Mapping[int, Member]) -> ItemO
     return replace(outcome, metadata=metadata) if metadata else outcome
 
 
-def _claim(context: WorkerContext, job_id: uuid.UUID, chunk_no: int) -> Claim | None:
-    with transaction(context.engine) as session:
-        return claim_chunk(
-            session,
-            job_id,
-            chunk_no,
-            owner=context.owner,
-            now=context.clock.now(),
-            lease_s=context.settings.worker.lease_s,
-        )
-
-
-def _collect_outcomes(
-    context: WorkerContext,
-    claim: Claim,
-    found: dict[int, Member],
-    outcomes: list[ItemOutcome],
-    stopwatch: Stopwatch,
-) -> None:
-    """Append outcomes as they come, so that whoever interrupts finds the finished ones; `found` takes all members, by item."""
-    settings = context.settings
+def _collect_outcomes(context: WorkerContext, run: Run) -> None:
+    """Append outcomes as they come, so that whoever interrupts finds the finished ones; `run.members` takes all members."""
+    settings, claim, outcomes, stopwatch = context.settings, run.claim, run.outcomes, run.stopwatch
     spec = ModelSpec.model_validate(claim.modelspec)
     job = context.archives.get(claim)
     members = list(job.members(claim))
-    found.update(members)
+    run.members.update(members)
     if len(members) == 1 and (verdict := _verdict_on_one(claim, settings.worker)):
         number, member = members[0]
         outcomes.append(ItemOutcome(number, member.name, error_code=verdict[0], error=verdict[1]))
@@ -149,16 +188,19 @@ def _collect_outcomes(
     predictor = Predictor(context.client, claim.model, claim.version, spec, stopwatch, limits=context.batch_limits)
     try:
         for batch in decoder.batches(members):
-            with reading(context.engine) as session:
-                if not is_wanted(session, claim.job_id):
-                    log.info("chunk_unwanted", job_id=str(claim.job_id), chunk_no=claim.chunk_no)
-                    break
+            outlook = run.shift.look_around(context, claim, stopwatch)
+            if not outlook.wanted:
+                log.info("chunk_unwanted", **_names(claim))
+                break
             outcomes.extend(predictor.submit(batch))
+            if outlook.gives_way:
+                log.debug("chunk_gives_way", **_names(claim))
+                break
         outcomes.extend(predictor.drain())
     except SoftTimeLimitExceeded:
         culprit = decoder.blame_current(settings.worker.soft_limit_s / 2)
         outcomes.extend([culprit] if culprit else [])
-        log.warning("chunk_soft_limit", job_id=str(claim.job_id), chunk_no=claim.chunk_no, finished=len(outcomes))
+        log.warning("chunk_soft_limit", **_names(claim), finished=len(outcomes))
         if not outcomes:
             raise
     finally:
@@ -180,24 +222,27 @@ def _verdict_on_one(claim: Claim, settings: WorkerSettings) -> tuple[ItemErrorCo
     return None
 
 
-def _finish(
-    context: WorkerContext, claim: Claim, outcomes: list[ItemOutcome], stopwatch: Stopwatch, waits_for: str | None
-) -> None:
+def _finish(context: WorkerContext, run: Run, waits_for: str | None) -> Run | None:
+    """Commit the outcomes and, in the same transaction, claim the next chunk if the shift goes on."""
+    claim, stopwatch = run.claim, run.stopwatch
+    outcomes = [_with_metadata(outcome, run.members) for outcome in run.outcomes]
     timing = ChunkTiming(stopwatch.predict_wait_s, stopwatch.starved_s())
+    goes_on = not run.shift.is_over
+
+    def work(session: Session) -> tuple[bool, Claim | None]:
+        finished = finish_chunk(session, claim, outcomes, context.clock.now(), timing=timing, waiting_for=waits_for)
+        return finished, _claim_next(context, session) if goes_on else None
+
     with stopwatch.committing():
-        messages = retrying_transaction(
-            context.engine,
-            lambda session: finish_chunk(
-                session, claim, outcomes, context.window, context.clock.now(), timing=timing, waiting_for=waits_for
-            ),
-        )
-    if messages is None:
+        finished, following = retrying_transaction(context.engine, work)
+    if finished:
+        is_whole = len(outcomes) == len(claim.item_numbers)
+        metrics.note_chunk(stopwatch, outcomes, ChunkEnd.FINISHED if is_whole else ChunkEnd.PARTIAL)
+        log.info("chunk_finished", **_names(claim), items=len(outcomes))
+    else:
         metrics.CHUNKS.add(ChunkEnd.LEASE_LOST)
-        log.warning("chunk_lease_lost", job_id=str(claim.job_id), chunk_no=claim.chunk_no, attempt=claim.attempt)
-        return
-    metrics.note_chunk(stopwatch, outcomes, ChunkEnd.FINISHED if len(outcomes) == len(claim.item_numbers) else ChunkEnd.PARTIAL)
-    context.publish(messages)
-    log.info("chunk_finished", job_id=str(claim.job_id), chunk_no=claim.chunk_no, items=len(outcomes))
+        log.warning("chunk_lease_lost", **_names(claim), attempt=claim.attempt)
+    return Run(following, Stopwatch(), run.shift) if following else None
 
 
 def _put_back(context: WorkerContext, claim: Claim, error: TransientError) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from worker.context import WorkerContext
-from worker.maintenance.republish import publish_due_jobs, republish_chunks, top_up_windows
+from worker.maintenance.republish import publish_due_jobs, top_up_jobs, wake_idle
 from worker.maintenance.rescue import rescue_chunks, rescue_from_dead_processes, rescue_prepares
 from worker.maintenance.retention import delete_expired, empty_tombstones
 from worker.maintenance.scan import scan_storage
@@ -17,8 +17,8 @@ DUTIES: tuple[Callable[[WorkerContext], None], ...] = (
     publish_due_jobs,
     rescue_prepares,
     rescue_chunks,
-    republish_chunks,
-    top_up_windows,
+    top_up_jobs,
+    wake_idle,
     delete_expired,
     empty_tombstones,
     scan_storage,

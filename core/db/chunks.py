@@ -21,11 +21,10 @@ from core.db.lifecycle import INTERNAL_ERROR_TEXT, fail_job, settle_job
 from core.db.models import Chunk, ChunkState, Job, JobState
 from core.db.outcomes import ItemOutcome, add_tallies, count_outcomes, insert_outcomes
 from core.db.splitting import chunk_items, split_chunk
-from core.db.statements import count_items, end_chunk, read_state, renew_lease
+from core.db.statements import count_items, end_chunk, renew_lease
+from core.db.turns import QUANTUM_S, charge, charge_job, next_chunk
 from core.db.waiting import waits
-from core.db.window import WindowPolicy, open_window
 from core.errors import JobErrorCode
-from core.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,7 @@ class Claim:
     traceparent: str | None = None  # of what it belongs to
     waiting_for: str | None = None  # what the job waits for
     waiting_since: datetime | None = None
+    claimed_at: datetime | None = None
 
     @property
     def fence(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class ChunkTiming:
 def claim_chunk(
     session: Session, job_id: uuid.UUID, chunk_no: int, *, owner: str, now: datetime, lease_s: float
 ) -> Claim | None:
-    """Take a chunk that waits, or return None: done, taken by another, backing off, or its job is not running."""
+    """Take this very chunk, or return None: done, taken by another, backing off, or its job is not running."""
     chunk = session.scalar(
         update(Chunk)
         .where(
@@ -121,7 +121,17 @@ def claim_chunk(
         traceparent=job.traceparent,
         waiting_for=job.waiting_for,
         waiting_since=job.waiting_since,
+        claimed_at=now,
     )
+
+
+def claim_next(session: Session, *, owner: str, now: datetime, lease_s: float) -> Claim | None:
+    """Take the chunk whose turn it is; None if there is none to be taken."""
+    chosen = next_chunk(session, now)
+    if chosen is None:
+        return None
+    job_id, chunk_no = chosen
+    return claim_chunk(session, job_id, chunk_no, owner=owner, now=now, lease_s=lease_s)
 
 
 def renew_chunk(session: Session, claim: Claim, now: datetime, lease_s: float) -> bool:
@@ -129,52 +139,49 @@ def renew_chunk(session: Session, claim: Claim, now: datetime, lease_s: float) -
     return renew_lease(session, claim.fence, now + timedelta(seconds=lease_s))
 
 
-def is_wanted(session: Session, job_id: uuid.UUID) -> bool:
-    """False once the job is cancelled, failed or gone: no further batch may start."""
-    return read_state(session, job_id) == JobState.RUNNING
-
-
 def finish_chunk(
     session: Session,
     claim: Claim,
     outcomes: Sequence[ItemOutcome],
-    policy: WindowPolicy,
     now: datetime,
     *,
     timing: ChunkTiming | None = None,
     waiting_for: str | None = None,
-) -> list[Message] | None:
-    """Commit outcomes; what has no outcome stays open (soft time limit, outage) or is dropped (cancelled job).
+) -> bool:
+    """Commit outcomes; what has no outcome stays open (another job's turn, time limit, outage) or is dropped (cancelled job).
 
     Args:
         session: its transaction.
         claim: what the outcomes are of.
         outcomes: of all its items, or of those that were finished.
-        policy: of the job's window.
         now: the present.
         timing: where the run's time went.
         waiting_for: the outage that ended the run before its end; None: the job waits for nothing any more.
 
     Returns:
-        Messages to send after the commit, or None if the claim was no longer valid and nothing was changed.
+        False if the claim was no longer valid and nothing was changed.
     """
     if not _end_run(session, claim, outcomes, timing, now):
-        return None
+        return False
     insert_outcomes(session, claim.job_id, claim.version, outcomes)
     failed = sum(outcome.failed for outcome in outcomes)
     counted = count_items(
-        session, claim.job_id, succeeded=len(outcomes) - failed, failed=failed, goes_on=waiting_for is None, now=now
+        session,
+        claim.job_id,
+        succeeded=len(outcomes) - failed,
+        failed=failed,
+        busy_s=(now - claim.claimed_at).total_seconds() if claim.claimed_at else 0.0,
+        goes_on=waiting_for is None,
+        now=now,
     )
     if counted is None:
         raise AssertionError(f"chunk {claim.chunk_no} outlived its job {claim.job_id}: deleting a job deletes its chunks")
     if waiting_for is not None:
         _say_waiting(session, claim.job_id, waiting_for, now)
     add_tallies(session, claim.job_id, count_outcomes(outcomes))
-    if counted.goes_on:
-        return open_window(session, counted, policy, now)
-    job = session.get_one(Job, claim.job_id, populate_existing=True)
-    settle_job(session, job, now)
-    return open_window(session, job, policy, now)
+    if not counted.goes_on:
+        settle_job(session, session.get_one(Job, claim.job_id, populate_existing=True), now)
+    return True
 
 
 def _end_run(
@@ -218,6 +225,7 @@ def put_back_chunk(session: Session, claim: Claim, waiting_for: str, due_at: dat
         .where(Job.id == claim.job_id)
         .values(
             revision=Job.revision + 1,
+            **charge(QUANTUM_S),  # or a job whose source does not answer would be next again at once
             **{
                 name: case((Job.state == JobState.RUNNING, value), else_=getattr(Job, name))
                 for name, value in waits(waiting_for, now, due_at).items()
@@ -247,6 +255,7 @@ def note_bug(session: Session, claim: Claim, error_id: str, due_at: datetime, no
         if job is not None:
             settle_job(session, job, now)
         return BugEnd.PUT_BACK
+    charge_job(job, QUANTUM_S)
     if bugs >= 2 * max_bugs:
         fail_job(session, job, JobErrorCode.INTERNAL_ERROR, INTERNAL_ERROR_TEXT.format(error_id=error_id), now)
         return BugEnd.JOB_FAILED

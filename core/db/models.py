@@ -54,8 +54,8 @@ TERMINAL_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 class ChunkState(StrEnum):
     """The life of a chunk. `due_at` says when the sweeper must look at it again."""
 
-    PENDING = "pending"  # waits for its turn in the window; due_at set while it backs off
-    PUBLISHED = "published"  # a message is (or was) on its way; due_at: when it is published again
+    PENDING = "pending"  # waits for its turn; due_at set while it backs off
+    PUBLISHED = "published"  # written by releases before 0020 alone: the same as pending, whatever its due_at
     RUNNING = "running"  # claimed; due_at: end of the lease
     DONE = "done"  # its rows are committed
     SPLIT = "split"  # replaced by smaller chunks after its workers died
@@ -157,6 +157,7 @@ class Job(Base):
         UniqueConstraint("tenant_id", "idempotency_key"),
         Index("ix_jobs_tenant_id_id", "tenant_id", "id"),
         Index("ix_jobs_state_due_at", "state", "due_at"),
+        Index("ix_jobs_state_turn_id", "state", "turn", "id"),
         Index("ix_jobs_expires_at", "expires_at"),
         Index("ix_jobs_model_state", "model", "state"),
         Index("ix_jobs_upload_id", "upload_id"),
@@ -173,7 +174,7 @@ class Job(Base):
     traceparent: Mapped[str | None]  # W3C Trace Context of what its chunks belong to, where traces are on
     archive: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # ArchiveRef, once prepared
     interactive: Mapped[bool] = mapped_column(default=False)  # somebody is waiting: the fast queue
-    priority: Mapped[int] = mapped_column(default=1)  # scales the dispatch window: 0 low, 1 normal, 2 high
+    priority: Mapped[int] = mapped_column(default=1)  # its share of the turns: 0 low (half), 1 normal, 2 high (twice)
     error_budget: Mapped[float | None]  # share of failed items at which the job fails; None: no limit
 
     model: Mapped[str]
@@ -207,6 +208,8 @@ class Job(Base):
     reopening: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # a retry under way: core.db.retrying
     done_before: Mapped[int | None] = mapped_column(Integer)  # items that had their outcome when its present run began
     due_at: Mapped[datetime | None]  # when the sweeper must look at a queued or preparing job again
+    turn: Mapped[float] = mapped_column(Float(53), default=0.0)  # its place in the turns, seconds: core.db.turns
+    served_s: Mapped[float] = mapped_column(Float(53), default=0.0)  # time that processes worked for its present run
 
     created_at: Mapped[datetime]
     preparing_at: Mapped[datetime | None]
@@ -245,7 +248,7 @@ class Chunk(Base):
     crashes: Mapped[int] = mapped_column(Integer, default=0)  # claims whose worker died
     waits: Mapped[int] = mapped_column(Integer, default=0)  # times it was put back because a dependency was unavailable
     bugs: Mapped[int | None] = mapped_column(Integer)  # runs that an unforeseen error ended
-    publishes: Mapped[int] = mapped_column(Integer, default=0)  # of its present wake-up: since it was last claimed
+    publishes: Mapped[int] = mapped_column(Integer, default=0)  # of releases before 0020: wake-ups since it was last claimed
     owner: Mapped[str | None]
     due_at: Mapped[datetime | None]
     succeeded: Mapped[int] = mapped_column(Integer, default=0)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.db.lifecycle import INTERNAL_ERROR_TEXT, enter_state, fail_job, settle_job
 from core.db.models import Chunk, ChunkState, Job, JobState
+from core.db.turns import enter_turns
 from core.db.waiting import NOT_WAITING, waits
 from core.db.window import WindowPolicy, open_window
 from core.errors import JobErrorCode
@@ -177,6 +178,7 @@ def start_job(
     job.skipped = prepared.skipped
     job.notes = list(prepared.notes)
     job.chunk_count = len(rows)
+    enter_turns(session, job)
     enter_state(job, JobState.RUNNING, now)
     settle_job(session, job, now)  # an archive without items is done at once
     session.flush()

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from core.db.lifecycle import enter_state, lock_job, settle_job
 from core.db.models import TERMINAL_STATES, Chunk, ChunkState, ItemState, Job, JobState, Result
 from core.db.outcomes import add_tallies
+from core.db.turns import enter_turns
 from core.db.window import WindowPolicy, open_window
 from core.errors import ConflictError
 from core.messages import Message
@@ -82,6 +83,7 @@ def retry_job(
     if not reopened and not again:
         wanted = f" with codes {sorted(codes)}" if codes else ""
         raise ConflictError(f"job {job_id} has no failed items{wanted} to retry")
+    enter_turns(session, job)
     enter_state(job, JobState.RUNNING, now)
     session.flush()
     return job

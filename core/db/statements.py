@@ -10,16 +10,15 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Float, bindparam, update
 from sqlalchemy.orm import Session
 
 from core.db.lifecycle import CountedJob
 from core.db.models import Base, ChunkState
+from core.db.turns import charge
 from core.db.waiting import NOT_WAITING
 
 _JOBS, _CHUNKS = Base.metadata.tables["jobs"], Base.metadata.tables["chunks"]
-
-_STATE = select(_JOBS.c.state).where(_JOBS.c.id == bindparam("at_job"))
 
 _IS_CLAIMED = (
     _CHUNKS.c.job_id == bindparam("at_job"),
@@ -52,6 +51,7 @@ _COUNTED = {
     "failed": _JOBS.c.failed + bindparam("more_failed"),
     "revision": _JOBS.c.revision + 1,
     "progress_at": bindparam("now"),
+    **charge(bindparam("busy", type_=Float), _JOBS.c),
 }
 _COUNT_ITEMS = (
     update(_JOBS)
@@ -60,12 +60,6 @@ _COUNT_ITEMS = (
     .returning(*(_JOBS.c[name] for name in CountedJob.COLUMNS))
 )
 _COUNT_ITEMS_AND_GO_ON = _COUNT_ITEMS.values(**NOT_WAITING)
-
-
-def read_state(session: Session, job_id: uuid.UUID) -> str | None:
-    """A job's state; None if there is no such job."""
-    state: str | None = session.connection().execute(_STATE, {"at_job": job_id}).scalar()
-    return state
 
 
 def end_chunk(
@@ -99,7 +93,7 @@ def renew_lease(session: Session, fence: dict[str, Any], until: datetime) -> boo
 
 
 def count_items(
-    session: Session, job_id: uuid.UUID, *, succeeded: int, failed: int, goes_on: bool, now: datetime
+    session: Session, job_id: uuid.UUID, *, succeeded: int, failed: int, busy_s: float, goes_on: bool, now: datetime
 ) -> CountedJob | None:
     """A job has more outcomes; locks its row. None if there is no such job.
 
@@ -108,10 +102,12 @@ def count_items(
         job_id: of the job.
         succeeded: items more.
         failed: items more.
+        busy_s: for how long a process worked for them (core.db.turns).
         goes_on: it waits for nothing any more; else what it waits for is left as it is.
         now: the present.
     """
-    counts = {"items": succeeded + failed, "more_succeeded": succeeded, "more_failed": failed, "now": now}
+    counts: dict[str, Any] = {"items": succeeded + failed, "more_succeeded": succeeded, "more_failed": failed, "now": now}
+    counts["busy"] = max(0.0, busy_s)  # a clock may be put back
     statement = _COUNT_ITEMS_AND_GO_ON if goes_on else _COUNT_ITEMS
     row = session.connection().execute(statement, {"at_job": job_id} | counts).first()
     return None if row is None else CountedJob(*row)

@@ -22,7 +22,9 @@ class WorkerSettings(Concern):
     chunk_items: int = Field(default=256, gt=0, description="Most items in a chunk.")
     chunk_bytes: int = Field(default=64 * 1024 * 1024, gt=0, description="About the most packed bytes of members in a chunk.")
     batch_items: int = Field(default=32, gt=0, description="Images in one Predict request.")
-    window: int = Field(default=16, gt=0, description="Chunks of one job that are published at a time, at priority 1.")
+    window: int = Field(
+        default=16, gt=0, description="Wake-up messages that are sent at a time: as many as worker processes, or more."
+    )
     soft_limit_s: float = Field(default=60.0, description="After this time a task ends its work in order.")
     hard_limit_s: float = Field(default=75.0, description="After this time the process of a task is killed.")
     lease_s: float = Field(
@@ -34,7 +36,10 @@ class WorkerSettings(Concern):
         default=300.0, description="After this time Redis would deliver a message again. More than twice the hard limit."
     )
     sweep_interval_s: float = Field(default=5.0, description="Time between two runs of the sweeper.")
-    republish_s: float = Field(default=30.0, description="A published chunk that nobody has claimed is published again then.")
+    republish_s: float = Field(
+        default=30.0,
+        description="Time after which a job that nobody prepares gets another message. After three of them without a claim, jobs say so.",
+    )
     max_crashes: int = Field(default=2, description="A chunk that has lost its worker process so often is split.")
     max_crashes_alone: int = Field(
         default=4, ge=1, description="An image that stood alone when its worker process was lost so often is `decoder_crash`."

@@ -30,7 +30,7 @@ from core.telemetry.tracing import close_tracing, span, use_tracer
 from tests.integration.api.conftest import Api, make_settings, running_api
 from tests.support.servers import ROOT, accepts, free_port, running, running_broker, wait_until
 from tests.support.stack import jpeg, worker_stack, write_zip
-from worker.classify import classify_chunk
+from worker.classify import take_turns
 from worker.context import WorkerContext
 from worker.sweep import sweep
 from worker.tasks import run_prepare
@@ -95,7 +95,7 @@ class Traced:
             if task == PREPARE:
                 run_prepare(self.context, uuid.UUID(str(message.args[0])))
             else:
-                classify_chunk(self.context, uuid.UUID(str(message.args[0])), int(message.args[1]))
+                take_turns(self.context)
         return len(messages)
 
     def spans(self) -> list[ReadableSpan]:

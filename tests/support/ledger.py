@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine, func, select
 
 from core.clock import ManualClock
-from core.db.chunks import Claim, claim_chunk, finish_chunk
+from core.db.chunks import Claim, claim_chunk, claim_next, finish_chunk
 from core.db.engine import reading, transaction
 from core.db.jobs import NewJob, create_job, get_job
 from core.db.maintenance.rescue import RescuePolicy
@@ -61,15 +61,24 @@ class Ledger:
         with transaction(self.engine) as session:
             return claim_chunk(session, job_id, chunk_no, owner=owner, now=self.clock.now(), lease_s=LEASE_S)
 
-    def finish(self, claim: Claim, outcomes: Sequence[ItemOutcome] | None = None) -> list[Message] | None:
+    def claim_next(self, owner: str = "w/1/1/1") -> Claim | None:
         with transaction(self.engine) as session:
-            return finish_chunk(
-                session, claim, outcomes_of(claim) if outcomes is None else outcomes, self.window, self.clock.now()
-            )
+            return claim_next(session, owner=owner, now=self.clock.now(), lease_s=LEASE_S)
 
-    def run(self, job_id: uuid.UUID, chunk_no: int) -> list[Message] | None:
+    def finish(self, claim: Claim, outcomes: Sequence[ItemOutcome] | None = None) -> bool:
+        with transaction(self.engine) as session:
+            return finish_chunk(session, claim, outcomes_of(claim) if outcomes is None else outcomes, self.clock.now())
+
+    def finish_and_claim(self, claim: Claim, outcomes: Sequence[ItemOutcome], *, goes_on: bool) -> Claim | None:
+        """In one transaction, as a worker does within its shift."""
+        now = self.clock.now()
+        with transaction(self.engine) as session:
+            finish_chunk(session, claim, outcomes, now)
+            return claim_next(session, owner="w/1/1/1", now=now, lease_s=LEASE_S) if goes_on else None
+
+    def run(self, job_id: uuid.UUID, chunk_no: int) -> bool:
         claim = self.claim(job_id, chunk_no)
-        return None if claim is None else self.finish(claim)
+        return claim is not None and self.finish(claim)
 
     def job(self, job_id: uuid.UUID) -> Job:
         with reading(self.engine) as session:

@@ -1,24 +1,25 @@
-"""Sends wake-up messages again: lost ones, those that are due, and those for which a window has room."""
+"""Sends wake-up messages again: lost ones, and those that are due."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from core.db.lifecycle import settle_job
 from core.db.maintenance.due import lock_due_jobs
 from core.db.models import Chunk, ChunkState, Job, JobState
 from core.db.retrying import continue_retry
+from core.db.turns import catch_up, jobs_in_turn
 from core.db.waiting import note_waiting
-from core.db.window import WindowPolicy, mark_published, open_window
-from core.messages import Message, classify_message, prepare_message
+from core.db.window import WindowPolicy, open_window
+from core.messages import Message, prepare_message
 
 PAGE = 200  # rows in one transaction
-UNANSWERED = 3  # messages for one chunk, none taken up: that is no lost message any more
+UNANSWERED = 3  # times republish_s without a claim, though messages were sent: that is no lost message any more
 NOT_TAKEN = "worker: none takes this job's messages up, though they were sent several times; see whether workers consume"
 
 
@@ -30,45 +31,56 @@ def publish_due_jobs(session: Session, policy: WindowPolicy, now: datetime) -> l
     return [prepare_message(job.id, interactive=job.interactive) for job in jobs]
 
 
-def republish_chunks(
-    session: Session, policy: WindowPolicy, now: datetime, *, lost_since: datetime | None, queued: int | None = None
+def wake_idle(
+    session: Session, policy: WindowPolicy, now: datetime, *, queued: int | None, observed_since: datetime | None = None
 ) -> list[Message]:
-    """Published chunks that nobody claimed in time.
+    """Wake-up messages for chunks that can be claimed though no message waits: those before were lost, or a back-off is over.
 
     Args:
-        lost_since: the broker's queues are empty, so whatever was published before this instant is lost and goes out at once;
-            None where that is not known.
-        queued: messages that wait in the broker's queues. Where there are as many as published chunks, none is lost: they wait
-            for a free worker, and another message for each would only make the queue longer. None where it is not known.
+        session: its transaction.
+        policy: how many at most, and for how long a job may wait before it says that nobody takes its messages up.
+        now: the present.
+        queued: messages that wait in the broker's queues of chunks: as long as there is one, no other is needed. None where the
+            broker does not say.
+        observed_since: since when whoever sweeps has reached the database without a gap; None: for too short a time.
     """
-    chunks = session.scalars(
-        select(Chunk)
-        .where(Chunk.state == ChunkState.PUBLISHED, Chunk.due_at <= now if lost_since is None else Chunk.due_at.is_not(None))
-        .order_by(Chunk.due_at)
-        .limit(PAGE)
-        .with_for_update(skip_locked=True)
-    ).all()
-    if chunks and queued and queued >= _count_published(session):
-        _look_again_later([chunk for chunk in chunks if chunk.due_at is not None], policy, now)
+    _reopen_published(session)
+    silence = timedelta(seconds=UNANSWERED * policy.republish_s)
+    if observed_since is not None and observed_since <= now - silence:
+        _note_untaken(session, now - silence, now)
+    if queued:
         return []
-    for job_id in {chunk.job_id for chunk in chunks if chunk.publishes >= UNANSWERED and chunk.due_at and chunk.due_at <= now}:
-        note_waiting(session, job_id, NOT_TAKEN, now)
-    if lost_since is not None:
-        chunks = [chunk for chunk in chunks if _published_at(chunk, policy) <= lost_since]
+    job_ids = session.scalars(jobs_in_turn(now)).all()
     messages: list[Message] = []
-    for job_id in sorted({chunk.job_id for chunk in chunks}):
-        job = session.get(Job, job_id)
-        numbers = [chunk.chunk_no for chunk in chunks if chunk.job_id == job_id]
-        if job is not None and job.state == JobState.RUNNING:
-            mark_published(session, job_id, numbers, policy, now)
-            messages += [classify_message(job_id, number, interactive=job.interactive) for number in numbers]
+    for job in (session.get_one(Job, job_id) for job_id in job_ids):
+        messages += open_window(session, job, policy, now, most=policy.window - len(messages))
+        if len(messages) >= policy.window:
+            break
     return messages
+
+
+def _reopen_published(session: Session) -> None:
+    """What a worker of a release before 0020 has published is pending for the present one."""
+    found = select(Chunk).where(Chunk.state == ChunkState.PUBLISHED).limit(PAGE).with_for_update(skip_locked=True)
+    for chunk in session.scalars(found).all():
+        chunk.state, chunk.due_at = ChunkState.PENDING, None
+    session.flush()
+
+
+def _note_untaken(session: Session, since: datetime, now: datetime) -> None:
+    """Say it on the jobs whose turn it is, if no process has taken a chunk for so long."""
+    if session.scalar(select(exists().where(or_(Chunk.state == ChunkState.RUNNING, Chunk.finished_at > since)))):
+        return
+    waiting = jobs_in_turn(now).subquery()
+    moved_at = func.coalesce(Job.waiting_until, Job.progress_at, Job.running_at)
+    for job_id in session.scalars(select(Job.id).join(waiting, waiting.c.id == Job.id).where(moved_at <= since)).all():
+        note_waiting(session, job_id, NOT_TAKEN, now)
 
 
 def top_up_jobs(
     session: Session, policy: WindowPolicy, now: datetime, after: uuid.UUID | None
 ) -> tuple[list[Message], uuid.UUID | None]:
-    """One page of running and cancelling jobs: settle what is complete, fill windows (chunks whose back-off is over, too).
+    """One page of running and cancelling jobs: settle what is complete, go on with retries, keep turns from being saved up.
 
     Returns:
         Messages, and the last id of a full page, from which to go on; None at the end.
@@ -87,7 +99,8 @@ def top_up_jobs(
             messages += continue_retry(session, job.id, policy, now)[0]
             continue
         settle_job(session, job, now)
-        messages += open_window(session, job, policy, now)
+        if job.state == JobState.RUNNING:
+            catch_up(session, job, now)
     return messages, jobs[-1].id if len(jobs) == PAGE else None
 
 
@@ -98,17 +111,3 @@ def walk_pages(page: Callable[[uuid.UUID | None], tuple[list[Message], uuid.UUID
         more, after = page(after)
         messages += more
     return messages
-
-
-def _count_published(session: Session) -> int:
-    return session.scalar(select(func.count()).select_from(Chunk).where(Chunk.state == ChunkState.PUBLISHED)) or 0
-
-
-def _look_again_later(chunks: Sequence[Chunk], policy: WindowPolicy, now: datetime) -> None:
-    for chunk in chunks:
-        chunk.due_at = now + timedelta(seconds=policy.republish_s)
-
-
-def _published_at(chunk: Chunk, policy: WindowPolicy) -> datetime:
-    assert chunk.due_at is not None  # noqa: S101 - the query asked for it
-    return chunk.due_at - timedelta(seconds=policy.republish_s)

@@ -16,6 +16,7 @@ from core.db.maintenance.due import lock_due_jobs
 from core.db.models import Chunk, ChunkState, Job, JobState
 from core.db.processes import Verdict, forget_process, judge, read_seen
 from core.db.splitting import chunk_items, split_chunk
+from core.db.turns import QUANTUM_S, charge_job
 from core.db.window import WindowPolicy, open_window
 from core.errors import JobErrorCode
 from core.messages import Message, prepare_message
@@ -92,7 +93,7 @@ def expire_all_leases(session: Session, now: datetime) -> None:
     Only for a caller who knows that no worker is alive: `dermq up` at its start.
     """
     session.execute(
-        update(Chunk).where(Chunk.state == ChunkState.RUNNING).values(state=ChunkState.PUBLISHED, due_at=now, owner=None),
+        update(Chunk).where(Chunk.state == ChunkState.RUNNING).values(state=ChunkState.PENDING, due_at=None, owner=None),
         execution_options={"synchronize_session": False},
     )
     session.execute(
@@ -153,9 +154,11 @@ def _rescue_chunk(session: Session, chunk: Chunk, verdict: Verdict, policy: Resc
     job = session.scalar(select(Job).where(Job.id == chunk.job_id).with_for_update())
     if job is None:
         return []
+    if verdict is Verdict.DEAD:
+        charge_job(job, QUANTUM_S)
     if job.state == JobState.RUNNING and chunk.crashes >= policy.max_crashes and len(chunk_items(chunk)) > 1:
         split_chunk(session, job, chunk)
         policy.done[Rescue.CHUNK_SPLIT] += 1
     settle_job(session, job, now)
     session.flush()
-    return open_window(session, job, policy.window, now)
+    return open_window(session, job, policy.window, now, most=1)

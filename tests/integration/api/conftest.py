@@ -106,7 +106,7 @@ class Api:
             assert claim is not None
         with transaction(self.engine) as session:
             outcomes = [outcome(number) for number in claim.item_numbers]
-            assert finish_chunk(session, claim, outcomes, POLICY, self.clock.now()) is not None
+            assert finish_chunk(session, claim, outcomes, self.clock.now())
 
     def run(self, items: int, outcome: Callable[[int], ItemOutcome], **changes: object) -> uuid.UUID:
         """A whole job."""

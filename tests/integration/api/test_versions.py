@@ -140,7 +140,7 @@ def test_rows_of_a_worker_that_still_had_the_old_version_say_so(api: Api) -> Non
         fail_chunk_job(session, one, JobErrorCode.UNKNOWN_MODEL, "gone", api.clock.now())
     api.client.post(f"/v1/jobs/{job_id}/retry", json={"version": 2})
     with transaction(api.engine) as session:
-        finish_chunk(session, late, [failed(number) for number in (2, 3)], POLICY, api.clock.now())
+        finish_chunk(session, late, [failed(number) for number in (2, 3)], api.clock.now())
     api.finish(job_id, 0, failed)
     assert versions_of_rows(api, job_id) == {0: 2, 1: 2, 2: 1, 3: 1}
 

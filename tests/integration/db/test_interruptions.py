@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from core.db.chunks import BugEnd, note_bug, put_back_chunk, renew_chunk
 from core.db.engine import read_time, transaction
 from core.db.lifecycle import request_cancel
 from core.db.maintenance import republish, rescue, retention
 from core.db.maintenance.rescue import RescuePolicy
-from core.db.models import LOCAL_TENANT_ID, ChunkState, JobState
+from core.db.models import LOCAL_TENANT_ID, Chunk, ChunkState, JobState
 from core.db.preparing import claim_prepare, note_opening, note_prepare_bug
 from core.db.processes import forget_silent_processes, note_alive, read_seen
 from core.errors import ItemErrorCode
@@ -49,8 +49,8 @@ def test_a_lease_that_an_outage_let_run_out_counts_nothing(ledger: Ledger) -> No
         seen(ledger)
         sweep(ledger, began)
         (chunk,) = ledger.chunks(job_id)
-        assert (chunk.state, chunk.crashes) == (ChunkState.PUBLISHED, 0)
-    assert ledger.run(job_id, 0) == []
+        assert (chunk.state, chunk.crashes) == (ChunkState.PENDING, 0)
+    assert ledger.run(job_id, 0)
 
 
 def test_after_an_outage_nobody_is_called_dead_before_all_had_time_to_come_back(ledger: Ledger) -> None:
@@ -67,7 +67,7 @@ def test_after_an_outage_nobody_is_called_dead_before_all_had_time_to_come_back(
     ledger.clock.advance(2)
     sweep(ledger, back)
     (chunk,) = ledger.chunks(job_id)
-    assert (chunk.state, chunk.crashes) == (ChunkState.PUBLISHED, 1), "silent while others are not: it died"
+    assert (chunk.state, chunk.crashes) == (ChunkState.PENDING, 1), "silent while others are not: it died"
 
 
 def test_a_process_without_a_record_is_judged_by_its_lease(ledger: Ledger) -> None:
@@ -87,7 +87,7 @@ def test_a_renewed_lease_keeps_a_chunk_that_takes_long(ledger: Ledger) -> None:
         with transaction(ledger.engine) as session:
             assert renew_chunk(session, claim, ledger.clock.now(), LEASE_S)
         sweep(ledger, ledger.clock.now())
-    assert ledger.finish(claim) == []
+    assert ledger.finish(claim)
     with transaction(ledger.engine) as session:
         assert not renew_chunk(session, claim, ledger.clock.now(), LEASE_S), "it is done"
 
@@ -116,7 +116,7 @@ def test_a_bug_is_counted_split_down_and_ends(ledger: Ledger) -> None:
     job_id = ledger.start(items=20, chunk_items=20)
     raised = 0
     for _ in range(500):
-        due = [chunk for chunk in ledger.chunks(job_id) if chunk.state in (ChunkState.PENDING, ChunkState.PUBLISHED)]
+        due = [chunk for chunk in ledger.chunks(job_id) if chunk.state == ChunkState.PENDING]
         if not due:
             break
         ledger.clock.advance(60)
@@ -165,7 +165,7 @@ def test_a_bug_of_prepare_ends_the_job_after_some_tries(ledger: Ledger) -> None:
     assert (job.state, job.error_code) == (JobState.FAILED, "internal_error")
 
 
-def test_a_lost_message_is_found_within_one_interval_however_often_it_was_published(ledger: Ledger) -> None:
+def test_a_lost_message_is_found_by_the_next_sweep_however_often_it_was_sent(ledger: Ledger) -> None:
     job_id = ledger.start(items=4)
     for _ in range(12):
         claim = ledger.claim(job_id, 0)
@@ -173,23 +173,34 @@ def test_a_lost_message_is_found_within_one_interval_however_often_it_was_publis
         now = ledger.clock.now()
         with transaction(ledger.engine) as session:
             put_back_chunk(session, claim, "serving: away", now, now)
-            republish.top_up_jobs(session, ledger.window, now, None)
-    ledger.clock.advance(ledger.window.republish_s + 1)
-    with transaction(ledger.engine) as session:
-        assert len(republish.republish_chunks(session, ledger.window, ledger.clock.now(), lost_since=None)) == 1
+            assert len(republish.wake_idle(session, ledger.window, now, queued=0)) == 1
 
 
-def test_no_second_message_while_all_first_ones_wait_in_the_queue(ledger: Ledger) -> None:
+def test_no_second_message_while_one_waits_in_the_queue(ledger: Ledger) -> None:
     ledger.start(items=8)  # two chunks
-    ledger.clock.advance(ledger.window.republish_s + 1)
     now = ledger.clock.now()
     with transaction(ledger.engine) as session:
-        assert republish.republish_chunks(session, ledger.window, now, lost_since=None, queued=2) == []
-        assert republish.republish_chunks(session, ledger.window, now, lost_since=None, queued=1) == [], "looked at again later"
-    ledger.clock.advance(ledger.window.republish_s + 1)
+        assert republish.wake_idle(session, ledger.window, now, queued=1) == []
+        assert len(republish.wake_idle(session, ledger.window, now, queued=0)) == 2
+        assert len(republish.wake_idle(session, ledger.window, now, queued=None)) == 2, "the broker does not say"
+
+
+def test_all_jobs_together_get_one_window_of_messages(ledger: Ledger) -> None:
+    for _ in range(3):
+        ledger.start(items=8)
     with transaction(ledger.engine) as session:
-        found = republish.republish_chunks(session, ledger.window, ledger.clock.now(), lost_since=None, queued=1)
-    assert len(found) == 2
+        assert len(republish.wake_idle(session, ledger.window, ledger.clock.now(), queued=0)) == ledger.window.window
+
+
+def test_a_chunk_that_the_release_before_has_published_is_claimed(ledger: Ledger) -> None:
+    job_id, now = ledger.start(items=4), ledger.clock.now()
+    with transaction(ledger.engine) as session:
+        published = {"state": ChunkState.PUBLISHED, "due_at": now + timedelta(seconds=30), "publishes": 1}
+        session.execute(update(Chunk).values(published))
+        assert len(republish.wake_idle(session, ledger.window, now, queued=0)) == 1
+    claim = ledger.claim_next()
+    assert claim is not None
+    assert (claim.job_id, claim.chunk_no) == (job_id, 0)
 
 
 def test_the_error_budget_is_asked_before_success_also_in_the_only_chunk(ledger: Ledger) -> None:

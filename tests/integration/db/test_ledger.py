@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
-from core.db.chunks import fail_chunk_job, finish_chunk, is_wanted, put_back_chunk
+from core.db.chunks import fail_chunk_job, finish_chunk, put_back_chunk
 from core.db.engine import reading, transaction
 from core.db.jobs import find_job_by_key, list_jobs, read_tallies
 from core.db.lifecycle import delete_job, request_cancel
@@ -17,6 +17,7 @@ from core.db.maintenance import republish, rescue
 from core.db.models import LOCAL_TENANT_ID, ChunkState, JobState
 from core.db.preparing import claim_prepare, fail_prepare, put_back_prepare, renew_prepare
 from core.db.retrying import retry_job
+from core.db.turns import look_around
 from core.errors import ConflictError, ItemErrorCode, JobErrorCode, NotFoundError
 from core.ids import new_id
 from core.messages import CLASSIFY, QUEUE_BULK, QUEUE_INTERACTIVE
@@ -32,10 +33,10 @@ def test_a_job_runs_from_submission_to_success(ledger: Ledger) -> None:
     job_id = ledger.submit()
     assert ledger.job(job_id).state == JobState.QUEUED
     messages = ledger.prepare(job_id, items=10)
-    assert [(m.task, m.queue, m.args) for m in messages or []] == [(CLASSIFY, QUEUE_BULK, (str(job_id), n)) for n in range(3)]
+    assert [(m.task, m.queue, m.args) for m in messages or []] == [(CLASSIFY, QUEUE_BULK, ())] * 3
     assert (ledger.job(job_id).total, ledger.job(job_id).skipped) == (10, 2)
     for number in range(3):
-        assert ledger.run(job_id, number) == []
+        assert ledger.run(job_id, number)
     job = ledger.job(job_id)
     assert (job.state, job.remaining, job.succeeded, job.failed, job.version) == (JobState.SUCCEEDED, 0, 10, 0, 7)
     assert job.running_at is not None
@@ -49,18 +50,13 @@ def test_an_archive_without_items_succeeds_at_once(ledger: Ledger) -> None:
     assert ledger.job(job_id).state == JobState.SUCCEEDED
 
 
-def test_completing_a_chunk_publishes_the_next(ledger: Ledger) -> None:
-    job_id = ledger.start(items=40)  # ten chunks, a window of three
-    assert [chunk.state for chunk in ledger.chunks(job_id)].count(ChunkState.PUBLISHED) == 3
-    messages = ledger.run(job_id, 1)
-    assert [m.args[1] for m in messages or []] == [3]
+def test_as_many_messages_as_a_window_whatever_the_number_of_chunks(ledger: Ledger) -> None:
+    job_id = ledger.submit()
+    assert len(ledger.prepare(job_id, items=40) or []) == 3  # ten chunks
+    assert {chunk.state for chunk in ledger.chunks(job_id)} == {ChunkState.PENDING}
 
 
-def test_priority_scales_the_window_and_interactive_jobs_have_their_queue(ledger: Ledger) -> None:
-    urgent = ledger.submit(priority=2)
-    assert len(ledger.prepare(urgent, items=40) or []) == 6
-    lazy = ledger.submit(priority=0)
-    assert len(ledger.prepare(lazy, items=40) or []) == 1
+def test_interactive_jobs_have_their_queue(ledger: Ledger) -> None:
     single = ledger.submit(interactive=True)
     assert [m.queue for m in ledger.prepare(single, items=1) or []] == [QUEUE_INTERACTIVE]
 
@@ -95,8 +91,8 @@ def test_finishing_twice_changes_nothing(ledger: Ledger) -> None:
     job_id = ledger.start(items=8)
     claim = ledger.claim(job_id, 0)
     assert claim is not None
-    assert ledger.finish(claim) == []
-    assert ledger.finish(claim) is None
+    assert ledger.finish(claim)
+    assert not ledger.finish(claim)
     assert (ledger.rows(job_id), ledger.job(job_id).remaining, ledger.job(job_id).succeeded) == (4, 4, 4)
 
 
@@ -110,9 +106,9 @@ def test_a_worker_with_a_stale_lease_changes_nothing(ledger: Ledger) -> None:
     fresh = ledger.claim(job_id, 0)
     assert fresh is not None
     assert fresh.attempt > stale.attempt
-    assert ledger.finish(stale) is None
+    assert not ledger.finish(stale)
     assert ledger.rows(job_id) == 0
-    assert ledger.finish(fresh) == []
+    assert ledger.finish(fresh)
     assert ledger.job(job_id).state == JobState.SUCCEEDED
 
 
@@ -131,9 +127,8 @@ def test_the_soft_limit_commits_what_is_finished(ledger: Ledger) -> None:
     job_id = ledger.start(items=4)
     claim = ledger.claim(job_id, 0)
     assert claim is not None
-    messages = ledger.finish(claim, [succeeded(0), succeeded(2)])
-    assert [m.args for m in messages or []] == [(str(job_id), 0)]
-    rest = ledger.claim(job_id, 0)
+    assert ledger.finish(claim, [succeeded(0), succeeded(2)])
+    rest = ledger.claim_next()
     assert rest is not None
     assert rest.item_numbers == (1, 3)
     ledger.finish(rest)
@@ -153,9 +148,8 @@ def test_an_unavailable_dependency_costs_no_attempt_and_is_named(ledger: Ledger)
     assert ledger.claim(job_id, 0) is None, "it backs off"
     ledger.clock.advance(9)
     with transaction(ledger.engine) as session:
-        messages, _ = republish.top_up_jobs(session, ledger.window, ledger.clock.now(), None)
-    assert [m.args[1] for m in messages] == [0]
-    assert ledger.run(job_id, 0) == []
+        assert len(republish.wake_idle(session, ledger.window, ledger.clock.now(), queued=0)) == 1
+    assert ledger.run(job_id, 0)
     assert (ledger.job(job_id).state, ledger.job(job_id).waiting_for) == (JobState.SUCCEEDED, None)
 
 
@@ -166,9 +160,9 @@ def test_cancel_drops_what_waits_and_lets_running_chunks_come_home(ledger: Ledge
     with transaction(ledger.engine) as session:
         assert request_cancel(session, LOCAL_TENANT_ID, job_id, ledger.clock.now()).state == JobState.CANCELLING
     with reading(ledger.engine) as session:
-        assert not is_wanted(session, job_id)
+        assert not look_around(session, job_id, 1.0, ledger.clock.now()).wanted
     assert ledger.claim(job_id, 1) is None
-    assert ledger.finish(claim, [succeeded(0)]) == []
+    assert ledger.finish(claim, [succeeded(0)])
     job = ledger.job(job_id)
     assert (job.state, job.succeeded, ledger.rows(job_id)) == (JobState.CANCELLED, 1, 1)
     with transaction(ledger.engine) as session:
@@ -257,10 +251,10 @@ def test_an_exhausted_error_budget_fails_the_job_and_keeps_its_rows(ledger: Ledg
     straggler = ledger.claim(job_id, 1)
     assert claim is not None
     assert straggler is not None
-    assert ledger.finish(claim, outcomes_of(claim, failing=[0, 1, 2])) == []
+    assert ledger.finish(claim, outcomes_of(claim, failing=[0, 1, 2]))
     job = ledger.job(job_id)
     assert (job.state, job.error_code, ledger.rows(job_id)) == (JobState.FAILED, "error_budget", 4)
-    assert ledger.finish(straggler) == []
+    assert ledger.finish(straggler)
     assert (ledger.job(job_id).state, ledger.rows(job_id)) == (JobState.FAILED, 8)
 
 
@@ -319,5 +313,5 @@ def test_a_finish_that_is_run_again_after_a_lost_commit_leaves_the_same_rows(led
     assert claim is not None
     for _ in range(3):
         with transaction(ledger.engine) as session:
-            finish_chunk(session, claim, outcomes_of(claim), ledger.window, ledger.clock.now())
+            finish_chunk(session, claim, outcomes_of(claim), ledger.clock.now())
     assert (ledger.rows(job_id), ledger.job(job_id).succeeded) == (4, 4)

@@ -88,18 +88,28 @@ class LedgerMachine(RuleBasedStateMachine):
         index = data.draw(st.integers(0, len(self.messages) - 1))
         message = self.messages[index] if keep else self.messages.pop(index)
         if message.task == CLASSIFY:
-            job_id, number = uuid.UUID(str(message.args[0])), int(message.args[1])
-            claim = self.attempt(lambda: self.ledger.claim(job_id, number), outage)
+            claim = self.attempt(self.ledger.claim_next, outage)
             self.claims += [claim] if claim else []
 
     @precondition(lambda self: self.claims)
-    @rule(data=st.data(), again=st.booleans(), failing=st.sets(st.integers(0, 13)), cut=st.booleans(), outage=OUTAGES)
-    def finish(self, data: st.DataObject, again: bool, failing: set[int], cut: bool, outage: int | None) -> None:
+    @rule(
+        data=st.data(),
+        again=st.booleans(),
+        failing=st.sets(st.integers(0, 13)),
+        cut=st.booleans(),
+        goes_on=st.booleans(),
+        outage=OUTAGES,
+    )
+    def finish(
+        self, data: st.DataObject, *, again: bool, failing: set[int], cut: bool, goes_on: bool, outage: int | None
+    ) -> None:
+        """As a worker does: the outcomes, and the next claim in the same transaction if its shift goes on."""
         index = data.draw(st.integers(0, len(self.claims) - 1))
         claim = self.claims[index] if again else self.claims.pop(index)
         outcomes = outcomes_of(claim, sorted(failing))
         finished = outcomes[: len(outcomes) // 2] if cut else outcomes
-        self.messages += self.attempt(lambda: self.ledger.finish(claim, finished), outage) or []
+        following = self.attempt(lambda: self.ledger.finish_and_claim(claim, finished, goes_on=goes_on), outage)
+        self.claims += [following] if following else []
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
@@ -123,8 +133,8 @@ class LedgerMachine(RuleBasedStateMachine):
         def duties() -> list[Message]:
             with transaction(self.ledger.engine) as session:
                 messages = rescue.rescue_chunks(session, self.ledger.rescue, now)
-                messages += republish.republish_chunks(session, self.ledger.window, now, lost_since=None)
-                return messages + republish.top_up_jobs(session, self.ledger.window, now, None)[0]
+                messages += republish.top_up_jobs(session, self.ledger.window, now, None)[0]
+                return messages + republish.wake_idle(session, self.ledger.window, now, queued=len(self.messages))
 
         self.messages += self.attempt(duties, outage) or []
 
@@ -211,9 +221,9 @@ class LedgerMachine(RuleBasedStateMachine):
         for _ in range(60):
             self.sweep(LEASE_S + 1)
             while self.messages:
-                message = self.messages.pop()
-                claim = self.ledger.claim(uuid.UUID(str(message.args[0])), int(message.args[1]))
-                self.messages += (self.ledger.finish(claim) or []) if claim else []
+                self.messages.pop()
+                while claim := self.ledger.claim_next():
+                    assert self.ledger.finish(claim)
             if all(job.state in TERMINAL_STATES for job in self.jobs()):
                 break
         for job in self.jobs():

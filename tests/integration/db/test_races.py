@@ -122,7 +122,7 @@ def test_a_chunk_that_ends_after_its_job_was_deleted_changes_nothing(ledger: Led
     assert claim is not None
     fail(ledger, job_id)
     delete(ledger, job_id)
-    assert ledger.finish(claim) is None
+    assert not ledger.finish(claim)
     assert ledger.rows(job_id) == 0
 
 

@@ -38,7 +38,7 @@ def test_order_and_pages(engine: Engine, sort: ResultSort, label: str | None, ex
     job_id = ledger.start(items=6, chunk_items=6)
     claim = ledger.claim(job_id, 0)
     assert claim is not None
-    assert ledger.finish(claim, [outcome(number) for number in claim.item_numbers]) is not None
+    assert ledger.finish(claim, [outcome(number) for number in claim.item_numbers])
     chosen, found, after = ResultFilter(label=label), [], None
     with reading(engine) as session:
         while rows := read_results(session, job_id, chosen=chosen, sort=sort, limit=2, after=after):

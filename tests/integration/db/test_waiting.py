@@ -69,7 +69,7 @@ def test_what_an_outage_left_of_a_chunk_does_not_end_the_wait(ledger: Ledger) ->
     assert claim is not None
     now = ledger.clock.now()
     with transaction(ledger.engine) as session:
-        finish_chunk(session, claim, outcomes_of(claim)[:2], ledger.window, now, waiting_for="serving: no answer")
+        finish_chunk(session, claim, outcomes_of(claim)[:2], now, waiting_for="serving: no answer")
     assert said(ledger.job(job_id)) == ("serving: no answer", now, None)
     assert ledger.job(job_id).succeeded == 2
     ledger.run(job_id, 0)
@@ -96,12 +96,12 @@ def test_a_note_for_all_leaves_what_is_known_better_and_goes_alone(ledger: Ledge
 
 def test_messages_that_nobody_takes_up_are_no_lost_messages_any_more(ledger: Ledger) -> None:
     """Somebody sweeps, so a worker runs; yet none takes what the broker has. As workers that stopped to consume do."""
-    job_id = ledger.start(items=4)
+    job_id, began = ledger.start(items=4), ledger.clock.now()
     heard = []
     for _ in range(3):
         ledger.clock.advance(ledger.window.republish_s + 1)
         with transaction(ledger.engine) as session:
-            assert republish.republish_chunks(session, ledger.window, ledger.clock.now(), lost_since=None)
+            assert republish.wake_idle(session, ledger.window, ledger.clock.now(), queued=0, observed_since=began)
         heard.append(ledger.job(job_id).waiting_for)
     assert heard == [None, None, republish.NOT_TAKEN]
     ledger.run(job_id, 0)

@@ -1,0 +1,175 @@
+"""Whose turn it is: which chunk of which job a worker process takes next. Decided here, in SQL, and by no queue's order.
+
+A job's `turn` grows by the seconds that worker processes have spent on it, divided by its weight (priority 0, 1, 2 → 0.5, 1,
+2). The running job with the least turn is next. So jobs of one priority get the same time, whatever their number of chunks.
+
+- A job enters at the turn of the job that is next, less HEAD_START_S; its first seconds of work use the head start up. So a
+  small job is next when it comes, behind any number of large ones, and those that came before it go before it.
+- A chunk in work counts QUANTUM_S before it is done, so that processes which claim at the same moment share themselves out.
+- A job that somebody waits for (`interactive`) is before all others.
+
+Start-time fair queueing (Goyal, Vin, Cheng 1996), with a head start. Turns between tenants become one more expression at the
+beginning of the ORDER BY in `jobs_in_turn`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Subquery, case, exists, func, literal, or_, select
+from sqlalchemy.orm import Session
+
+from core.db.models import Chunk, ChunkState, Job, JobState
+
+QUANTUM_S = 0.5  # by how much a job may be ahead of another before a process changes over
+HEAD_START_S = 2.0
+FRESH = timedelta(seconds=5)  # how old a job may be whose prepare is waited for: later its message is taken as lost
+WEIGHTS = {0: 0.5, 1: 1.0, 2: 2.0}  # by priority
+
+_INTERACTIVE_TURN = -1e12
+_CANDIDATES = 64  # jobs looked at in the order of their stored turns: more than jobs that processes hold chunks of
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a process sees that looks up from its chunk."""
+
+    wanted: bool  # the chunk's job still runs
+    gives_way: bool = False  # it is another job's turn, by a whole quantum
+    prepare_waits: bool = False  # a new job waits to be prepared
+
+
+def enter_turns(session: Session, job: Job) -> None:
+    """Give a job that starts to run, for the first time or again, its place. The caller holds its row lock."""
+    leader = session.execute(
+        select(Job.turn, Job.served_s)
+        .where(Job.state == JobState.RUNNING, Job.id != job.id, Job.turn > _INTERACTIVE_TURN / 2)
+        .order_by(Job.turn, Job.id)
+        .limit(1)
+    ).first()
+    present = leader.turn + max(0.0, HEAD_START_S - leader.served_s) if leader else 0.0
+    job.served_s = 0.0
+    job.turn = _INTERACTIVE_TURN if job.interactive else present - HEAD_START_S
+
+
+def charge(seconds: float | ColumnElement[Any], jobs: Any = Job) -> dict[str, Any]:
+    """Values of an UPDATE of jobs: so much work was done for it, in seconds of one process, at least 0."""
+    spent = literal(seconds) if isinstance(seconds, float) else seconds
+    return {"turn": jobs.turn + _advance(spent, jobs), "served_s": jobs.served_s + spent}
+
+
+def charge_job(job: Job, seconds: float) -> None:
+    """The same for a job whose row lock the caller holds."""
+    head = max(0.0, HEAD_START_S - job.served_s)
+    job.turn += seconds / WEIGHTS.get(job.priority, 1.0) + min(seconds, head)
+    job.served_s += seconds
+
+
+def first_claimable(now: datetime, job_id: ColumnElement[uuid.UUID] | Any) -> Select[int]:
+    """The number of the first chunk of a job that a process may take."""
+    return (
+        select(Chunk.chunk_no)
+        .where(
+            Chunk.job_id == job_id,
+            Chunk.state == ChunkState.PENDING,
+            or_(Chunk.due_at.is_(None), Chunk.due_at <= now),
+        )
+        .order_by(Chunk.chunk_no)
+        .limit(1)
+    )
+
+
+def jobs_in_turn(now: datetime) -> Select[uuid.UUID]:
+    """Ids of the running jobs that have a claimable chunk, whose turn it is first."""
+    jobs = _candidates(now)
+    held = _held_chunks()
+    standing = _standing(jobs, QUANTUM_S * func.coalesce(held.c.chunks, 0))
+    return select(jobs.c.id).outerjoin(held, held.c.job_id == jobs.c.id).order_by(standing, jobs.c.id)
+
+
+def next_chunk(session: Session, now: datetime) -> tuple[uuid.UUID, int] | None:
+    """Job and number of the chunk whose turn it is, locked; None if there is none. Rows that others hold are passed over."""
+    for job_id in session.scalars(jobs_in_turn(now)).all():
+        number = session.scalar(first_claimable(now, job_id).with_for_update(skip_locked=True))
+        if number is not None:
+            return job_id, number
+    return None
+
+
+def any_claimable(session: Session, now: datetime) -> bool:
+    """Whether a process that asked now would get a chunk."""
+    return session.scalar(jobs_in_turn(now).limit(1)) is not None
+
+
+def look_around(session: Session, job_id: uuid.UUID, busy_s: float, now: datetime) -> Outlook:
+    """Whether a process shall go on with its chunk. One statement.
+
+    Args:
+        session: a reading transaction.
+        job_id: whose chunk it has.
+        busy_s: for how long it has worked on it, seconds.
+        now: the present.
+    """
+    jobs, held = _candidates(now, also=job_id), _held_chunks()
+    is_mine = jobs.c.id == job_id
+    others_s = QUANTUM_S * func.coalesce(held.c.chunks, 0)
+    held_s = case((is_mine, others_s - QUANTUM_S + busy_s), else_=others_s)
+    standing = _standing(jobs, held_s)
+    rows = session.execute(
+        select(jobs.c.id, standing.label("standing"), prepare_waits(now).label("prepare_waits"))
+        .outerjoin(held, held.c.job_id == jobs.c.id)
+        .order_by(is_mine.desc(), standing, jobs.c.id)
+        .limit(2)
+    ).all()
+    if not rows or rows[0].id != job_id:
+        return Outlook(wanted=False)
+    gives_way = len(rows) > 1 and rows[1].standing + QUANTUM_S <= rows[0].standing
+    return Outlook(wanted=True, gives_way=gives_way, prepare_waits=bool(rows[0].prepare_waits))
+
+
+def prepare_waits(now: datetime) -> ColumnElement[bool]:
+    """Whether a new job waits for a process that prepares it, and its message is on its way."""
+    return exists().where(Job.state == JobState.QUEUED, Job.waits == 0, Job.created_at > now - FRESH)
+
+
+def catch_up(session: Session, job: Job, now: datetime) -> None:
+    """A job that has nothing to be taken now (all of it backs off) saves up no turns. The caller holds its row lock."""
+    is_held = exists().where(Chunk.job_id == job.id, Chunk.state == ChunkState.RUNNING)
+    if session.scalar(select(is_held)) or session.scalar(first_claimable(now, job.id)) is not None:
+        return
+    at_work = select(Chunk.job_id).where(Chunk.state == ChunkState.RUNNING)
+    present = session.scalar(select(func.min(Job.turn)).where(Job.id.in_(at_work), Job.turn > _INTERACTIVE_TURN / 2))
+    if present is not None and not job.interactive:
+        job.turn = max(job.turn, present)
+
+
+def _candidates(now: datetime, also: uuid.UUID | None = None) -> Subquery:
+    """The running jobs with the least stored turns that have a claimable chunk; and one job whether it has or not."""
+    claimable = first_claimable(now, Job.id).correlate(Job).scalar_subquery().is_not(None)
+    columns = select(Job.id, Job.turn, Job.served_s, Job.priority)
+    chosen = columns.where(Job.state == JobState.RUNNING, claimable).order_by(Job.turn, Job.id).limit(_CANDIDATES)
+    if also is None:
+        return chosen.subquery("candidates")
+    mine = columns.where(Job.state == JobState.RUNNING, Job.id == also)
+    others = select(chosen.where(Job.id != also).subquery("others"))
+    return others.union_all(mine).subquery("candidates")
+
+
+def _held_chunks() -> Subquery:
+    """Chunks that processes work on, by job: few rows."""
+    counted = select(Chunk.job_id, func.count().label("chunks")).where(Chunk.state == ChunkState.RUNNING)
+    return counted.group_by(Chunk.job_id).subquery("held")
+
+
+def _standing(jobs: Subquery, held_s: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The turn that a job would have if the chunks in work were done: they count `held_s` in all."""
+    return jobs.c.turn + _advance(held_s, jobs.c)
+
+
+def _advance(seconds: ColumnElement[Any], jobs: Any) -> ColumnElement[Any]:
+    """By how much a turn grows: the work by weight, and what it takes of the head start."""
+    head = case((jobs.served_s < HEAD_START_S, HEAD_START_S - jobs.served_s), else_=0.0)
+    return seconds / case(WEIGHTS, value=jobs.priority, else_=1.0) + case((seconds < head, seconds), else_=head)
