@@ -38,7 +38,7 @@ class WorkerSettings(Concern):
     sweep_interval_s: float = Field(default=5.0, description="Time between two runs of the sweeper.")
     republish_s: float = Field(
         default=30.0,
-        description="Time after which a job that nobody prepares gets another message. After three of them without a claim, jobs say so.",
+        description="A job that nobody prepares gets another message then. Three such times without a claim, and jobs say so.",
     )
     max_crashes: int = Field(default=2, description="A chunk that has lost its worker process so often is split.")
     max_crashes_alone: int = Field(
