@@ -63,6 +63,7 @@ class LedgerMachine(RuleBasedStateMachine):
                     session.execute(table.delete())
         self.messages: list[Message] = []
         self.claims: list[Claim] = []
+        self.submitted = 0
         self.ended: dict[uuid.UUID, JobState] = {}
 
     def teardown(self) -> None:
@@ -79,7 +80,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(items=st.integers(0, 13), budget=st.sampled_from([None, None, 0.1]))
     def submit(self, items: int, budget: float | None) -> None:
-        job_id = self.ledger.submit(error_budget=budget, retention_s=RETENTION_S)
+        self.submitted += 1  # ids decide between equal turns: chance must not
+        job_id = self.ledger.submit(id=uuid.UUID(int=self.submitted), error_budget=budget, retention_s=RETENTION_S)
         self.messages += self.ledger.prepare(job_id, items=items, chunk_items=3) or []
 
     @precondition(lambda self: self.messages)
