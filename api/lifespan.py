@@ -40,7 +40,8 @@ def make_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContex
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = open_engine(settings.database_url, settings.database)
         publisher = Publisher(settings, on_lost=_noting(engine))
-        client = PredictClient(settings.serving.address, min(_MODEL_TIMEOUT_S, settings.serving.timeout_s))
+        serving = settings.serving
+        client = PredictClient(serving.address, min(_MODEL_TIMEOUT_S, serving.timeout_s), security=serving)
         storage = open_storage(settings.storage_url, settings.storage)
         decoders = DecoderPool(settings.pictures)
         pictures = PictureMaker(settings.pictures, settings.image, decoders)

@@ -34,17 +34,21 @@ Probe = Callable[[], None]
 class Watch:
     """A thread for each dependency, so that one that hangs does not keep the others."""
 
-    def __init__(self, engine: Engine, probes: Mapping[str, Probe], interval_s: float) -> None:
+    def __init__(
+        self, engine: Engine, probes: Mapping[str, Probe], interval_s: float, *, on_end: Callable[[], None] = lambda: None
+    ) -> None:
         """Start nothing yet.
 
         Args:
             engine: the ledger.
             probes: by dependency; each returns within PROBE_S, or raises a TransientError.
             interval_s: between two looks, in seconds.
+            on_end: called at the end of `close`; gives back what the probes use.
         """
         self._engine = engine
         self._probes = dict(probes)
         self._interval_s = interval_s
+        self._on_end = on_end
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -60,6 +64,7 @@ class Watch:
         self._stop.set()
         for thread in self._threads:
             thread.join(self._interval_s + 2 * PROBE_S)
+        self._on_end()
 
     def _run(self, name: str, probe: Probe) -> None:
         text = NO_WORKER if name == "worker" else SILENT.format(name)
@@ -106,7 +111,7 @@ def _is_silent(name: str, probe: Probe) -> bool:
 
 def make_watch(settings: Settings, engine: Engine, publisher: Publisher) -> Watch:
     """The watch of one API process."""
-    client = PredictClient(settings.serving.address, PROBE_S)
+    client = PredictClient(settings.serving.address, PROBE_S, security=settings.serving)
 
     def serving() -> None:
         if not client.ready():
@@ -116,7 +121,7 @@ def make_watch(settings: Settings, engine: Engine, publisher: Publisher) -> Watc
         check_workers(engine, settings.worker.lease_s)
 
     probes: dict[str, Probe] = {"broker": lambda: publisher.check(PROBE_S), "serving": serving, "worker": worker}
-    return Watch(engine, probes, settings.api.watch_interval_s)
+    return Watch(engine, probes, settings.api.watch_interval_s, on_end=client.close)
 
 
 def check_workers(engine: Engine, lease_s: float) -> None:

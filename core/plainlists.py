@@ -72,6 +72,22 @@ def check_file_url(value: str) -> str:
     return value
 
 
+def check_grpc_address(value: str) -> str:
+    """A gRPC address: host:port, dns:///host:port, unix:path.
+
+    Raises:
+        ValueError: it is a URL of the web, which gRPC would take for a name to look up.
+    """
+    scheme = value.partition("://")[0].lower()
+    if scheme in {"http", "https", "grpc", "grpcs", "tcp"} and "://" in value:
+        secure = ", and set DERMQ_SERVING_TLS=true" if scheme in {"https", "grpcs"} else ""
+        raise ValueError(
+            f"expected host:port, or dns:///host:port for several replicas, got {value!r}: "
+            f"leave {scheme}:// and the path out{secure}"
+        )
+    return value
+
+
 def check_start(value: str, *starts: str) -> str:
     """An address of one of these kinds, or "". The address is not shown: it may hold a password.
 

@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 import numpy as np
@@ -27,8 +27,9 @@ from core.modelspec import (
     OUTPUT_ALIAS,
     ModelSpec,
 )
+from core.plainlists import check_grpc_address
 from core.telemetry.tracing import call_metadata, current_traceparent
-from serving.channel import ProcessChannel
+from serving.channel import ProcessChannel, open_channel
 from serving.contract import check_novelty, check_probabilities, check_serving_signature
 from serving.failures import Call, Failure, to_error
 from serving.flight import Flight
@@ -38,6 +39,9 @@ from serving.protos.metadata_pb2 import SignatureDef
 from serving.protos.model_pb2 import ModelSpec as WireModelSpec
 from serving.stubs import Stubs
 from serving.tensors import TensorError, fill_tensor, to_array
+
+if TYPE_CHECKING:
+    from core.settings import ServingSettings
 
 SERVING_DEFAULT = "serving_default"
 _TOLD_NOTHING = np.array([b""], dtype=object)  # the describe signature ignores its input
@@ -126,6 +130,7 @@ class PredictClient:
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         on_retry: Callable[[], None] = lambda: None,
+        security: ServingSettings | None = None,
     ) -> None:
         """Nothing is opened here.
 
@@ -136,14 +141,18 @@ class PredictClient:
             sleep: waits between attempts.
             monotonic: the clock that deadlines are measured with, in seconds.
             on_retry: called before a call is tried again.
+            security: says whether there is TLS, and with what; None: in the clear.
+
+        Raises:
+            ValueError: the address is a URL of the web.
         """
-        self.address = address
+        self.address = check_grpc_address(address)
         self.timeout_s = timeout_s
         self._retry = retry or Retry()
         self._sleep = sleep
         self._monotonic = monotonic
         self._on_retry = on_retry
-        self._channel = ProcessChannel(address)
+        self._channel = ProcessChannel(address, None if security is None else lambda to: open_channel(to, security))
 
     def __enter__(self) -> Self:
         return self

@@ -52,7 +52,12 @@ class WorkerContext:
             settings=settings,
             engine=open_engine(settings.database_url, settings.database),
             storage=open_storage(settings.storage_url, settings.storage),
-            client=PredictClient(settings.serving.address, settings.serving.timeout_s, on_retry=metrics.PREDICT_RETRIES.add),
+            client=PredictClient(
+                settings.serving.address,
+                settings.serving.timeout_s,
+                on_retry=metrics.PREDICT_RETRIES.add,
+                security=settings.serving,
+            ),
             publish=publish,
             clock=SharedClock(),
         )

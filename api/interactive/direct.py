@@ -107,7 +107,7 @@ class DirectClassifier:
         self._storage = storage
         self._decoders = decoders
         self._clock = clock
-        self._client = PredictClient(settings.serving.address, PATIENCE_S, retry=Retry(attempts=1))
+        self._client = PredictClient(settings.serving.address, PATIENCE_S, retry=Retry(attempts=1), security=settings.serving)
         self._batcher = PredictBatcher(self._client)
         self._known: dict[tuple[str, int | None, str | None], Described] = {}
         self._images = self._bytes = 0  # under way

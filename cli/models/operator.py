@@ -17,6 +17,7 @@ import typer
 
 from cli.ledger import open_ledger, settings_of, this_user
 from cli.output.exit_codes import CliError, ExitCode
+from core.plainlists import check_grpc_address
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -71,7 +72,7 @@ class Operator:
             CliError: there is none.
         """
         if given:
-            return list(given)
+            return [_checked(address) for address in given]
         if os.environ.get("DERMQ_SERVING_ADDRESS"):
             return [self.settings.serving.address]
         from cli.stack.lock import find_holder
@@ -86,6 +87,13 @@ class Operator:
                 "Start one with `dermq up`, or name one with --serving HOST:PORT (or DERMQ_SERVING_ADDRESS).",
             )
         return [f"127.0.0.1:{state.ports['serving']}"]
+
+
+def _checked(address: str) -> str:
+    try:
+        return check_grpc_address(address)
+    except ValueError as error:
+        raise CliError(f"--serving: {error}", ExitCode.USAGE) from error
 
 
 def find_operator(data_dir: Path | None, by: str | None = None) -> Operator:
@@ -111,7 +119,7 @@ def open_rollout(
 
     operator = find_operator(data_dir, by)
     with (
-        Fleet(operator.addresses(serving), operator.settings.serving.timeout_s) as fleet,
+        Fleet(operator.addresses(serving), operator.settings.serving.timeout_s, operator.settings.serving) as fleet,
         operator.ledger() as engine,
     ):
         yield Rollout(operator.repository, operator.config_path, fleet, engine, operator.actor, timeout_s=timeout_s, tell=tell)

@@ -85,7 +85,7 @@ def _server_of(operator: Operator, version: ModelVersion, serving: Sequence[str]
 
     address = _find_address(operator, serving)
     if address is not None:
-        with PredictClient(address, operator.settings.serving.timeout_s) as client:
+        with PredictClient(address, operator.settings.serving.timeout_s, security=operator.settings.serving) as client:
             if _is_available(client, version):
                 yield client
                 return

@@ -13,6 +13,8 @@ from cli.stack.parts import Addresses
 from cli.stack.state import STACK_VARIABLE
 from core.settings import ApiSettings
 
+_SERVING_SECURITY = tuple(f"DERMQ_SERVING_{name}" for name in ("TLS", "CA", "CERTIFICATE", "KEY", "TOKEN"))
+
 
 @dataclass(frozen=True, slots=True)
 class Sources:
@@ -38,6 +40,7 @@ def make_environment(
         "DERMQ_DATA_DIR": str(folder.root),
         "DERMQ_BROKER_URL": addresses.broker_url,
         "DERMQ_SERVING_ADDRESS": f"127.0.0.1:{addresses.serving_port}",
+        **dict.fromkeys(_SERVING_SECURITY, ""),  # the stack's own Serving is spoken to in the clear, on the loopback interface
         "DERMQ_API_HOST": "127.0.0.1",
         "DERMQ_API_PORT": str(addresses.api_port),
         "DERMQ_API_SOURCE_ROOTS": json.dumps([str(path) for path in sources.roots]),

@@ -9,6 +9,7 @@ from typing import Self
 
 from core.errors import ConflictError, ModelContractError, ModelNotFoundError, ServingUnavailableError
 from core.modelspec import ModelSpec
+from core.settings import ServingSettings
 from serving.client import PredictClient, VersionStatus
 from serving.lifecycle.configfile import ModelsConfig
 from serving.lifecycle.verification import Verified, verify_served
@@ -22,14 +23,15 @@ _SETTLE_S = 1.0
 class Fleet:
     """One client per server; several replicas behind one name must be named one by one."""
 
-    def __init__(self, addresses: Sequence[str], timeout_s: float = 20.0) -> None:
+    def __init__(self, addresses: Sequence[str], timeout_s: float = 20.0, security: ServingSettings | None = None) -> None:
         """Nothing is opened here.
 
         Args:
             addresses: host:port each.
             timeout_s: deadline of one call.
+            security: as PredictClient's.
         """
-        self.clients = [PredictClient(address, timeout_s) for address in addresses]
+        self.clients = [PredictClient(address, timeout_s, security=security) for address in addresses]
 
     def __enter__(self) -> Self:
         return self
