@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any, Self
 import grpc
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from core.errors import JobError, ModelContractError, ServingUnavailableError
 from core.modelspec import (
     DESCRIBE_INPUT_ALIAS,
-    DESCRIBE_OUTPUT_ALIAS,
     DESCRIBE_SIGNATURE,
     INPUT_ALIAS,
     NOVELTY_ALIAS,
@@ -30,7 +28,7 @@ from core.modelspec import (
 from core.plainlists import check_grpc_address
 from core.telemetry.tracing import call_metadata, current_traceparent
 from serving.channel import ProcessChannel, open_channel
-from serving.contract import check_novelty, check_probabilities, check_serving_signature
+from serving.contract import check_novelty, check_probabilities, check_serving_signature, read_output, read_spec
 from serving.failures import Call, Failure, to_error
 from serving.flight import Flight
 from serving.protos import management_pb2, metadata_pb2, predict_pb2, status_pb2
@@ -38,7 +36,7 @@ from serving.protos.config_pb2 import ModelServerConfig
 from serving.protos.metadata_pb2 import SignatureDef
 from serving.protos.model_pb2 import ModelSpec as WireModelSpec
 from serving.stubs import Stubs
-from serving.tensors import TensorError, fill_tensor, to_array
+from serving.tensors import fill_tensor
 
 if TYPE_CHECKING:
     from core.settings import ServingSettings
@@ -184,7 +182,7 @@ class PredictClient:
         request = predict_pb2.PredictRequest(model_spec=_wire_spec(model, version, label, DESCRIBE_SIGNATURE))
         fill_tensor(request.inputs[DESCRIBE_INPUT_ALIAS], _TOLD_NOTHING)
         reply = self._call(lambda stubs: stubs.predict, request, what)
-        described = Described(_parse_spec(reply, what), reply.model_spec.version.value)
+        described = Described(read_spec(reply, what), reply.model_spec.version.value)
         if described != before:
             check_serving_signature(self.metadata(model, version=described.version), described.spec, what)
         return described
@@ -252,11 +250,11 @@ class PredictClient:
             answered = reply.model_spec.version.value
             if answered != version:
                 raise ModelContractError(f"{what} at {self.address}: version {answered} answered instead")
-            found = _output(reply, OUTPUT_ALIAS, what)
+            found = read_output(reply, OUTPUT_ALIAS, what)
             probabilities = check_probabilities(found, len(images), classes, what, row_by_row=row_by_row)
             if not novelty:
                 return Answer(probabilities)
-            distances = check_novelty(_output(reply, NOVELTY_ALIAS, what), len(images), what, row_by_row=row_by_row)
+            distances = check_novelty(read_output(reply, NOVELTY_ALIAS, what), len(images), what, row_by_row=row_by_row)
             return Answer(probabilities, distances)
 
         return PendingPrediction(finish, flight.cancel, flight)
@@ -387,22 +385,3 @@ def _name(model: str, version: int | None, label: str | None) -> str:
     if version is not None:
         return f"{model} version {version}"
     return f"{model} label {label!r}" if label is not None else f"{model} (latest)"
-
-
-def _output(reply: predict_pb2.PredictResponse, alias: str, what: str) -> npt.NDArray[Any]:
-    if alias not in reply.outputs:
-        raise ModelContractError(f"{what}: expected an output {alias!r}, got {sorted(reply.outputs)}")
-    try:
-        return to_array(reply.outputs[alias])
-    except TensorError as error:
-        raise ModelContractError(f"{what}: output {alias!r}: {error}") from error
-
-
-def _parse_spec(reply: predict_pb2.PredictResponse, what: str) -> ModelSpec:
-    texts = _output(reply, DESCRIBE_OUTPUT_ALIAS, what).ravel()
-    if len(texts) < 1 or not isinstance(texts[0], bytes):
-        raise ModelContractError(f"{what}: expected one JSON string, got {len(texts)} values of {texts.dtype}")
-    try:
-        return ModelSpec.model_validate_json(texts[0])
-    except ValidationError as error:
-        raise ModelContractError(f"{what}: the JSON is no ModelSpec: {error}; export the model again") from error

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from core.errors import ModelContractError
-from core.modelspec import INPUT_ALIAS, NOVELTY_ALIAS, OUTPUT_ALIAS, ModelSpec
+from core.modelspec import DESCRIBE_OUTPUT_ALIAS, INPUT_ALIAS, NOVELTY_ALIAS, OUTPUT_ALIAS, ModelSpec
 from serving.protos import tensor_pb2
 from serving.protos.metadata_pb2 import SignatureDef, TensorInfo
-from serving.tensors import dtype_name
+from serving.protos.predict_pb2 import PredictResponse
+from serving.tensors import TensorError, dtype_name, to_array
 
 _ROUNDING = 1e-5  # how far float32 softmax may stray over 1
 
@@ -113,3 +115,24 @@ def _check_tensor(info: TensorInfo, alias: str, dtype: int, shape: tuple[int, ..
             f"{what}: expected {alias!r} to be {dtype_name(dtype)} {list(shape)}, got "
             f"{dtype_name(info.dtype)} {'of unknown rank' if found is None else list(found)}; export the model again"
         )
+
+
+def read_output(reply: PredictResponse, alias: str, what: str) -> npt.NDArray[Any]:
+    """An output of a reply; raises ModelContractError where it is missing, or no tensor."""
+    if alias not in reply.outputs:
+        raise ModelContractError(f"{what}: expected an output {alias!r}, got {sorted(reply.outputs)}")
+    try:
+        return to_array(reply.outputs[alias])
+    except TensorError as error:
+        raise ModelContractError(f"{what}: output {alias!r}: {error}") from error
+
+
+def read_spec(reply: PredictResponse, what: str) -> ModelSpec:
+    """The ModelSpec in a reply of `describe`; raises ModelContractError where there is none that can be read."""
+    texts = read_output(reply, DESCRIBE_OUTPUT_ALIAS, what).ravel()
+    if len(texts) < 1 or not isinstance(texts[0], bytes):
+        raise ModelContractError(f"{what}: expected one JSON string, got {len(texts)} values of {texts.dtype}")
+    try:
+        return ModelSpec.model_validate_json(texts[0])
+    except ValidationError as error:
+        raise ModelContractError(f"{what}: the JSON is no ModelSpec: {error}; export the model again") from error
