@@ -26,7 +26,7 @@ from core.modelspec import (
 )
 from training.compact import halve_constants
 from training.metrics import SMALLEST
-from training.novelty.features import with_features
+from training.novelty.features import with_observed
 
 SERVING_SIGNATURE = "serving_default"
 VIEWS_SIGNATURE = "tta"
@@ -46,8 +46,8 @@ def write_saved_model(
         spec: what `describe` answers; its temperature is folded into the graph.
         directory: must not exist yet.
         tta: add the signature `tta`.
-        novelty: of the features before the last dense layer, float32 [batch, d] → float32 [batch]; the second output, where
-            the spec has one.
+        novelty: of what `training.novelty.features` observes, float32 [batch, d + STATISTICS] → float32 [batch]; the second
+            output, where the spec has one.
 
     Raises:
         InvalidRequestError: the model has no features that novelty could be measured of.
@@ -75,8 +75,8 @@ def _named(answers: Sequence[Any]) -> dict[str, Any]:
 
 
 def _frozen(model: Any, temperature: float, image_spec: Any, novelty: Callable[[Any], Any] | None) -> Any:
-    """uint8 images → a list of calibrated probabilities and, with `novelty`, of what it makes of the features."""
-    whole = model if novelty is None else with_features(model)
+    """uint8 images → a list of calibrated probabilities and, with `novelty`, of what it makes of the observed."""
+    whole = model if novelty is None else with_observed(model)
 
     def answers(images: Any) -> list[Any]:
         found = whole(tf.cast(images, tf.float32), training=False)

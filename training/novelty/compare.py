@@ -25,9 +25,10 @@ from training.cache import load_pixels
 from training.datasets.base import UInt8Array
 from training.datasets.registry import load_dataset
 from training.datasets.sources import FileSource, ZipSource, folder_files, zip_members
-from training.novelty.detectors import Float32Array, Head, Known
-from training.novelty.fitting import NOT_NOVEL, HeldOut, choose, draw_unlike
+from training.novelty.detectors import Float32Array, Head
+from training.novelty.fitting import NOT_NOVEL, HeldOut, Known, choose, draw_unlike
 from training.novelty.pictures import turned
+from training.novelty.statistics import beside
 from training.splits import Split
 
 SAMPLE = 400  # of each set of pictures of one's own
@@ -46,17 +47,22 @@ def compare_version(version: Path, data: Path | None, pictures: Mapping[str, Pat
         InvalidRequestError: no such version, data or pictures.
     """
     spec, split = _beside(version)
-    compute, head = features_of_graph(version)
+    features_of, head = features_of_graph(version)
+
+    def observe(drawn: UInt8Array) -> Float32Array:
+        found: Float32Array = np.asarray(beside(features_of(drawn), drawn), np.float32)
+        return found
+
     dataset = load_dataset(split.dataset, data)
     pixels = load_pixels(dataset, height=spec.input_height, width=spec.input_width, resize=spec.resize)
     rows = {part: dataset.positions(split.part(part)) for part in ("train", "validation", "test")}
-    features = {part: compute(pixels[positions]) for part, positions in rows.items()}
+    observed = {part: observe(pixels[positions]) for part, positions in rows.items()}
     validation = pixels[rows["validation"]]
     others = {NOT_NOVEL: turned(validation)} | {name: sample(path, spec) for name, path in pictures.items()}
-    kinds = {name: compute(drawn) for name, drawn in draw_unlike(validation).items()}
-    known = Known(features["train"], dataset.label_indices()[rows["train"]], head)
-    held_out = HeldOut(features["validation"], features["test"])
-    return choose(known, held_out, kinds, others={name: compute(drawn) for name, drawn in others.items()}).figures
+    kinds = {name: observe(drawn) for name, drawn in draw_unlike(validation).items()}
+    known = Known(observed["train"], dataset.label_indices()[rows["train"]], head)
+    held_out = HeldOut(observed["validation"], observed["test"])
+    return choose(known, held_out, kinds, others={name: observe(drawn) for name, drawn in others.items()}).figures
 
 
 def sample(path: Path, spec: ModelSpec, count: int = SAMPLE) -> UInt8Array:

@@ -5,7 +5,6 @@ There is one implementation, in Keras operations: run on arrays it measures, tra
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,7 +39,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a detector is fitted on: the training part's features float32 [n, d] and labels int64 [n], and the last layer."""
+    """What a detector of features is fitted on: the training part's features float32 [n, d] and labels int64 [n], and the last layer."""
 
     features: Float32Array
     labels: IntArray
@@ -133,13 +132,6 @@ def fit_nearest_centroid(known: Known) -> NearestCentroid:
     scaled = np.asarray(_of_length_1(known.features), np.float32)
     clustering = MiniBatchKMeans(min(CENTROIDS, len(scaled)), random_state=0, n_init=1).fit(scaled)
     return NearestCentroid(clustering.cluster_centers_.astype(np.float32))
-
-
-FITS: dict[str, Callable[[Known], Detector]] = {
-    "mahalanobis": fit_mahalanobis,
-    "nearest_centroid": fit_nearest_centroid,
-    "energy": fit_energy,
-}
 
 
 def _of_length_1(features: Any) -> Any:

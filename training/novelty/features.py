@@ -1,4 +1,4 @@
-"""The features that a detector looks at: what goes into a model's last dense layer, the penultimate layer's output."""
+"""What a detector observes of a picture: what goes into a model's last dense layer, and statistics of the pixels."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ import numpy as np
 from core.errors import InvalidRequestError
 from training.datasets.base import UInt8Array
 from training.novelty.detectors import Float32Array, Head
+from training.novelty.statistics import beside
 from training.pipeline import evaluation_batches
 
 
-def with_features(model: Any) -> Any:
-    """The model with a second output: [softmax [batch, classes], features [batch, d]].
+def with_observed(model: Any) -> Any:
+    """The model with a second output: [softmax [batch, classes], observed [batch, d + STATISTICS]].
 
     Raises:
         InvalidRequestError: no dense layer, or one whose input is not one row of features a picture.
     """
-    return keras.Model(model.input, [model.output, _last_dense(model).input])
+    return keras.Model(model.input, [model.output, beside(_last_dense(model).input, model.input)])
 
 
 def head_of(model: Any) -> Head:
-    """The last dense layer's weights; raises as `with_features`."""
+    """The last dense layer's weights; raises as `with_observed`."""
     layer = _last_dense(model)
     kernel = np.asarray(layer.kernel, np.float32)
     bias = np.zeros(kernel.shape[1], np.float32) if layer.bias is None else np.asarray(layer.bias, np.float32)
     return Head(kernel, bias)
 
 
-def features_of(model: Any) -> Callable[[UInt8Array], Float32Array]:
-    """A function from pixels uint8 [n, height, width, 3] to features float32 [n, d]; raises as `with_features`."""
-    until_there = keras.Model(model.input, _last_dense(model).input)
+def observer_of(model: Any) -> Callable[[UInt8Array], Float32Array]:
+    """A function from pixels uint8 [n, height, width, 3] to float32 [n, d + STATISTICS]; raises as `with_observed`."""
+    until_there = keras.Model(model.input, beside(_last_dense(model).input, model.input))
 
     def compute(pixels: UInt8Array) -> Float32Array:
-        features: Float32Array = until_there.predict(evaluation_batches(pixels), verbose=0)
-        return features.astype(np.float32, copy=False)
+        observed: Float32Array = until_there.predict(evaluation_batches(pixels), verbose=0)
+        return observed.astype(np.float32, copy=False)
 
     return compute
 

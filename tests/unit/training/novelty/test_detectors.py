@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from training.novelty import BEST, CHOICES, METHODS, NONE
-from training.novelty.detectors import FITS, Head, Known, Mahalanobis, fit_energy, fit_mahalanobis, fit_nearest_centroid
+from training.novelty.detectors import Head, Known, Mahalanobis, fit_energy, fit_mahalanobis, fit_nearest_centroid
+from training.novelty.methods import FITS
+from training.novelty.statistics import STATISTICS
 
 GENERATOR = np.random.default_rng(3)
 
@@ -78,7 +80,7 @@ def test_a_traced_detector_gives_what_it_gives_of_arrays(method: str) -> None:
     import tensorflow as tf
 
     data = known(150)
-    detector = FITS[method](data)
+    detector = FITS[method](data.features, data.labels, Head(data.head.kernel[:-STATISTICS], data.head.bias))
     signature = [tf.TensorSpec([None, 150], tf.float32)]
     traced = tf.function(lambda rows: detector(rows), input_signature=signature)  # noqa: PLW0108 - it takes no weak reference
     expected = np.asarray(detector(data.features))

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from core.errors import InvalidRequestError
-from training.novelty.detectors import Head, Known
-from training.novelty.features import features_of, head_of, with_features
-from training.novelty.fitting import FALSE_ALARMS, NOT_NOVEL, THRESHOLD, HeldOut, choose, fit_scaled, noted_share
+from training.novelty.detectors import Head
+from training.novelty.features import head_of, observer_of, with_observed
+from training.novelty.fitting import FALSE_ALARMS, NOT_NOVEL, THRESHOLD, HeldOut, Known, choose, fit_scaled, noted_share
 from training.novelty.pictures import draw_kinds, inverted, photographs, turned
+from training.novelty.statistics import STATISTICS, statistics_of
 
 HEAD = Head(np.zeros((12, 2), np.float32), np.zeros(2, np.float32))
 
 
 def cloud(seed: int, pictures: int, away: float = 0.0) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    values = np.random.default_rng(seed).normal(size=(pictures, 12)) + away
+    values = np.random.default_rng(seed).normal(size=(pictures, 12 + STATISTICS)) + away
     return values.astype(np.float32)
 
 
@@ -50,17 +51,19 @@ def test_the_detector_with_the_fewest_false_alarms_is_taken_and_the_rest_is_told
 
 
 def test_features_are_what_goes_into_the_last_dense_layer() -> None:
-    inputs = keras.Input((6, 6, 3))
+    inputs = keras.Input((8, 8, 3))
     x = keras.layers.GlobalAveragePooling2D()(inputs)
     x = keras.layers.Dense(5, activation="relu")(x)
     logits = keras.layers.Dense(2, use_bias=False)(keras.layers.Dropout(0.5)(x))
     model = keras.Model(inputs, keras.layers.Activation("softmax")(logits))
-    pixels = np.random.default_rng(0).integers(0, 256, (300, 6, 6, 3)).astype(np.uint8)
-    features, head = features_of(model)(pixels), head_of(model)
-    assert (features.shape, features.dtype, head.kernel.shape, head.bias.tolist()) == ((300, 5), np.float32, (5, 2), [0, 0])
-    softmax, again = with_features(model)(pixels.astype(np.float32), training=False)
-    np.testing.assert_allclose(again, features, rtol=1e-5)
-    logits = features @ head.kernel
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3)).astype(np.uint8)
+    observed, head = observer_of(model)(pixels), head_of(model)
+    assert (observed.shape, observed.dtype) == ((300, 5 + STATISTICS), np.float32)
+    assert (head.kernel.shape, head.bias.tolist()) == ((5, 2), [0, 0])
+    softmax, again = with_observed(model)(pixels.astype(np.float32), training=False)
+    np.testing.assert_allclose(again, observed, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(observed[:, 5:], statistics_of(pixels), rtol=1e-5, atol=1e-6)
+    logits = observed[:, :5] @ head.kernel
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.testing.assert_allclose(softmax, powers / powers.sum(axis=1, keepdims=True), atol=1e-5)
 
@@ -69,10 +72,10 @@ def test_a_model_without_such_features_is_refused_by_name() -> None:
     inputs = keras.Input((6, 6, 3))
     pooled = keras.Model(inputs, keras.layers.Softmax()(keras.layers.GlobalAveragePooling2D()(inputs)), name="pooled")
     with pytest.raises(InvalidRequestError, match=r"model pooled: expected a dense layer.*Softmax.*--novelty none"):
-        with_features(pooled)
+        with_observed(pooled)
     everywhere = keras.Model(inputs, keras.layers.Dense(2)(inputs), name="everywhere")
     with pytest.raises(InvalidRequestError, match=r"model everywhere: expected the input of dense.* to be \[batch, features\]"):
-        features_of(everywhere)
+        observer_of(everywhere)
 
 
 def test_drawn_pictures_are_the_same_each_time_and_of_the_size_asked_for() -> None:
