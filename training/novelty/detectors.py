@@ -39,7 +39,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a detector of features is fitted on: the training part's features float32 [n, d] and labels int64 [n], and the last layer."""
+    """What a detector of features is fitted on: the training part, float32 [n, d], its labels int64 [n], the last layer."""
 
     features: Float32Array
     labels: IntArray

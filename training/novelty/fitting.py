@@ -23,8 +23,8 @@ from training.runs import RunFolder
 
 _ROOM = 1e-6  # relative: rounding makes no alarm of the picture that set the unit
 THRESHOLD = 1.0  # in units of the scale that validation sets
-# Of the validation part, at most: half of the 2 % that are promised, as the test part is another sample, of several sources. With
-# 1.5 % version 3's first export had 2.3 % on its test part.
+# Of the validation part, at most: half of the 2 % that are promised, as the test part is another sample, of several sources.
+# With 1.5 % an export of version 3 had 2.3 % on its test part.
 FALSE_ALARMS = 0.01
 NOT_NOVEL = "validation, upside down"  # in the table of kinds, to show that it is no alarm
 
@@ -53,7 +53,7 @@ class Novelty:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a detector is fitted on: the training part, observed, float32 [n, d + STATISTICS]; labels int64 [n]; the last layer."""
+    """What a detector is fitted on: the training part, float32 [n, d + STATISTICS], its labels int64 [n], the last layer."""
 
     observed: Float32Array
     labels: IntArray

@@ -1,6 +1,6 @@
 """Twelve figures of the pixels themselves: brightness, contrast and roughness.
 
-A network that was trained with strong augmentation hardly sees noise or a flat colour in its last features. These show it at once.
+A network that was trained with strong augmentation hardly sees noise or a flat colour in its last features. These show both.
 """
 
 from __future__ import annotations
