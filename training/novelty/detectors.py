@@ -25,7 +25,7 @@ _SMALLEST = 1e-6  # of a variance, relative to the largest: a feature that never
 class Detector(Protocol):
     """Gives each picture a distance of 0 or more."""
 
-    def __call__(self, features: Any) -> Any:
+    def __call__(self, features: Any, /) -> Any:
         """float32 [n, d] → float32 [n]; of an array, or of a tensor that is traced."""
 
 
