@@ -7,14 +7,13 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx2
-import stamina
-from stamina.instrumentation import set_on_retry_hooks
 
 from cli.http.problems import error_from_response, unreachable
 from cli.http.requestbody import Payload
@@ -57,6 +56,14 @@ class _NotNowError(Exception):
         self.retry_after_s = retry_after_s
 
 
+@cache
+def silence_retries() -> None:
+    """Once: stamina would log to stdout, which belongs to the command's result."""
+    from stamina.instrumentation import set_on_retry_hooks
+
+    set_on_retry_hooks([])
+
+
 class Client:
     """A connection to one server. Use it as a context manager.
 
@@ -69,7 +76,6 @@ class Client:
     def __init__(self, url: str, api_key: str | None = None, *, attempts: int = 4) -> None:
         self.url = url.rstrip("/")
         self._attempts = attempts
-        set_on_retry_hooks([])  # stamina would log to stdout, which belongs to the command's result
         headers = {"User-Agent": "dermq-cli", "Accept": "application/json"}
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
@@ -173,9 +179,23 @@ class Client:
     def _call(self, send: Callable[[], httpx2.Response]) -> httpx2.Response:
         """Send, and send again while nothing is lost by it: every call here can be repeated (submits by their key)."""
         with self._told():
-            for attempt in stamina.retry_context(on=_should_retry, attempts=self._attempts, timeout=20.0, wait_max=2.0):
-                with attempt:
-                    return _checked(send())
+            try:
+                return _checked(send())
+            except Exception as error:
+                if _should_retry(error) is False:
+                    raise
+                return self._again(send, error)
+
+    def _again(self, send: Callable[[], httpx2.Response], first: Exception) -> httpx2.Response:
+        """The attempts after the first one, which has failed: it stands for the first of stamina's."""
+        import stamina  # with tenacity: a tenth of a command's start
+
+        silence_retries()
+        for attempt in stamina.retry_context(on=_should_retry, attempts=self._attempts, timeout=20.0, wait_max=2.0):
+            with attempt:
+                if attempt.num == 1:
+                    raise first
+                return _checked(send())
         raise AssertionError("retry_context either returns or raises")
 
     @contextmanager

@@ -39,7 +39,7 @@ class DataFolder:
         Raises:
             ConfigurationError: it cannot be found, because the user has no home folder.
         """
-        from core.settings import default_data_dir, resolve_data_dir
+        from core.datafolder import default_data_dir, resolve_data_dir
 
         return cls(resolve_data_dir(path or default_data_dir()))
 

@@ -175,7 +175,8 @@ def read_results(
     if len(rows) < limit and chosen.may_lack(sort):
         without = _select(job_id, chosen).where(_column(sort).is_(None))
         behind = after if after is not None and after.value is None else None
-        rows += _fetch(session, _by_item(without, behind).limit(limit - len(rows)))
+        if chosen.label is None or _any(session, without):
+            rows += _fetch(session, _by_item(without, behind).limit(limit - len(rows)))
     return rows
 
 
@@ -259,6 +260,11 @@ def _by_item(query: Select[*tuple[Any, ...]], after: Position | None) -> Select[
 def _column(sort: ResultSort) -> InstrumentedAttribute[float | None]:
     column: InstrumentedAttribute[float | None] = getattr(Result, sort.column)
     return column
+
+
+def _any(session: Session, query: Select[*tuple[Any, ...]]) -> bool:
+    """Whether a row matches. Without an order SQLite finds it by an index; with one it reads the whole job for none at all."""
+    return session.scalar(query.with_only_columns(Result.item_no).limit(1)) is not None
 
 
 def _by_value(query: Select[*tuple[Any, ...]], sort: ResultSort, after: Position | None) -> Select[*tuple[Any, ...]]:

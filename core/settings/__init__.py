@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.datafolder import default_data_dir, resolve_data_dir
 from core.secretfiles import with_password
 from core.settings.api import ApiSettings
-from core.settings.data import DataSettings, default_data_dir, resolve_data_dir
+from core.settings.data import DataSettings
 from core.settings.images import ImageLimits, PictureSettings
 from core.settings.models import ModelSettings, ServingSettings
 from core.settings.services import BrokerSettings, DatabaseSettings, StorageSettings

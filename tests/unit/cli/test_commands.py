@@ -52,6 +52,16 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_asking_a_server_loads_neither_settings_nor_retries() -> None:
+    code = (
+        "import sys\nfrom cli.service import connect\nfrom cli.stack.folder import DataFolder\nimport cli.http.client\n"
+        "DataFolder.at(None)\n"
+        "print(sorted({'pydantic', 'pydantic_settings', 'stamina', 'sqlalchemy', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(run: Run, command: str) -> None:
     done = run(command, "--help")

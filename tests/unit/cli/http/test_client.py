@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from stamina.instrumentation import set_on_retry_hooks
 
-from cli.http.client import Client, JobRequest
+from cli.http.client import Client, JobRequest, silence_retries
 from cli.http.requestbody import read_payload
 from cli.output.exit_codes import CliError, ExitCode
 from cli.stack.ports import free_port
@@ -94,6 +94,7 @@ def test_a_server_that_stays_busy_is_an_error(server: LaidOutServer) -> None:
 
 def test_no_server_at_all_is_told_after_few_and_short_pauses_with_advice() -> None:
     pauses: list[float] = []
+    silence_retries()  # so that the client does not take this test's hook away
     with Client(f"http://127.0.0.1:{free_port()}", attempts=3) as client:
         set_on_retry_hooks([lambda details: pauses.append(details.wait_for)])
         try:
