@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test fuzz chaos coverage lint format docs reference lock clean renew
+.PHONY: help setup setup-dev demo test fuzz chaos coverage bench lint format docs reference lock clean renew
 
 # The interpreter: the first of these that runs and is new enough; `make setup PYTHON=/path/to/python3.12` takes another.
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -35,6 +35,7 @@ KILLS ?= 60
 SEED ?= 1
 JOBS ?= 4
 DB ?= sqlite
+ROUNDS ?= 5
 # One worker more than processors: many tests wait for the servers that they start.
 WORKERS ?= $(shell n=`getconf _NPROCESSORS_ONLN`; echo $$((n < 5 ? n + 1 : 6)))
 # A file's tests stay together, as they share servers; files keep their order, the longest come first.
@@ -70,6 +71,9 @@ chaos: $(VENV)/.dev ## Kill, freeze and cut off parts of a real stack under a st
 
 # Every shell script, by its first line.
 SCRIPTS = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!.*[ /](ba)?sh$$' .ci deploy examples requirements)
+
+bench: $(VENV)/.dev ## Measure DermQ beside the best in-process loop, in minutes (BENCH=full: beside tf.data and Celery too; ROUNDS=5)
+	$(BIN)/python -m benchmarks.bench --rounds $(ROUNDS) $(if $(filter full,$(BENCH)),--full)
 
 lint: $(VENV)/.dev ## Check style, types, who imports whom, shell scripts and workflows
 	$(BIN)/ruff check .
