@@ -36,7 +36,7 @@ def stack(data: Path, environment: dict[str, str]) -> Iterator[None]:
     env = {**os.environ, **environment}
     process = subprocess.Popen([sys.executable, "-m", "cli", "up", "--data-dir", str(data)], env=env, stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not ((state := load_state(data / "state.json")) and state.url):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the stack did not start: {Path(log.name).read_text()[-2000:]}")

@@ -29,6 +29,7 @@ from core.telemetry.spans import Kind
 from core.telemetry.tracing import span
 from worker.backoff import next_attempt_at
 from worker.batches import BatchDecoder
+from worker.batchsize import batch_images
 from worker.context import WorkerContext
 from worker.interruption import Interruption, TimeLimitError, give_up, judge, new_error_id, put_down
 from worker.prediction import Predictor
@@ -184,7 +185,8 @@ def _collect_outcomes(context: WorkerContext, run: Run) -> None:
         number, member = members[0]
         outcomes.append(ItemOutcome(number, member.name, error_code=verdict[0], error=verdict[1]))
         return
-    decoder = BatchDecoder(job.archive, spec, settings.image, settings.worker.batch_items, stopwatch)
+    images = batch_images(spec, settings.worker.batch_items)
+    decoder = BatchDecoder(job.archive, spec, settings.image, images, stopwatch)
     predictor = Predictor(context.client, claim.model, claim.version, spec, stopwatch, limits=context.batch_limits)
     try:
         for batch in decoder.batches(members):

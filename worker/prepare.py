@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 
-from core.archives.base import Archive, ArchiveRef
+from core.archives.base import ArchiveRef
 from core.archives.detect import prepare_archive
 from core.archives.notes import Notes
 from core.archives.open import open_archive
-from core.db.engine import retrying_transaction, transaction
+from core.db.engine import reading, retrying_transaction, transaction
 from core.db.preparing import (
     ChunkPlan,
     PrepareClaim,
@@ -27,6 +26,7 @@ from core.db.preparing import (
     put_back_prepare,
     start_job,
 )
+from core.db.throughput import read_item_seconds
 from core.db.tombstones import bury_if_gone
 from core.errors import (
     JobError,
@@ -36,7 +36,6 @@ from core.errors import (
 )
 from core.messages import Message
 from core.settings import WorkerSettings
-from core.storage.base import ObjectWriter
 from core.storage.layout import index_key, seekable_key
 from core.telemetry.logs import get_logger
 from core.telemetry.spans import Kind
@@ -46,6 +45,7 @@ from serving.versions import check_preprocessing, describe_wanted
 from worker.backoff import next_attempt_at
 from worker.context import WorkerContext
 from worker.interruption import Interruption, give_up, judge, new_error_id, put_down
+from worker.planning import cut_tail, items_in_chunk, plan_chunks
 from worker.telemetry import metrics
 
 log = get_logger(__name__)
@@ -102,12 +102,21 @@ def _prepare(context: WorkerContext, claim: PrepareClaim) -> PreparedJob:
     try:
         with context.storage.writer(index_key(claim.job_id)) as writer:
             columns: dict[str, None] = {}
-            chunks = list(plan_chunks(archive, writer, context.settings.worker, columns))
+            chunks = list(plan_chunks(archive, writer, _sizes(context, described), columns))
             writer.commit()
+        chunks = cut_tail(chunks, context.settings.worker.concurrency)
         prepared = _prepared(ref, described, archive.skipped, notes.extend(archive.notes), chunks)
         return replace(prepared, metadata_columns=tuple(columns))
     finally:
         archive.close()
+
+
+def _sizes(context: WorkerContext, described: Described) -> WorkerSettings:
+    """The settings, with as many items in a chunk as this model version takes CHUNK_S for."""
+    with reading(context.engine) as session:
+        item_s = read_item_seconds(session, described.spec.name, described.version)
+    settings = context.settings.worker
+    return settings.model_copy(update={"chunk_items": items_in_chunk(item_s, settings.chunk_items)})
 
 
 def _prepared(ref: ArchiveRef, described: Described, skipped: int, notes: Notes, chunks: list[ChunkPlan]) -> PreparedJob:
@@ -120,30 +129,6 @@ def _prepared(ref: ArchiveRef, described: Described, skipped: int, notes: Notes,
         traceparent=current_traceparent(),
         notes=notes.to_json(),
     )
-
-
-def plan_chunks(
-    archive: Archive, writer: ObjectWriter, settings: WorkerSettings, columns: dict[str, None] | None = None
-) -> Iterator[ChunkPlan]:
-    """Write the index and cut the members into runs of at most chunk_items items and about chunk_bytes packed bytes.
-
-    The names of the members' metadata are put into `columns`, in the order in which they come.
-    """
-    first_item = number = offset = length = packed = 0
-    for member in archive.members():
-        line = member.to_line()
-        if columns is not None and member.metadata:
-            columns.update(dict.fromkeys(member.metadata))
-        full = number - first_item >= settings.chunk_items or packed + member.packed_size > settings.chunk_bytes
-        if number > first_item and full:
-            yield ChunkPlan(first_item, number - first_item, offset, length)
-            first_item, offset, length, packed = number, offset + length, 0, 0
-        writer.write(line)
-        number += 1
-        length += len(line)
-        packed += member.packed_size
-    if number > first_item:
-        yield ChunkPlan(first_item, number - first_item, offset, length)
 
 
 def _deal_with(context: WorkerContext, claim: PrepareClaim, error: BaseException) -> None:

@@ -45,6 +45,7 @@ class ChunkPlan:
     item_count: int
     index_offset: int  # bytes
     index_length: int  # bytes
+    index_first_item: int | None = None  # of the slice's first line, where it is another than `first_item`
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ def start_job(
             "chunk_no": number,
             "first_item": plan.first_item,
             "item_count": plan.item_count,
-            "index_first_item": plan.first_item,
+            "index_first_item": plan.first_item if plan.index_first_item is None else plan.index_first_item,
             "index_offset": plan.index_offset,
             "index_length": plan.index_length,
             "state": ChunkState.PENDING,

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from core.db.models import Chunk, ChunkState, Job
 
-SPLIT_WAYS = 8  # 256 items reach a single one in three cuts
+SPLIT_WAYS = 8  # 1,024 items reach a single one in four cuts
 
 
 def chunk_items(chunk: Chunk) -> tuple[int, ...]:

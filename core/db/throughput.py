@@ -108,6 +108,20 @@ class Run:
 
 def read_throughput(session: Session, now: datetime) -> Throughput | None:
     """Over the newest chunks, of archives if there are any: single images have another cost. None if nothing has run."""
+    rows = _newest_runs(session)
+    runs = [_run(row) for row in rows if not row.interactive] or [_run(row) for row in rows]
+    return summarise(runs, now)
+
+
+def read_item_seconds(session: Session, model: str, version: int) -> float | None:
+    """Seconds that one process took for one item of an archive, over the newest chunks; None if none was of this version."""
+    rows = _newest_runs(session)
+    runs = [_run(row) for row in rows if not row.interactive and (row.model, row.version) == (model, version)]
+    items, busy_s = sum(run.items for run in runs), sum(run.busy_s for run in runs)
+    return busy_s / items if items and busy_s else None
+
+
+def _newest_runs(session: Session) -> Sequence[Any]:
     newest = (
         select(Chunk.job_id, Chunk.chunk_no)
         .where(Chunk.finished_at.is_not(None))
@@ -115,9 +129,11 @@ def read_throughput(session: Session, now: datetime) -> Throughput | None:
         .limit(SAMPLE)
         .subquery()
     )
-    rows = session.execute(
+    return session.execute(
         select(
             Job.interactive,
+            Job.model,
+            Job.version,
             Chunk.started_at,
             Chunk.finished_at,
             Chunk.item_count,
@@ -129,8 +145,6 @@ def read_throughput(session: Session, now: datetime) -> Throughput | None:
         .join(Job, Job.id == Chunk.job_id)
         .where(Chunk.state == ChunkState.DONE, Chunk.started_at.is_not(None))
     ).all()
-    runs = [_run(row) for row in rows if not row.interactive] or [_run(row) for row in rows]
-    return summarise(runs, now)
 
 
 def summarise(runs: Sequence[Run], now: datetime) -> Throughput | None:

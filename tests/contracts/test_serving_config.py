@@ -8,12 +8,12 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from core.settings import WorkerSettings
 from serving.embedded.batchingconfig import read_batching_file
 from serving.embedded.options import parse_options
 from serving.embedded.textconfig import read_text
 from serving.protos.monitoring_pb2 import MonitoringConfig
 from tests.support.servers import ROOT, STARTER
+from worker.batchsize import MOST_IMAGES
 
 CONFIG = ROOT / "serving" / "config"
 MODELS = ROOT / "serving" / "models"
@@ -46,7 +46,7 @@ def test_batching_files_hold_together(path: Path) -> None:
     """With messages of the same names as the official ones, which tensorflow-serving-api does not contain."""
     found = read_batching_file(path)
     assert found.splitting
-    assert found.max_batch_size >= WorkerSettings().batch_items  # or a worker's batches would be refused
+    assert found.max_batch_size >= MOST_IMAGES  # or a worker's batches would be refused
     assert found.max_batch_size % found.execution_limit == 0  # a full request leaves no small rest
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from core.archives.base import ArchiveKind, ArchiveRef, Member
 from core.archives.open import open_archive
+from core.db.preparing import ChunkPlan
 from core.settings import ApiSettings, Settings, WorkerSettings
 from core.storage.local import LocalStorage
-from worker.prepare import plan_chunks
+from worker.planning import FIRST_ITEMS, LEAST_ITEMS, cut_tail, items_in_chunk, plan_chunks
 
 
 @given(sizes=st.lists(st.integers(0, 300), max_size=40), chunk_items=st.integers(1, 9), chunk_bytes=st.integers(1, 700))
@@ -54,3 +55,31 @@ def test_an_index_line_keeps_any_name(tmp_path: Path) -> None:
         line = member.to_line()
         assert line.count(b"\n") == 1
         assert Member.from_line(line) == member
+
+
+@pytest.mark.parametrize(
+    ("item_s", "most", "items"),
+    [(None, 1024, FIRST_ITEMS), (None, 8, 8), (0.001, 1024, 500), (0.0001, 1024, 1024), (0.02, 1024, 25), (9.0, 1024, 16)],
+    ids=["unmeasured", "bounded", "half a second", "fast", "slow", "very slow"],
+)
+def test_a_chunk_holds_half_a_second_of_work_within_its_bounds(item_s: float | None, most: int, items: int) -> None:
+    assert items_in_chunk(item_s, most) == items
+
+
+@given(counts=st.lists(st.integers(1, 300), max_size=8), processes=st.integers(1, 5))
+def test_the_tail_is_cut_without_losing_or_doubling_an_item(counts: list[int], processes: int) -> None:
+    plans, first = [], 0
+    for count in counts:
+        plans.append(ChunkPlan(first, count, 10 * first, 10 * count))
+        first += count
+    cut = cut_tail(plans, processes)
+    assert [item for plan in cut for item in range(plan.first_item, plan.first_item + plan.item_count)] == list(range(first))
+    for plan in cut:
+        [whole] = [each for each in plans if each.index_offset == plan.index_offset]
+        assert plan.index_length == whole.index_length
+        assert plan is whole or plan.index_first_item == whole.first_item
+        assert plan.item_count >= min(LEAST_ITEMS, whole.item_count)
+    untouched = max(0, len(plans) - processes)
+    assert cut[:untouched] == plans[:untouched]
+    if first >= 2 * processes * 2 * LEAST_ITEMS and min(counts) >= 2 * LEAST_ITEMS * processes:
+        assert len(cut) >= 2 * processes
