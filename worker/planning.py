@@ -59,6 +59,8 @@ def cut_tail(plans: Sequence[ChunkPlan], processes: int) -> list[ChunkPlan]:
 
     As many chunks as there are processes are cut in halves; a job with fewer chunks is cut into two pieces for each process.
     """
+    if processes == 1:
+        return list(plans)
     tail = plans[-processes:]
     pieces = -(-2 * processes // max(1, len(tail)))
     return [*plans[: len(plans) - len(tail)], *(part for plan in tail for part in _cut(plan, pieces))]

@@ -20,7 +20,7 @@ from core.db.models import LOCAL_TENANT_ID, Job, JobState
 from core.db.outcomes import ItemOutcome
 from core.db.schema.migrate import upgrade
 from core.errors import ItemErrorCode, ServingFaultError, ServingOverloadedError
-from core.settings import ApiSettings, DatabaseSettings, DataSettings, ServingSettings, Settings
+from core.settings import ApiSettings, DatabaseSettings, DataSettings, ServingSettings, Settings, WorkerSettings
 from serving.client import PredictClient, Retry
 from serving.outcomes import DecodedItem
 from tests.support.failing_serving import FailingServing, Verdict, failing_serving
@@ -147,6 +147,7 @@ def context(tmp_path: Path, serving_address: str) -> Iterator[WorkerContext]:
         database=DatabaseSettings(),
         serving=ServingSettings(address=serving_address, default_model="tiny"),
         api=ApiSettings(source_roots=[tmp_path]),
+        worker=WorkerSettings(concurrency=1, batch_items=32),
     )
     context = WorkerContext.open(settings, lambda _: None)
     context.clock = ManualClock(SystemClock().now())
