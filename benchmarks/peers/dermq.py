@@ -15,7 +15,7 @@ import uuid
 import zipfile
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from benchmarks import service
 from benchmarks.inprocess import StoredZip
@@ -23,8 +23,7 @@ from benchmarks.peers.contestant import read_arguments, serve
 from benchmarks.workloads import Workload
 from cli.stack.state import load_state
 from core.db.engine import open_engine, reading
-from core.db.models import TERMINAL_STATES, JobState
-from core.db.statements import read_state
+from core.db.models import TERMINAL_STATES, Job, JobState
 from core.settings import DatabaseSettings
 
 WARM_JOBS = 8  # small ones side by side, so that each worker process takes some
@@ -71,7 +70,8 @@ def screen(engine: Engine, url: str, model: str, archives: list[Path]) -> float:
     jobs = {submit(url, model, archive) for archive in archives}
     while jobs:
         with reading(engine) as session:
-            states = {job: read_state(session, job) for job in jobs}
+            found = session.execute(select(Job.id, Job.state).where(Job.id.in_(jobs))).all()
+        states = {job: state for job, state in found}
         if any(state in TERMINAL_STATES and state != JobState.SUCCEEDED for state in states.values()):
             raise RuntimeError(f"expected jobs that succeed, got {states}")
         jobs = {job for job, state in states.items() if state != JobState.SUCCEEDED}
