@@ -71,7 +71,7 @@ def screen(engine: Engine, url: str, model: str, archives: list[Path]) -> float:
     while jobs:
         with reading(engine) as session:
             found = session.execute(select(Job.id, Job.state).where(Job.id.in_(jobs))).all()
-        states = {job: state for job, state in found}
+        states = {row.id: row.state for row in found}
         if any(state in TERMINAL_STATES and state != JobState.SUCCEEDED for state in states.values()):
             raise RuntimeError(f"expected jobs that succeed, got {states}")
         jobs = {job for job, state in states.items() if state != JobState.SUCCEEDED}

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.inprocess import StoredZip, load_frozen, rows_of, store
+from benchmarks.inprocess import Row, StoredZip, load_frozen, rows_of, store
 from benchmarks.peers.contestant import read_arguments, serve
 from benchmarks.workloads import Workload
 
@@ -33,7 +33,8 @@ def main() -> None:
         predict(images)
 
     def take_round() -> float:
-        began, rows = time.perf_counter(), []
+        rows: list[Row] = []
+        began = time.perf_counter()
         for images in _pipeline(workload, members):
             names = members.names[len(rows) : len(rows) + len(images)]
             rows += rows_of(names, predict(images))
