@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import DermqError, InvalidRequestError
-from training import metrics
+from core.evaluation import metrics
 from training.datasets.base import FloatArray, IntArray
 from training.runs import Predictions, RunFolder
 from training.scaling import apply_temperature, fit_temperature

@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -21,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from core.errors import DermqError
-from training import metrics
-from training.bootstrap import intervals
+from core.evaluation import metrics
+from core.evaluation.bootstrap import intervals
+from core.evaluation.figures import describe, to_json
 from training.calibrate import UNCALIBRATED, Calibration, calibrate
 from training.datasets.base import FloatArray, IntArray
 from training.runs import Predictions, RunFolder
@@ -30,16 +30,6 @@ from training.scaling import apply_temperature
 from training.screening import questions, scored, screening_figures
 from training.served import TOLERANCE, compare_served
 from training.sourcefigures import other_sources
-
-AGE_BANDS = (  # name, years from, years below
-    ("00 to 29", 0, 30),
-    ("30 to 44", 30, 45),
-    ("45 to 59", 45, 60),
-    ("60 to 74", 60, 75),
-    ("75 and over", 75, 200),
-)
-SMALLEST_GROUP = 20  # images; figures of fewer say nothing
-TOP = (2, 3)
 
 
 def evaluate_run(run: RunFolder, predictions: dict[str, Predictions] | None = None, *, rounds: int = 1000) -> dict[str, Any]:
@@ -72,26 +62,20 @@ def evaluate(
     record, samples = run.record(), run.samples("test")
     labels, malignant = test.labels, record.malignant_indices
     probabilities = apply_temperature(test.probabilities, calibration.temperature)
+    attributes = [sample.attributes for sample in samples]
     figures: dict[str, Any] = {
         "experiment": record.experiment,
         "split": record.split,
         "part": "test",
         "images": len(labels),
         "temperature": calibration.temperature,
-        "headline": metrics.headline(labels, probabilities, malignant),
         "ece_uncalibrated": metrics.expected_calibration_error(labels, test.probabilities),
-        "top": {str(k): metrics.top_k_accuracy(labels, probabilities, k) for k in TOP if k < len(record.classes)},
-        "classes": dict(zip(record.classes, metrics.class_figures(labels, probabilities), strict=True)),
-        "confusion": metrics.confusion_matrix(labels, probabilities.argmax(axis=1), len(record.classes)).tolist(),
-        "reliability": [row._asdict() for row in metrics.reliability(labels, probabilities)],
-        "operating_points": operating_points(labels, probabilities, calibration, malignant),
-        "groups": by_attribute(labels, probabilities, [sample.attributes for sample in samples], calibration, malignant),
+        **describe(labels, probabilities, record.classes, malignant, thresholds=calibration.thresholds, attributes=attributes),
     }
     figures["screening"] = _screening(run, test, calibration, validation, rounds)
     sources = other_sources(run, calibration, rounds=rounds)
     if sources:
         figures["sources"] = sources
-    figures["macro"] = metrics.macro_averages(figures["classes"].values())
     if rounds:
         figures["interval_95"] = _intervals(labels, probabilities, [sample.group for sample in samples], malignant, rounds)
     return figures
@@ -117,56 +101,6 @@ def _screening(
     return {question: figures for question, figures in found.items() if figures}
 
 
-def operating_points(
-    labels: IntArray, probabilities: FloatArray, calibration: Calibration, malignant: tuple[int, ...]
-) -> dict[str, dict[str, float]]:
-    """What flagging at each threshold would have meant."""
-    is_malignant, risks = np.isin(labels, malignant), metrics.risk(probabilities, malignant)
-    return {name: metrics.operating_point(is_malignant, risks, value) for name, value in calibration.thresholds.items()}
-
-
-def by_attribute(
-    labels: IntArray,
-    probabilities: FloatArray,
-    attributes: list[Mapping[str, str]],
-    calibration: Calibration,
-    malignant: tuple[int, ...],
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Figures by age band, sex and site, for each value that has enough images."""
-    is_malignant, risks = np.isin(labels, malignant), metrics.risk(probabilities, malignant)
-    table: dict[str, dict[str, dict[str, float]]] = {}
-    for name, describe in {"age": age_band, "sex": _as_is, "site": _as_is}.items():
-        values = np.array([describe(known.get(name, "")) for known in attributes])
-        for value in sorted(set(values.tolist())):
-            inside = values == value
-            if inside.sum() >= SMALLEST_GROUP and set(values.tolist()) != {"unknown"}:
-                row = {
-                    "images": int(inside.sum()),
-                    "malignant": int(is_malignant[inside].sum()),
-                    "accuracy": metrics.accuracy(labels[inside], probabilities[inside]),
-                    "balanced_accuracy": metrics.balanced_accuracy(labels[inside], probabilities[inside]),
-                    "malignant_auc": metrics.auc(is_malignant[inside], risks[inside]),
-                }
-                for point, threshold in calibration.thresholds.items():
-                    measured = metrics.operating_point(is_malignant[inside], risks[inside], threshold)
-                    row |= {f"{point}_{figure}": measured[figure] for figure in ("sensitivity", "specificity")}
-                table.setdefault(name, {})[value] = row
-    return table
-
-
-def age_band(age: str) -> str:
-    """The band of `AGE_BANDS` that an age in years, as published, lies in; "unknown" where it is no number."""
-    try:
-        years = float(age)
-    except ValueError:
-        return "unknown"
-    return next((name for name, low, high in AGE_BANDS if low <= years < high), "unknown")
-
-
-def _as_is(value: str) -> str:
-    return value or "unknown"
-
-
 def _intervals(
     labels: IntArray, probabilities: FloatArray, groups: list[str], malignant: tuple[int, ...], rounds: int
 ) -> dict[str, tuple[float, float]]:
@@ -179,19 +113,6 @@ def _intervals(
         "log_loss": metrics.negative_log_likelihood,
     }
     return intervals(labels, probabilities, groups, figures, rounds=rounds)
-
-
-def to_json(figures: dict[str, Any]) -> str:
-    """Figures as JSON; what is not a number (a recall of a class without images) is null."""
-    return json.dumps(_without_nan(figures), indent=1, ensure_ascii=False) + "\n"
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def main(arguments: list[str] | None = None, prog: str = "python -m training.evaluate") -> int:

@@ -18,11 +18,12 @@ from typing import Any
 
 import serving
 from core.errors import ConflictError, DermqError, InvalidRequestError
+from core.evaluation.figures import to_json
 from core.imaging import preprocessing_hash
 from core.modelspec import ModelSpec
 from training.calibrate import OPERATING_POINT, Calibration, calibrate_run
 from training.card import render_card
-from training.evaluate import evaluate, to_json
+from training.evaluate import evaluate
 from training.golden import write_golden
 from training.metadata import MetadataEncoder
 from training.novelty import BEST, CHOICES, NONE

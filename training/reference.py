@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from core.evaluation import metrics
 from core.modelspec import Bins, ModelSpec, Reference
-from training import metrics
 from training.runs import Predictions
 from training.scaling import apply_temperature
 

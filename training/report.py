@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InvalidRequestError
-from training import metrics, plots
+from core.evaluation import metrics
+from training import plots
 from training.datasets.base import FloatArray, IntArray
 from training.page import STYLE, png, table
 from training.rundata import load_run_images

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import DermqError, InvalidRequestError
-from training.evaluate import evaluate_run, to_json
+from core.evaluation.figures import to_json
+from training.evaluate import evaluate_run
 from training.experiments.registry import find_experiment
 from training.predictions import read_predictions, write_predictions
 from training.resulttable import FOLDER, table

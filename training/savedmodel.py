@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from core.evaluation.metrics import SMALLEST
 from core.modelspec import (
     DESCRIBE_INPUT_ALIAS,
     DESCRIBE_OUTPUT_ALIAS,
@@ -25,7 +26,6 @@ from core.modelspec import (
     ModelSpec,
 )
 from training.compact import halve_constants
-from training.metrics import SMALLEST
 from training.novelty.features import with_observed
 
 SERVING_SIGNATURE = "serving_default"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from core.evaluation.metrics import SMALLEST, negative_log_likelihood
 from training.datasets.base import FloatArray, IntArray
-from training.metrics import SMALLEST, negative_log_likelihood
 
 
 def apply_temperature(probabilities: FloatArray, temperature: float) -> FloatArray:

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training import metrics
-from training.bootstrap import percentiles, resamples
+from core.evaluation import metrics
+from core.evaluation.bootstrap import percentiles, resamples
 from training.datasets.base import FloatArray, IntArray
 
 LEVELS = (80, 90, 95)  # per cent

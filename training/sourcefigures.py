@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from training import metrics
-from training.bootstrap import intervals
+from core.evaluation import metrics
+from core.evaluation.bootstrap import intervals
 from training.calibrate import OPERATING_POINT, Calibration
 from training.datasets.base import FloatArray, IntArray
 from training.runs import RunFolder

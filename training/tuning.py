@@ -86,7 +86,7 @@ def judge_by_validation(fitting: Any, how: Any, parts: Any, classes: int, folder
     """
     keras = import_module("keras")
     scaling = import_module("training.scaling")
-    metrics = import_module("training.metrics")
+    metrics = import_module("core.evaluation.metrics")
 
     def judge(experiment: Experiment) -> float:
         keras.backend.clear_session()

@@ -13,11 +13,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from core.evaluation import arrays
+
 UInt8Array = npt.NDArray[np.uint8]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+IntArray = arrays.IntArray
+BoolArray = arrays.BoolArray
+FloatArray = arrays.FloatArray
 Float32Array = npt.NDArray[np.float32]
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

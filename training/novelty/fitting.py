@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from core.errors import InvalidRequestError
+from core.evaluation import metrics
 from core.modelspec import NoveltySpec
-from training import metrics
 from training.datasets.base import IntArray, UInt8Array
 from training.novelty import BEST
 from training.novelty.detectors import Detector, Float32Array, Head

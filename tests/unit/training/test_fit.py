@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from core.errors import InvalidRequestError
+from core.evaluation.metrics import negative_log_likelihood
 from training.architectures.registry import build
 from training.experiments.base import Experiment
 from training.experiments.registry import find_experiment
 from training.fitting import Arrays, Fitting, fit, fit_prior, give_back_shares, predict, round_weights
 from training.losses import SourceAccuracy, SourceCrossentropy, SourceRecall
-from training.metrics import negative_log_likelihood
 from training.pipeline import targets_of
 
 LABELS = np.array([0, 1, 2, 1])

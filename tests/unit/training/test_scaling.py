@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.metrics import negative_log_likelihood
+from core.evaluation.metrics import negative_log_likelihood
 from training.scaling import apply_temperature, fit_temperature
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score, roc_curve
 
-from training import metrics
+from core.evaluation import metrics
 from training.screening import (
     LEVELS,
     Scored,

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.evaluation import metrics
 from tests.support.finished_run import drawn_dataset, finished_run
-from training import metrics
 from training.calibrate import calibrate_run
 from training.card import render_card
 from training.datasets.base import Sample

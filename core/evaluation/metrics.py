@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from training.datasets.base import FloatArray, IntArray
+from core.evaluation.arrays import FloatArray, IntArray
 
 BINS = 15
 SMALLEST = 1e-12  # below this a probability counts as this much, so that its logarithm exists

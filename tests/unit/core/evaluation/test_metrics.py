@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_score
 
-from training import metrics
+from core.evaluation import metrics
 
 
 @pytest.fixture

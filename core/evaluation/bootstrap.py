@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from training.datasets.base import FloatArray, IntArray
+from core.evaluation.arrays import FloatArray, IntArray
 
 Figure = Callable[[IntArray, FloatArray], float]
 
