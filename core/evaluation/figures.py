@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.evaluation import metrics
-from core.evaluation.arrays import FloatArray, IntArray
+from core.evaluation.arrays import BoolArray, FloatArray, IntArray
 from core.evaluation.groups import by_attribute
 
 TOP = (2, 3)
@@ -23,6 +23,7 @@ def describe(
     *,
     thresholds: Mapping[str, float],
     attributes: Sequence[Mapping[str, str]],
+    risks: FloatArray | None = None,
 ) -> dict[str, Any]:
     """Every figure that needs no resampling.
 
@@ -33,11 +34,13 @@ def describe(
         malignant: positions of the malignant ones.
         thresholds: operating point → risk at or above which an image is flagged.
         attributes: [n]; what is known of each image (core.evaluation.groups).
+        risks: float [n], as they were compared with the threshold; by default the summed probabilities.
 
     Returns:
         `headline`, `top`, `classes`, `confusion` (rows are true classes), `reliability`, `operating_points`, `groups`, `macro`.
         A figure that does not exist is NaN.
     """
+    risks = metrics.risk(probabilities, malignant) if risks is None else risks
     by_class = dict(zip(classes, metrics.class_figures(labels, probabilities), strict=True))
     return {
         "headline": metrics.headline(labels, probabilities, malignant),
@@ -45,17 +48,18 @@ def describe(
         "classes": by_class,
         "confusion": metrics.confusion_matrix(labels, probabilities.argmax(axis=1), len(classes)).tolist(),
         "reliability": [row._asdict() for row in metrics.reliability(labels, probabilities)],
-        "operating_points": operating_points(labels, probabilities, thresholds, malignant),
-        "groups": by_attribute(labels, probabilities, attributes, thresholds, malignant),
+        "operating_points": operating_points(np.isin(labels, malignant), risks, thresholds),
+        "groups": by_attribute(
+            labels, probabilities, attributes=attributes, thresholds=thresholds, malignant=malignant, risks=risks
+        ),
         "macro": metrics.macro_averages(by_class.values()),
     }
 
 
 def operating_points(
-    labels: IntArray, probabilities: FloatArray, thresholds: Mapping[str, float], malignant: tuple[int, ...]
+    is_malignant: BoolArray, risks: FloatArray, thresholds: Mapping[str, float]
 ) -> dict[str, dict[str, float]]:
     """What flagging at each threshold would have meant."""
-    is_malignant, risks = np.isin(labels, malignant), metrics.risk(probabilities, malignant)
     return {name: metrics.operating_point(is_malignant, risks, value) for name, value in thresholds.items()}
 
 

@@ -23,9 +23,11 @@ UNKNOWN = "unknown"
 def by_attribute(
     labels: IntArray,
     probabilities: FloatArray,
+    *,
     attributes: Sequence[Mapping[str, str]],
     thresholds: Mapping[str, float],
     malignant: tuple[int, ...],
+    risks: FloatArray | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Figures by age band, sex and site, for each value that has enough images.
 
@@ -35,8 +37,10 @@ def by_attribute(
         attributes: [n]; `age` in years, `sex`, `site`: texts, empty or absent where it is not known.
         thresholds: operating point → risk at or above which an image is flagged.
         malignant: positions of the malignant classes.
+        risks: float [n]; by default the summed probabilities of the malignant classes.
     """
-    is_malignant, risks = np.isin(labels, malignant), metrics.risk(probabilities, malignant)
+    is_malignant = np.isin(labels, malignant)
+    risks = metrics.risk(probabilities, malignant) if risks is None else risks
     table: dict[str, dict[str, dict[str, float]]] = {}
     for name, describe in {"age": age_band, "sex": _as_is, "site": _as_is}.items():
         values = np.array([describe(known.get(name, "")) for known in attributes])

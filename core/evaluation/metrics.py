@@ -83,7 +83,7 @@ class ReliabilityBin(NamedTuple):
 def reliability(labels: IntArray, probabilities: FloatArray, bins: int = BINS) -> list[ReliabilityBin]:
     """The non-empty bins of the reliability diagram."""
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    index = confidence_bins(confidence, bins)
     rows = []
     for i in range(bins):
         inside = index == i
@@ -91,6 +91,11 @@ def reliability(labels: IntArray, probabilities: FloatArray, bins: int = BINS) -
             mean, share = float(confidence[inside].mean()), float(correct[inside].mean())
             rows.append(ReliabilityBin(i / bins, (i + 1) / bins, int(inside.sum()), mean, share))
     return rows
+
+
+def confidence_bins(confidence: FloatArray, bins: int) -> IntArray:
+    """int64 [n]: the bin that each confidence lies in."""
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def negative_log_likelihood(labels: IntArray, probabilities: FloatArray) -> float:

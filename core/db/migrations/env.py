@@ -5,8 +5,9 @@ from sqlalchemy import Connection
 
 from core.db.access import tables
 from core.db.models import Base
+from core.db.truth import tables as truth_tables
 
-_TABLES = tables  # imported so that the metadata knows them
+_TABLES = (tables, truth_tables)  # imported so that the metadata knows them
 
 
 def _migrate(connection: Connection) -> None:

@@ -39,7 +39,7 @@ def test_groups_that_are_too_small_or_unknown_are_left_out() -> None:
     labels = np.array([0, 1] * 20)
     probabilities = np.eye(2)[labels] * 0.8 + 0.1
     attributes = [{"sex": "male", "age": ""}] * 30 + [{"sex": "female", "age": ""}] * 10
-    table = by_attribute(labels, probabilities, attributes, {"sensitivity_90": 0.5}, (0,))
+    table = by_attribute(labels, probabilities, attributes=attributes, thresholds={"sensitivity_90": 0.5}, malignant=(0,))
     assert list(table) == ["sex"]
     assert list(table["sex"]) == ["male"]
     assert table["sex"]["male"]["sensitivity_90_sensitivity"] == 1.0

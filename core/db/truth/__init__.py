@@ -1,0 +1,1 @@
+"""What is known to be true of a job's images."""
