@@ -277,6 +277,7 @@ class ResultObject(BaseModel):
     metadata: dict[str, str] | None = Field(
         None, description="Where the images come from a table: the other cells of the item's row, by column. Else absent."
     )
+    truth: str | None = Field(None, description="The true class, where it is known. Absent where a job has no truth.")
     decision: Verdict | None = Field(
         None,
         description="What a reader says of the class; null: nothing. These keys are absent where a job has no decisions.",

@@ -12,6 +12,7 @@ from cli.commands.audit import audit
 from cli.commands.compare import compare
 from cli.commands.demo import demo
 from cli.commands.doctor import doctor
+from cli.commands.evaluate_job import evaluate_job
 from cli.commands.jobs import cancel, delete, list_jobs, retry, status
 from cli.commands.keys import keys
 from cli.commands.models import models
@@ -56,6 +57,7 @@ app.command("status", rich_help_panel=_JOBS)(status)
 app.command("watch", rich_help_panel=_JOBS)(watch)
 app.command("results", rich_help_panel=_JOBS)(results)
 app.command("errors", rich_help_panel=_JOBS)(errors)
+app.command("evaluate-job", rich_help_panel=_JOBS)(evaluate_job)
 app.command("cancel", rich_help_panel=_JOBS)(cancel)
 app.command("retry", rich_help_panel=_JOBS)(retry)
 app.command("delete", rich_help_panel=_JOBS)(delete)

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from starlette.requests import Request
 
-from api.intake.uploads import UploadSink, check_announced_size, pump
+from api.intake.uploads import check_announced_size, pump
 from core.errors import InvalidRequestError
 
 _FRAME_BYTES = 1024 * 1024  # what a form may have around the file: boundaries, headers, values
 _VALUE_BYTES = 4096
+
+
+class Sink(Protocol):
+    """Where the bytes of the file go."""
+
+    @property
+    def max_bytes(self) -> int:
+        """How many there may be."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Append bytes; raises TooLargeError beyond the limit."""
+        ...
 
 
 class _Part:
@@ -42,7 +56,7 @@ class _Part:
 
 
 class _FilePart(_Part):
-    def __init__(self, form: FormReader, name: str, sink: UploadSink) -> None:
+    def __init__(self, form: FormReader, name: str, sink: Sink) -> None:
         super().__init__(form, name)
         self._sink = sink
 
@@ -54,7 +68,7 @@ class _FilePart(_Part):
 class FormReader:
     """Reads one form with exactly one file. `files` are the names its field may have."""
 
-    def __init__(self, request: Request, sink: UploadSink, files: Sequence[str], values: Sequence[str]) -> None:
+    def __init__(self, request: Request, sink: Sink, files: Sequence[str], values: Sequence[str]) -> None:
         from streaming_form_data import StreamingFormDataParser  # noqa: PLC0415 - 16 MB that raw uploads need not pay
         from streaming_form_data.parser import ParseFailedException  # noqa: PLC0415
 

@@ -33,7 +33,12 @@ def render(template: str, status: int = 200, **context: Any) -> HTMLResponse:
         status: HTTP status.
         context: what the template names; a name that is missing is an error.
     """
-    return HTMLResponse(_environment().get_template(template).render(context), status, _HEADERS)
+    return HTMLResponse(render_text(template, **context), status, _HEADERS)
+
+
+def render_text(template: str, **context: Any) -> str:
+    """The text of a page or a fragment."""
+    return _environment().get_template(template).render(context)
 
 
 @lru_cache

@@ -14,8 +14,11 @@ from api.pages.rendering import render
 from api.pages.routing import PageRoute
 from api.resources import Here, TenantId
 from api.results.views import base_url
-from api.routes.jobs import load_job_object
+from api.routes.jobs import view_job
 from api.schemas import Word
+from core.db.engine import reading
+from core.db.jobs import get_job
+from core.db.truth.store import find_truth_set
 from core.notes import ItemNote
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -54,6 +57,7 @@ class View(BaseModel):
     sort: Order = Order.RISKIEST
     show: Show | None = None
     label: Word | None = None
+    truth: Word | None = None
     note: ItemNote | None = None
     decision: Decided | None = None
     threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
@@ -80,5 +84,9 @@ def show_review(
     request: Request, here: Here, tenant_id: TenantId, job_id: UUID, view: Annotated[View, Query()]
 ) -> HTMLResponse:
     """The frame of the grid; a module fetches rows and thumbnails."""
-    job = load_job_object(here, tenant_id, job_id, base_url(request, here.settings.api))
-    return render("review.html", page="jobs", job=job, view=view, orders=_ORDERS, shown=_SHOWN, decided=_DECIDED)
+    base = base_url(request, here.settings.api)
+    with reading(here.engine) as session:
+        job = view_job(session, get_job(session, tenant_id, job_id), base)
+        has_truth = find_truth_set(session, job_id) is not None
+    choices = {"orders": _ORDERS, "shown": _SHOWN, "decided": _DECIDED}
+    return render("review.html", page="jobs", job=job, view=view, has_truth=has_truth, **choices)

@@ -44,6 +44,7 @@ class Export:
     metadata: tuple[str, ...] = ()  # columns of the table that the images come from
     bom: bool = False  # a CSV begins with a byte order mark, by which Excel knows that it is UTF-8
     decisions: Mapping[int, Decision] | None = None  # by item; None: the job has none, and no columns for them
+    truths: Mapping[int, str] | None = None  # true classes by item; None likewise
 
     def blocks(self, engine: Engine, form: ExportFormat) -> Iterator[bytes]:
         """The file. Blocking: iterate in a thread."""
@@ -55,10 +56,11 @@ class Export:
             tables.make_batch(rows, self.model, self.classes, schema, self.metadata)
             for rows in export_results(engine, self.job_id, chosen=self.chosen, sort=self.sort, **narrower)
         )
-        decided = self.decisions
+        shown, decided, truths = schema, self.decisions, self.truths
+        if truths is not None:
+            batches, shown = (tables.add_truth(batch, truths) for batch in batches), tables.with_truth(shown)
         if decided is not None:
-            batches = (tables.add_decisions(batch, decided) for batch in batches)
-        shown = schema if decided is None else tables.with_decisions(schema)
+            batches, shown = (tables.add_decisions(batch, decided) for batch in batches), tables.with_decisions(shown)
         if form == ExportFormat.PARQUET:
             return tables.parquet_blocks(batches, shown)
         if form == ExportFormat.CSV:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -52,17 +52,74 @@ class DecisionList(BaseModel):
     next: str | None = None
 
 
+class TruthProblem(BaseModel):
+    """Something that could not be used: how often, and the first examples."""
+
+    count: int
+    examples: list[str]
+
+
+class TruthObject(BaseModel):
+    """Where the truth of a job comes from."""
+
+    object: Literal["truth"] = "truth"
+    revision: int = Field(description="Grows with each replacement.")
+    added_at: datetime
+    source: str = Field(examples=["truth.csv, column 'dx'"])
+    rows: int = Field(description="Rows, or items, that have a class.")
+    images: int = Field(description="Items that have a true class now.")
+    classes: dict[str, int] = Field(description="True class: items.")
+    read_as: dict[str, str] = Field(description="Words that were read as a class of the model.")
+    unmatched: TruthProblem = Field(description="Names that match no item.")
+    ambiguous: TruthProblem = Field(description="Names that match several items.")
+    unknown_classes: dict[str, int] = Field(description="Classes that the model does not have: items.")
+    repeated: TruthProblem = Field(description="Items named more than once with one class; used once.")
+    contradicting: TruthProblem = Field(description="Items named with different classes; left out.")
+
+
+class ReportObject(BaseModel):
+    """A job beside its truth. A figure that does not exist is null."""
+
+    model_config = ConfigDict(extra="allow")
+
+    object: Literal["report"] = "report"
+    job: str
+    name: str
+    model: str
+    versions: list[int]
+    class_names: list[str]
+    malignant: list[str]
+    operating_point: str | None
+    truth: dict[str, Any] = Field(description="As GET /v1/jobs/{job_id}/truth has it.")
+    images: int = Field(description="Items with probabilities and a truth: all figures are of these.")
+    failed: int = Field(description="Items with a truth that failed.")
+    without_truth: int
+    headline: dict[str, float | None]
+    classes: dict[str, dict[str, float | None]] = Field(description="For each class: images, precision, recall, F1, …")
+    confusion: list[list[int]] = Field(description="Rows are true classes, columns the model's, in the order of `class_names`.")
+    operating_points: dict[str, dict[str, float | None]]
+    interval_95: dict[str, Any] = Field(description="Bounds of figures; `recall` has those of each class.")
+    roc: list[dict[str, float]] = Field(description="The ROC curve of the risk; empty where one side has no image.")
+    reliability: list[dict[str, float]] = Field(description="Confidence and accuracy, by bins of confidence.")
+    groups: dict[str, dict[str, dict[str, float | None]]] = Field(description="By age, sex and site, of 20 images at least.")
+    grouped_by: str | None = Field(description="The column of lesions or patients by which intervals are drawn.")
+    rounds: int = Field(description="Bootstrap resamples.")
+    disclaimer: str
+
+
 class Overview(BaseModel):
-    """Rows in columns: what a grid of pictures is sorted and filtered by. All lists but the last four have the same length."""
+    """Rows in columns: what a grid of pictures is sorted and filtered by. Lists of items have the same length."""
 
     object: Literal["overview"] = "overview"
     item: list[int]
     risk: list[float | None] = Field(description="Null: the item failed.")
     label: list[int | None] = Field(description="Position in `classes`.")
     margin: list[float | None] = Field(description="The greatest probability less the second one: small where it is uncertain.")
+    truth: list[int | None] = Field(description="Position of the true class in `classes`; empty where the job has no truth.")
     notes: list[int] = Field(description="Bit i is set where the item has the note `note_codes[i]`.")
     note_codes: list[str]
     classes: list[str]
+    malignant: list[str]
     threshold: float | None
     next: int | None = Field(description="Send it as `after` to go on; null at the end.")
 

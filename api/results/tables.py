@@ -66,6 +66,17 @@ def make_schema(classes: Sequence[str], metadata: Sequence[str] = (), *, as_obje
     )
 
 
+def with_truth(schema: pa.Schema) -> pa.Schema:
+    """The same with the column of true classes at its end."""
+    return schema.append(pa.field("truth", pa.string()))
+
+
+def add_truth(batch: pa.RecordBatch, truths: Mapping[int, str]) -> pa.RecordBatch:
+    """A batch with its items' true classes, as `with_truth` has the column."""
+    column = pa.array([truths.get(item) for item in batch.column("item").to_pylist()], pa.string())
+    return pa.RecordBatch.from_arrays([*batch.columns, column], schema=with_truth(batch.schema))
+
+
 def with_decisions(schema: pa.Schema) -> pa.Schema:
     """The same with the columns of decisions at its end."""
     return pa.schema([*schema, *(pa.field(key, _kind_of(key)) for key in DECISION_KEYS)])

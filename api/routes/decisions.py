@@ -23,6 +23,7 @@ from core.db.jobs import get_job
 from core.db.models import Decision
 from core.db.overview import OverviewRow, read_overview
 from core.db.results import find_result
+from core.db.truth.store import read_truths
 from core.errors import NotFoundError
 from core.notes import ItemNote
 from core.precision import shortest_floats
@@ -47,10 +48,11 @@ def get_overview(
     after: Annotated[int, Query(ge=-1, le=MAX_ITEM, description="Only items behind this one.")] = -1,
     limit: Annotated[int, Query(ge=1, le=200_000)] = 100_000,
 ) -> Response:
-    """Risk, class, margin and notes of up to 200,000 items, in the order of the archive: what a grid sorts and filters by."""
+    """Risk, class, margin, truth and notes of up to 200,000 items, as in the archive: what a grid sorts and filters by."""
     with reading(here.engine) as session:
         job = get_job(session, tenant_id, job_id)
         rows = read_overview(session, job_id, limit=limit, after=after)
+        truths = read_truths(session, job_id)
     classes = classes_of(job)
     margins = iter(_margins([row for row in rows if row.probabilities is not None], len(classes)))
     places = {name: at for at, name in enumerate(classes)}
@@ -60,9 +62,11 @@ def get_overview(
         risk=[None if row.risk is None else risk for row, (risk,) in zip(rows, risks, strict=True)],
         label=[None if row.label is None else places.get(row.label) for row in rows],
         margin=[None if row.probabilities is None else next(margins) for row in rows],
+        truth=[] if truths is None else [places.get(truths.get(row.item_no, "")) for row in rows],
         notes=[sum(_BITS.get(code, 0) for code in row.notes.split(",")) if row.notes else 0 for row in rows],
         note_codes=list(_BITS),
         classes=list(classes),
+        malignant=list((job.modelspec or {}).get("malignant", ())),
         threshold=threshold_of(job),
         next=rows[-1].item_no if len(rows) == limit else None,
     )

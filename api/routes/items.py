@@ -17,6 +17,7 @@ from core.db.engine import reading
 from core.db.jobs import get_job
 from core.db.models import Job
 from core.db.results import find_result
+from core.db.truth.store import read_truths
 
 router = APIRouter(tags=["results"])
 
@@ -38,5 +39,6 @@ def load_row(here: Resources, tenant_id: UUID, job_id: UUID, item_no: int) -> tu
     with reading(here.engine) as session:
         job = get_job(session, tenant_id, job_id)
         row = find_result(session, job_id, item_no)
-        decided = read_decisions(session, job_id, [item_no])
-    return job, next(result_objects([row], job.model, classes_of(job), metadata_of(job), decided, every_class=True))
+        decided, truths = read_decisions(session, job_id, [item_no]), read_truths(session, job_id, [item_no])
+    cells = metadata_of(job)
+    return job, next(result_objects([row], job.model, classes_of(job), cells, decided, truths=truths, every_class=True))

@@ -25,6 +25,7 @@ from core.db.histograms import read_histogram
 from core.db.jobs import get_job, read_tallies
 from core.db.models import ItemState, Job
 from core.db.results import ResultFilter, ResultSort, count_results, position_of, read_results
+from core.db.truth.store import read_truths
 from core.errors import ItemErrorCode
 from core.notes import ItemNote
 
@@ -58,16 +59,18 @@ def chosen_results(
         float | None,
         Query(ge=-1e9, le=1e9, allow_inf_nan=False, description="Only items of at least this novelty."),
     ] = None,
+    truth: Annotated[Word | None, Query(description="Only items of this true class.")] = None,
 ) -> ResultFilter:
     """The filter that pages and files share."""
-    return ResultFilter(label, min_risk, max_risk, status, flagged, note=note, min_novelty=min_novelty)
+    return ResultFilter(label, min_risk, max_risk, status, flagged, note=note, min_novelty=min_novelty, truth=truth)
 
 
 def check_label(chosen: ResultFilter, job: Job) -> None:
     """Refuse a label that is no class of the job's model: no row at all would look like "none found"."""
     classes = classes_of(job)
-    if chosen.label is not None and classes and chosen.label not in classes:
-        raise unknown_value("label", chosen.label, classes)
+    for name, value in (("label", chosen.label), ("truth", chosen.truth)):
+        if value is not None and classes and value not in classes:
+            raise unknown_value(name, value, classes)
 
 
 def check_code(session: Session, job_id: UUID, code: str | None) -> None:
@@ -101,13 +104,14 @@ def get_results(
         rows = read_results(session, job_id, chosen=chosen, sort=sort, limit=limit + 1, after=after)
         counted = {"count": count_results(session, job_id, chosen)} if count else {}
         page = rows[:limit]
-        decided = read_decisions(session, job_id, [row.item_no for row in page])
+        numbers = [row.item_no for row in page]
+        decided, truths = read_decisions(session, job_id, numbers), read_truths(session, job_id, numbers)
     response = Response(media_type="application/json")
     following = None
     if len(rows) > limit:
         position = encode_position(position_of(page[-1], sort), sort)
         following = next_url(request, response, base_url(request, here.settings.api), position)
-    data = list(result_objects(page, job.model, classes_of(job), metadata_of(job), decided))
+    data = list(result_objects(page, job.model, classes_of(job), metadata_of(job), decided, truths=truths))
     return _with_json(response, {"object": "list", "data": data, "next": following, **counted})
 
 
@@ -185,9 +189,9 @@ def export_file(
         raise refused_value("bom", f"only results.csv may begin with a byte order mark, not results.{form}")
     with reading(here.engine) as session:
         job = get_job(session, tenant_id, job_id)
-        decided = read_decisions(session, job_id)
+        decided, truths = read_decisions(session, job_id), read_truths(session, job_id)
     check_label(chosen, job)
-    export = Export(job.id, job.model, classes_of(job), chosen, sort, metadata_of(job), bom, decided)
+    export = Export(job.id, job.model, classes_of(job), chosen, sort, metadata_of(job), bom, decided, truths)
     headers = {"Content-Disposition": content_disposition("attachment", f"{job.name}-results.{form}")}
     return StreamingResponse(export.blocks(here.engine, form), headers=headers, media_type=MEDIA_TYPES[form])
 

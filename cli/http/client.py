@@ -162,15 +162,30 @@ class Client:
         self, job_id: str, suffix: str, parameters: Mapping[str, str | int | float] | None = None
     ) -> Iterator[bytes]:
         """The bytes of …/results.<suffix>."""
-        with (
-            self._told(),
-            self._http.stream(
-                "GET",
-                f"{_job_path(job_id)}/results.{suffix}",
-                params=parameters and _sendable(parameters),
-                headers={"Accept": "*/*"},
-            ) as response,
-        ):
+        return self._blocks(f"{_job_path(job_id)}/results.{suffix}", parameters)
+
+    def put_truth(
+        self, job_id: str, table: bytes | None, filename: str, parameters: Mapping[str, str | int | float]
+    ) -> dict[str, Any]:
+        """PUT …/truth: a CSV, or, with None, what the job's archive says itself."""
+        from urllib.parse import quote
+
+        path, content = f"{_job_path(job_id)}/truth", b'{"source": "archive"}' if table is None else table
+        headers = {"Content-Type": "application/json" if table is None else "text/csv"}
+        if filename:
+            headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(plain_text(filename), safe='')}"
+        sent = _sendable(parameters)
+        return _object(self._call(lambda: self._http.put(path, params=sent, content=content, headers=headers)))
+
+    def save_report(self, job_id: str, suffix: str, path: Path) -> None:
+        """Stream …/report.<suffix> into a file, which appears whole or not at all."""
+        with writing(path) as file:
+            for block in self._blocks(f"{_job_path(job_id)}/report.{suffix}", None):
+                file.write(block)
+
+    def _blocks(self, path: str, parameters: Mapping[str, str | int | float] | None) -> Iterator[bytes]:
+        sent = parameters and _sendable(parameters)
+        with self._told(), self._http.stream("GET", path, params=sent, headers={"Accept": "*/*"}) as response:
             if response.is_error:
                 response.read()
                 raise error_from_response(response)

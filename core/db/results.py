@@ -17,11 +17,12 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Engine, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Engine, Select, exists, func, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.db.engine import reading
 from core.db.models import Chunk, ItemState, Job, Result
+from core.db.truth.tables import Truth
 from core.errors import NotFoundError
 from core.notes import ItemNote
 from core.precision import highest, lowest
@@ -105,6 +106,7 @@ class ResultFilter:
     error_code: str | None = None
     note: ItemNote | None = None
     min_novelty: float | None = None
+    truth: str | None = None  # the true class
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """As SQL, for any part of the table."""
@@ -126,6 +128,9 @@ class ResultFilter:
         if self.note is not None:
             # No code contains another one between commas. A job's rows are read for it: notes are in no index.
             wanted.append(("," + Result.notes + ",").contains(f",{self.note},", autoescape=True))
+        if self.truth is not None:
+            of_row = (Truth.job_id == Result.job_id, Truth.item_no == Result.item_no)
+            wanted.append(exists().where(*of_row, Truth.label == self.truth))
         if self.only_failed:
             wanted.append(Result.risk.is_(None))  # true of every failed row, and the way to find them by an index
         return wanted

@@ -85,7 +85,7 @@ Figure = Callable[[FloatArray], dict[str, float]]
 def _figures(judged: Judged) -> list[Figure]:
     found = [_classes(judged), _calibration(judged)]
     if judged.threshold is not None:
-        found += [_ranks(judged), _flags(judged)]
+        found += [_ranks(judged), _flags(judged, judged.threshold)]
     return found
 
 
@@ -129,8 +129,8 @@ def _ranks(judged: Judged) -> Figure:
     return figure
 
 
-def _flags(judged: Judged) -> Figure:
-    flagged = judged.risks >= judged.threshold
+def _flags(judged: Judged, threshold: float) -> Figure:
+    flagged = judged.risks >= threshold
 
     def figure(weights: FloatArray) -> dict[str, float]:
         sick, well = weights * judged.is_malignant, weights * ~judged.is_malignant

@@ -5,9 +5,11 @@ import { ask } from "./page.js";
 const GAP = 8;
 const CAPTION = 44;
 const LEAST = 136; // pixels, of a tile's width
-const MARGIN = 2; // rows above and below the sight
+// rows above and below the sight
+const MARGIN = 2;
 const BATCH = 24;
-const KEPT = 1200; // thumbnails
+// thumbnails
+const KEPT = 1200;
 
 export class Grid {
   /**
@@ -22,7 +24,8 @@ export class Grid {
     this.draw = draw;
     this.itemOf = itemOf;
     /** @type {Uint32Array} */ this.rows = new Uint32Array();
-    /** @type {Map<number, HTMLElement>} */ this.tiles = new Map(); // by place in the order
+    // by place in the order
+    /** @type {Map<number, HTMLElement>} */ this.tiles = new Map();
     /** @type {Map<number, string>} */ this.pictures = new Map(); // by item: the address of a blob; "": none
     this.focused = 0;
     this.columns = 1;
@@ -59,7 +62,8 @@ export class Grid {
   }
 
   get pitch() {
-    return Math.round(this.size * 0.75) + CAPTION + GAP; // pictures of 4:3 fill their frame; none is cut
+    // pictures of 4:3 fill their frame; none is cut
+    return Math.round(this.size * 0.75) + CAPTION + GAP;
   }
 
   /** Make the tiles in sight, and take the others away. */
@@ -76,7 +80,8 @@ export class Grid {
     }
     for (let place = first; place < end; place += 1) if (!this.tiles.has(place)) this.add(place);
     clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => this.fetch(first, end), 60); // not for what is scrolled past
+    // not for what is scrolled past
+    this.timer = window.setTimeout(() => this.fetch(first, end), 60);
   }
 
   /** @param {number} place @returns {HTMLElement} */
@@ -143,7 +148,8 @@ export class Grid {
         this.redraw(at);
       }
     } catch {
-      for (const { item } of wanted) this.pictures.delete(item); // asked for again with the next movement
+      // asked for again with the next movement
+      for (const { item } of wanted) this.pictures.delete(item);
       return;
     } finally {
       this.asking -= 1;

@@ -2,9 +2,12 @@
 // One job: server-sent events say that it has changed, the fragment says how. Without events it is asked for.
 import { announce, ask, enableActions, find, localise, replaceParts, showTrouble, Problem } from "./page.js";
 
-const PAUSE_MS = 700; // between two looks, however many events come
-const POLL_MS = 2000; // without events
-const CARE_MS = 10000; // with events, which may be held back on their way
+// between two looks, however many events come
+const PAUSE_MS = 700;
+// without events
+const POLL_MS = 2000;
+// with events, which may be held back on their way
+const CARE_MS = 10000;
 
 const live = /** @type {HTMLElement} */ (find("#live"));
 /** @type {EventSource | null} */

@@ -61,7 +61,8 @@ function sniff(head) {
 
 /** @param {Entry[]} entries */
 async function markTwins(entries) {
-  if (!crypto.subtle) return; // browsers have it on this machine and over HTTPS only
+  // browsers have it on this machine and over HTTPS only
+  if (!crypto.subtle) return;
   /** @type {Map<number, Entry[]>} */
   const sizes = new Map();
   for (const entry of entries) sizes.set(entry.file.size, [...(sizes.get(entry.file.size) ?? []), entry]);
@@ -112,7 +113,8 @@ async function walk(entry) {
   const children = [];
   for (;;) {
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!some.length) break; // it gives a hundred at a time
+    // it gives a hundred at a time
+    if (!some.length) break;
     children.push(...some);
   }
   return (await Promise.all(children.map(walk))).flat();
@@ -160,7 +162,8 @@ function header(name, size, kind, moment) {
   block.set(name, 0);
   put("0000644\0" + "0000000\0".repeat(2), 100);
   put(`${octal(size, 11)}\0${octal(Math.max(moment, 0), 11)}\0`, 124);
-  put("        ", 148); // what the sum is made over
+  // what the sum is made over
+  put("        ", 148);
   put(`${kind}`, 156);
   put("ustar\u000000", 257);
   put(`${octal(block.reduce((sum, byte) => sum + byte, 0), 6)}\0 `, 148);

@@ -15,9 +15,8 @@ const done = [];
 
 /** @returns {import("./rows.js").View} */
 function view() {
-  const data = new FormData(form);
-  const text = (/** @type {string} */ name) => String(data.get(name) ?? "");
-  return { sort: text("sort"), show: text("show"), label: text("label"), note: text("note"), decision: text("decision"), threshold: Number(text("threshold")) };
+  const data = /** @type {any} */ (Object.fromEntries(new FormData(form)));
+  return { ...data, threshold: Number(data.threshold) };
 }
 
 /** Choose the rows again and put the view into the address. @param {number} [focused] */
@@ -36,7 +35,9 @@ function tell(chosen) {
   const whole = (/** @type {number} */ number) => number.toLocaleString();
   const decided = [...rows.decisions.values()].filter((each) => each.verdict).length;
   find("#threshold-text").textContent = chosen.threshold.toFixed(3);
-  find("#tally").textContent = `${whole(grid.rows.length)} of ${whole(rows.item.length)} pictures. ${whole(rows.flagged(chosen.threshold))} reach the threshold. ${whole(decided)} decided.`;
+  const shares = rows.measure(chosen.threshold).map((share) => share.toFixed(3));
+  const known = rows.truth.length ? ` Sensitivity ${shares[0]}, specificity ${shares[1]}.` : "";
+  find("#tally").textContent = `${whole(grid.rows.length)} of ${whole(rows.item.length)} pictures. ${whole(rows.flagged(chosen.threshold))} reach the threshold.${known} ${whole(decided)} decided.`;
 }
 
 /** Fill a tile. @param {number} at @param {HTMLButtonElement} tile */
@@ -147,12 +148,14 @@ async function open() {
   if (at === undefined) return;
   const item = rows.item[at];
   if (!detail.open) detail.showModal();
-  detail.focus(); // not a button: the space bar would press it
+  // not a button: the space bar would press it
+  detail.focus();
   find("#full").href = `/v1/jobs/${job}/items/${item}/image`;
   say(at);
   try {
     const fragment = await (await ask(`/jobs/${job}/items/${item}`)).text();
-    if (grid.rows[grid.focused] !== at) return; // somebody was quicker with the keys
+    // somebody was quicker with the keys
+    if (grid.rows[grid.focused] !== at) return;
     find("#detail-item").innerHTML = fragment;
     localise(find("#detail-item"));
   } catch (error) {
@@ -250,6 +253,7 @@ try {
   await rows.load(() => (find("#tally").textContent = `${rows.item.length.toLocaleString()} rows read…`));
   fill(find("#label"), rows.classes);
   fill(find("#note"), rows.codes);
+  fill(find("#truth"), rows.classes);
   find("#classes").append(...rows.classes.map((label, at) => {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: `${label} ` });
     button.dataset.label = label;

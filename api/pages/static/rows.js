@@ -3,7 +3,7 @@
 import { ask, Problem } from "./page.js";
 
 /** @typedef {{ item: number, verdict: string | null, label: string | null, flagged: boolean, note: string, reviewer: string, revision: number }} Decision */
-/** @typedef {{ sort: string, show: string, label: string, note: string, decision: string, threshold: number }} View */
+/** @typedef {{ sort: string, show: string, label: string, truth: string, note: string, decision: string, threshold: number }} View */
 
 export class Rows {
   /** @param {string} job */
@@ -13,7 +13,10 @@ export class Rows {
     /** @type {(number | null)[]} */ this.risk = [];
     /** @type {(number | null)[]} */ this.label = [];
     /** @type {(number | null)[]} */ this.margin = [];
+    // empty: the job has none
+    /** @type {(number | null)[]} */ this.truth = [];
     /** @type {number[]} */ this.notes = [];
+    /** @type {string[]} */ this.malignant = [];
     /** @type {string[]} */ this.classes = [];
     /** @type {string[]} */ this.codes = [];
     /** @type {Map<number, Decision>} */ this.decisions = new Map();
@@ -24,10 +27,10 @@ export class Rows {
     const decided = ask(`/v1/jobs/${this.job}/decisions`).then((answer) => answer.json());
     for (let after = -1; after !== null; progress()) {
       const part = await (await ask(`/v1/jobs/${this.job}/overview?after=${after}`)).json();
-      for (const key of /** @type {const} */ (["item", "risk", "label", "margin", "notes"])) {
+      for (const key of /** @type {const} */ (["item", "risk", "label", "margin", "truth", "notes"])) {
         this[key] = /** @type {any} */ (this[key].length ? this[key].concat(part[key]) : part[key]);
       }
-      [this.classes, this.codes] = [part.classes, part.note_codes];
+      [this.classes, this.codes, this.malignant] = [part.classes, part.note_codes, part.malignant];
       after = part.next;
     }
     for (const each of (await decided).data) this.decisions.set(each.item, each);
@@ -40,8 +43,9 @@ export class Rows {
 
   /** Positions of the rows that a view shows, in its order. @param {View} view @returns {Uint32Array} */
   choose(view) {
-    const { risk, label, notes, margin } = this;
+    const { risk, label, truth, notes, margin } = this;
     const wanted = view.label ? this.classes.indexOf(view.label) : -1;
+    const meant = this.classes.indexOf(view.truth);
     const bit = view.note ? 1 << this.codes.indexOf(view.note) : 0;
     const found = new Uint32Array(this.item.length);
     let count = 0;
@@ -49,6 +53,7 @@ export class Rows {
       const value = risk[at];
       if (view.show && view.show !== (value === null ? "failed" : value >= view.threshold ? "flagged" : "below")) continue;
       if ((view.label && label[at] !== wanted) || (bit && !(notes[at] & bit))) continue;
+      if (view.truth && truth[at] !== meant) continue;
       if (view.decision && !fits(this.decision(at), view.decision)) continue;
       found[count++] = at;
     }
@@ -63,6 +68,19 @@ export class Rows {
   /** How many risks reach a threshold. @param {number} threshold */
   flagged(threshold) {
     return this.risk.reduce((/** @type {number} */ sum, risk) => sum + Number(risk !== null && risk >= threshold), 0);
+  }
+
+  /** Sensitivity and specificity at a threshold, of the pictures with a truth; NaN where there are none. @param {number} threshold */
+  measure(threshold) {
+    const sick = this.classes.map((name) => this.malignant.includes(name));
+    // benign below and over the threshold, malignant below and over it
+    const counts = [0, 0, 0, 0];
+    this.truth.forEach((truth, at) => {
+      const risk = this.risk[at];
+      if (truth !== null && risk !== null) counts[2 * +sick[truth] + +(risk >= threshold)] += 1;
+    });
+    const [passed, alarms, missed, hits] = counts;
+    return [hits / (hits + missed), passed / (passed + alarms)];
   }
 
   /**

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = (
     *("demo", "screen", "submit", "jobs", "status", "watch", "results"),
     *("errors", "cancel", "retry", "delete", "up", "models", "doctor"),
-    *("compare", "promote", "rollback", "retire"),
+    *("compare", "promote", "rollback", "retire", "evaluate-job"),
 )
 
 
