@@ -23,6 +23,9 @@ CHANGES = {
     ("POST", "/v1/jobs/{job_id}/retry"): Scope.SUBMIT,
     ("DELETE", "/v1/jobs/{job_id}"): Scope.SUBMIT,
     ("PUT", "/v1/jobs/{job_id}/items/{item_no}/decision"): Scope.REVIEW,
+    ("PUT", "/v1/jobs/{job_id}/truth"): Scope.REVIEW,
+    ("DELETE", "/v1/jobs/{job_id}/truth"): Scope.REVIEW,
+    ("POST", "/jobs/{job_id}/report"): Scope.REVIEW,
     ("POST", "/v1/classify"): Scope.SUBMIT,
 }
 

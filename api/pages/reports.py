@@ -19,7 +19,7 @@ from api.resources import Here, Resources, TenantId
 from api.results.reports import load_report
 from api.results.views import base_url
 from api.routes.jobs import load_job_object
-from api.routes.truth import GivenTruth, take_truth
+from api.routes.truth import GivenTruth, require_ended, take_truth
 from core.db.models import TERMINAL_STATES
 from core.errors import ConflictError, DermqError, InvalidRequestError, NotFoundError, TooLargeError
 
@@ -36,6 +36,7 @@ def show_report(request: Request, here: Here, tenant_id: TenantId, job_id: UUID)
 async def give_truth(request: Request, here: Here, tenant_id: TenantId, job_id: UUID) -> Response:
     """A form: a CSV, or without a file the archive's own truth. Then the report; or the same page, with what was wrong."""
     try:
+        await run_in_threadpool(require_ended, here, tenant_id, job_id)
         given = GivenTruth()
         if media_type(request) == "multipart/form-data":
             given = GivenTruth(*await take_table(request, "truth"))

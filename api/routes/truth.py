@@ -89,6 +89,7 @@ async def put_truth(request: Request, here: Here, tenant_id: TenantId, job_id: U
     no image or several, classes that the model does not have, images that are named twice. A truth that says nothing of any
     image is refused.
     """
+    await run_in_threadpool(require_ended, here, tenant_id, job_id)
     if media_type(request) == "application/json":
         merge(TruthRequest, None, await read_json(request))
         return await run_in_threadpool(take_truth, here, tenant_id, job_id, GivenTruth(column=column))
@@ -164,6 +165,12 @@ def _match(job: Job, items: list[NamedItem], given: GivenTruth) -> Matched:
         return match_archive(described, metadata_of(job), spec.classes, given.column)
     except ArchiveError as error:  # its code is one of jobs
         raise InvalidRequestError(str(error)) from error
+
+
+def require_ended(here: Resources, tenant_id: UUID, job_id: UUID) -> None:
+    """Refuse before a body is read; raises NotFoundError, or ConflictError where the job has not ended."""
+    with reading(here.engine) as session:
+        _require_end(get_job(session, tenant_id, job_id))
 
 
 def _require_end(job: Job) -> None:

@@ -13,7 +13,7 @@ class Scope(StrEnum):
 
     SUBMIT = "submit"  # hand in archives and images; cancel, retry and delete jobs
     READ = "read"  # look at jobs, results, pictures, models
-    REVIEW = "review"  # decide about items
+    REVIEW = "review"  # decide about items, say what is true of them
     ADMIN = "admin"  # tenants, keys, audit and metrics of the whole installation
 
 
