@@ -38,7 +38,6 @@ def test_the_archive_gives_the_truth_and_a_cell_opens_its_pictures(api: Api, job
     page.goto(f"{api.url}/jobs/{job}")
     page.get_by_role("link", name="Report").click()
     page.get_by_role("heading", name="No truth yet").wait_for()
-    check_accessibility(page)
     page.get_by_role("button", name="Use the archive's own").press("Enter")
     page.locator("#report-matrix").wait_for()
     assert [row.split() for row in page.locator("#report-matrix tbody tr").all_inner_texts()] == [
@@ -59,7 +58,6 @@ def test_the_archive_gives_the_truth_and_a_cell_opens_its_pictures(api: Api, job
     points = page.locator("#report-roc .curve").get_attribute("points")
     assert points == "40.0,250.0 88.0,70.0 280.0,10.0"  # nothing flagged; sensitivity 0.75 at specificity 0.8; all flagged
     assert page.locator("#report-roc .point").get_attribute("cx") == "88.0"
-    check_accessibility(page)
     page.get_by_role("link", name="10 pictures of mel seen as nv").press("Enter")
     page.wait_for_url("**/review?truth=mel&label=nv")
     page.locator("#tally", has_text="10 of 100 pictures.").wait_for()
@@ -68,7 +66,6 @@ def test_the_archive_gives_the_truth_and_a_cell_opens_its_pictures(api: Api, job
     page.locator("#label").select_option("")
     page.locator("#tally", has_text="40 of 100 pictures.").wait_for()
     assert page.url.endswith("review?sort=risk&truth=mel")
-    check_accessibility(page)
 
 
 def test_a_csv_is_taken_and_its_problems_are_named(api: Api, job: uuid.UUID, page: Page, tmp_path: Path) -> None:
@@ -78,6 +75,7 @@ def test_a_csv_is_taken_and_its_problems_are_named(api: Api, job: uuid.UUID, pag
     page.locator("input[type=file]").set_input_files(wrong)
     page.get_by_role("button", name="Send it").click()
     page.locator("#trouble", has_text="Not taken: expected a column dx, label").wait_for()
+    check_accessibility(page)
     right = tmp_path / "zweite Lesung ü.csv"
     right.write_text("image,dx\n000000,melanoma\n000005,nv\n777,nv\n000006,scc\n")
     page.locator("input[type=file]").set_input_files(right)
@@ -88,6 +86,12 @@ def test_a_csv_is_taken_and_its_problems_are_named(api: Api, job: uuid.UUID, pag
     assert "1 names match no picture: 777" in text
     assert "Classes that the model does not have: scc (1)" in text
     assert "Read as: melanoma as mel" in text
+
+
+def test_the_report_is_accessible(api: Api, job: uuid.UUID, page: Page) -> None:
+    api.client.put(f"/v1/jobs/{job}/truth", json={"source": "archive"})
+    page.goto(f"{api.url}/jobs/{job}/report")
+    check_accessibility(page)
 
 
 def test_the_file_needs_nothing_else(api: Api, job: uuid.UUID, page: Page, tmp_path: Path) -> None:
@@ -105,7 +109,6 @@ def test_the_file_needs_nothing_else(api: Api, job: uuid.UUID, page: Page, tmp_p
     link = page.get_by_role("link", name="10 pictures of mel seen as nv")
     assert link.get_attribute("href") == f"{api.url}/jobs/{job}/review?truth=mel&label=nv"
     assert asked == [saved.as_uri()]
-    check_accessibility(page)
 
 
 def test_a_job_that_runs_takes_no_truth_yet(api: Api, page: Page) -> None:
