@@ -88,5 +88,13 @@ def show_review(
     with reading(here.engine) as session:
         job = view_job(session, get_job(session, tenant_id, job_id), base)
         has_truth = find_truth_set(session, job_id) is not None
-    choices = {"orders": _ORDERS, "shown": _SHOWN, "decided": _DECIDED}
-    return render("review.html", page="jobs", job=job, view=view, has_truth=has_truth, **choices)
+    return render(
+        "review.html",
+        page="jobs",
+        job=job,
+        view=view,
+        has_truth=has_truth,
+        orders=_ORDERS,
+        shown=_SHOWN,
+        decided=_DECIDED,
+    )
