@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import gc
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from uuid import UUID
 
 from sqlalchemy import Engine
@@ -48,8 +50,9 @@ class Export:
 
     def blocks(self, engine: Engine, form: ExportFormat) -> Iterator[bytes]:
         """The file. Blocking: iterate in a thread."""
-        from api.results import tables  # noqa: PLC0415 - pyarrow
+        from api.results import tables  # noqa: PLC0415 - pyarrow takes memory and a moment
 
+        _freeze_modules()
         schema = tables.make_schema(self.classes, self.metadata, as_object=form == ExportFormat.JSONL)
         narrower = {"batch": _METADATA_BATCH} if self.metadata else {}
         batches = (
@@ -66,3 +69,9 @@ class Export:
         if form == ExportFormat.CSV:
             return itertools.chain([codecs.BOM_UTF8 * self.bom + tables.csv_header(shown)], map(tables.csv_lines, batches))
         return map(tables.json_lines, batches)
+
+
+@cache
+def _freeze_modules() -> None:
+    """Once: Arrow's modules stay, and the collector need not look through them with each batch."""
+    gc.freeze()

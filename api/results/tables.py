@@ -24,7 +24,7 @@ from core.csvcells import CONTROL, FORMULA, NEEDS_QUOTES, escape_controls
 from core.db.models import Decision
 from core.db.results import ResultRow
 
-ROW_GROUP = 65_536
+ROW_GROUP = 65_536  # rows at least, but for the last one
 _NUMBER = r"^[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?$"
 _OBJECT = "metadata"
 _ROW_GROUP_BYTES = 128 * 1024 * 1024  # of rows with much metadata
@@ -252,19 +252,25 @@ def _quoted(text: pa.Array) -> pa.Array:
 
 
 def parquet_blocks(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[bytes]:
-    """A Parquet file, a row group at a time."""
+    """A Parquet file: its magic number at once, then a row group at a time."""
     sink = _Blocks()
     with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=True) as writer:
+        yield sink.take()
         held: list[pa.RecordBatch] = []
         for batch in batches:
             held.append(batch)
             if sum(map(len, held)) >= ROW_GROUP or sum(each.nbytes for each in held) >= _ROW_GROUP_BYTES:
-                writer.write_table(pa.Table.from_batches(held, schema), row_group_size=ROW_GROUP)
+                _write_group(writer, held)
                 held = []
                 yield sink.take()
         if held:
-            writer.write_table(pa.Table.from_batches(held, schema), row_group_size=ROW_GROUP)
+            _write_group(writer, held)
     yield sink.take()
+
+
+def _write_group(writer: pq.ParquetWriter, held: Sequence[pa.RecordBatch]) -> None:
+    table = pa.Table.from_batches(held)
+    writer.write_table(table, row_group_size=len(table))
 
 
 class _Blocks(io.RawIOBase):

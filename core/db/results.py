@@ -29,6 +29,7 @@ from core.precision import highest, lowest
 
 # Rows per reading transaction of an export: some 50 ms, for which a SQLite writer may have to wait.
 EXPORT_BATCH = 16_384
+_FIRST_BATCH = 1024  # of an export: somebody waits for the first byte; each batch is twice as long as the one before
 
 
 class ResultSort(StrEnum):
@@ -173,7 +174,8 @@ def read_results(
     While a job runs, rows may still appear on either side of the position.
     """
     if sort == ResultSort.ITEM:
-        return _fetch(session, _by_item(_select(job_id, chosen), after).limit(limit))
+        null = "risk" if chosen.only_failed else ""
+        return _fetch(session, _by_item(_select(job_id, chosen), after, null=null).limit(limit))
     rows: list[ResultRow] = []
     if not chosen.only_failed and (after is None or after.value is not None):
         rows += _fetch(session, _by_value(_select(job_id, chosen), sort, after).limit(limit))
@@ -181,7 +183,7 @@ def read_results(
         without = _select(job_id, chosen).where(_column(sort).is_(None))
         behind = after if after is not None and after.value is None else None
         if chosen.label is None or _any(session, without):
-            rows += _fetch(session, _by_item(without, behind).limit(limit - len(rows)))
+            rows += _fetch(session, _by_item(without, behind, null=sort.column).limit(limit - len(rows)))
     return rows
 
 
@@ -206,23 +208,27 @@ def count_results(session: Session, job_id: uuid.UUID, chosen: ResultFilter) -> 
 def export_results(
     engine: Engine, job_id: uuid.UUID, *, chosen: ResultFilter, sort: ResultSort, batch: int = EXPORT_BATCH
 ) -> Iterator[Sequence[ResultRow]]:
-    """All matching rows, in batches, each from a short reading transaction of its own. Nothing is held between batches.
+    """All matching rows, in batches of at most `batch`, each from a short reading transaction of its own.
+
+    Nothing is held between batches.
 
     Raises:
         NotFoundError: the job was deleted meanwhile, so the rows are not complete.
         DatabaseUnavailableError: the database went away.
     """
     after: Position | None = None
+    size = min(_FIRST_BATCH, batch)
     while True:
         with reading(engine) as session:
-            rows = read_results(session, job_id, chosen=chosen, sort=sort, limit=batch, after=after)
-            if len(rows) < batch and session.scalar(select(Job.id).where(Job.id == job_id)) is None:
+            rows = read_results(session, job_id, chosen=chosen, sort=sort, limit=size, after=after)
+            if len(rows) < size and session.scalar(select(Job.id).where(Job.id == job_id)) is None:
                 raise NotFoundError(f"job {job_id} was deleted while its results were read")
         if rows:
             yield rows
-        if len(rows) < batch:
+        if len(rows) < size:
             return
         after = position_of(rows[-1], sort)
+        size = min(2 * size, batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,10 +262,11 @@ def _select(job_id: uuid.UUID, chosen: ResultFilter) -> Select[*tuple[Any, ...]]
     return select(*_COLUMNS).where(Result.job_id == job_id, *chosen.conditions())
 
 
-def _by_item(query: Select[*tuple[Any, ...]], after: Position | None) -> Select[*tuple[Any, ...]]:
+def _by_item(query: Select[*tuple[Any, ...]], after: Position | None, *, null: str = "") -> Select[*tuple[Any, ...]]:
+    """In item order. `null` names a column that is NULL in all these rows: PostgreSQL takes its index if the order names it."""
     if after is not None:
         query = query.where(Result.item_no > after.item_no)
-    return query.order_by(Result.item_no)
+    return query.order_by(*([getattr(Result, null)] if null else []), Result.item_no)
 
 
 def _column(sort: ResultSort) -> InstrumentedAttribute[float | None]:
