@@ -82,6 +82,9 @@ KINDS: dict[type[Exception], Kind] = {
     UnauthenticatedError: Kind(401, "unauthenticated", "Key needed", "The request shows no API key that works."),
     MissingScopeError: Kind(403, "missing_scope", "Scope missing", "The API key does not have the scope that this needs."),
     UploadStalledError: Kind(408, "upload_stalled", "Upload stalled", "No byte of the body came for too long."),
+    errors.QuotaExceededError: Kind(
+        429, "quota_exceeded", "Quota exceeded", "The tenant has used up what it may use; `quota` says which limit."
+    ),
     errors.InvalidRequestError: Kind(
         400, "invalid_request", "Invalid request", "The request cannot be understood as it stands."
     ),
@@ -171,9 +174,12 @@ async def on_dermq_error(request: Request, error: Exception) -> Response:
     """An error of the tree as a problem."""
     kind = kind_of(error)
     headers = {"Retry-After": str(_RETRY_AFTER_S)} if kind.status in (429, 503) else {}
+    more: dict[str, Any] = {"code": str(error.code)} if isinstance(error, (errors.ItemError, errors.JobError)) else {}
     if isinstance(error, (UnauthenticatedError, MissingScopeError)):
         headers["WWW-Authenticate"] = error.challenge
-    more = {"code": str(error.code)} if isinstance(error, (errors.ItemError, errors.JobError)) else {}
+    if isinstance(error, errors.QuotaExceededError):
+        headers["Retry-After"] = str(error.retry_after_s)
+        more |= {"quota": error.quota, "limit": error.limit}
     detail = str(error)
     if isinstance(error, errors.TransientError):  # addresses and drivers' words are for the operator
         _log.warning("request failed", error=detail, kind=type(error).__name__)

@@ -166,6 +166,21 @@ class TooLargeError(PermanentError):
     """An upload is over the limit."""
 
 
+class QuotaExceededError(PermanentError):
+    """A tenant has used up what it may use.
+
+    Args:
+        message: names what there is, the limit, and what to do.
+        quota: the limit's name, as `dermq tenants` has it.
+        limit: its value.
+        retry_after_s: when to ask again.
+    """
+
+    def __init__(self, message: str, *, quota: str, limit: int, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.quota, self.limit, self.retry_after_s = quota, limit, retry_after_s
+
+
 class ServingUnavailableError(TransientError):
     """TensorFlow Serving does not answer, or not in time."""
 

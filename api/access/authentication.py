@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from fastapi import Request, Response
+from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.access.rates import RateLimiter
 from api.access.sessions import COOKIE, SIGNED_IN
 from api.binding import keys_required
 from api.errors import UnauthenticatedError, on_dermq_error
@@ -23,7 +25,7 @@ from core.db.access.keys import caller_of, find_key, is_use_to_note, note_use
 from core.db.access.sessions import find_session_key
 from core.db.access.tables import ApiKey
 from core.db.engine import reading, transaction
-from core.db.models import LOCAL_TENANT_ID
+from core.db.models import LOCAL_TENANT_ID, Tenant
 from core.errors import DatabaseUnavailableError, DermqError
 from core.settings import ApiSettings
 from core.telemetry.logs import get_logger
@@ -48,6 +50,7 @@ class Authentication:
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self._app = app
         self._required = keys_required(settings)
+        self._rates = RateLimiter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or is_open(scope["path"]):
@@ -74,10 +77,11 @@ class Authentication:
         if shown is None:
             raise UnauthenticatedError("this address needs an API key, as `Authorization: Bearer dq_live_…`")
         _check_own_page(request, shown)
-        key = await run_in_threadpool(_find, current_resources(request), shown)
+        key, limit = await run_in_threadpool(_find, current_resources(request), shown)
         if key is None:
             what = "the session is over: sign in again" if shown.is_session else "this API key is unknown, revoked or expired"
             raise UnauthenticatedError(what, shown=True)
+        self._rates.take(key.tenant_id, limit)
         return caller_of(key), shown.is_session
 
 
@@ -104,17 +108,19 @@ def _check_own_page(request: Request, shown: _Shown) -> None:
         raise UnauthenticatedError("a session is for this server's pages: programs show a key", shown=True)
 
 
-def _find(here: Resources, shown: _Shown) -> ApiKey | None:
+def _find(here: Resources, shown: _Shown) -> tuple[ApiKey | None, int | None]:
+    """The key, and how many requests its tenant may send in a minute."""
     now = here.clock.now()
     with reading(here.engine) as session:
         key = find_session_key(session, shown.token, now) if shown.is_session else find_key(session, shown.token, now)
+        limit = session.scalar(select(Tenant.max_requests).where(Tenant.id == key.tenant_id)) if key else None
     if key is not None and is_use_to_note(key, now):
         try:
             with transaction(here.engine) as session:
                 note_use(session, key.id, now)
         except DatabaseUnavailableError:  # a busy database: the request itself only reads
             _log.info("last_use_not_noted", key_id=str(key.id))
-    return key
+    return key, limit
 
 
 async def _refuse(request: Request, error: DermqError) -> Response:

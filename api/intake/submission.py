@@ -16,11 +16,12 @@ from api.intake.names import clean_filename
 from api.models import require_served
 from api.resources import Resources
 from api.schemas import JobParameters
+from core.access.callers import Caller
 from core.canary import CANARY, is_canary
 from core.db.engine import reading, transaction
 from core.db.jobs import NewJob, NewUpload, create_job, find_job_by_key, get_job
 from core.db.models import Job
-from core.errors import ConflictError, JobError, ServingUnavailableError, StorageUnavailableError
+from core.errors import ConflictError, JobError, QuotaExceededError, ServingUnavailableError, StorageUnavailableError
 from core.messages import prepare_message
 from core.telemetry.logs import get_logger
 from core.telemetry.tracing import current_traceparent
@@ -32,7 +33,7 @@ _log = get_logger(__name__)
 class Submission:
     """Everything a request says."""
 
-    tenant_id: UUID
+    by: Caller
     parameters: JobParameters
     source: dict[str, Any]
     source_name: str
@@ -50,6 +51,7 @@ def submit(resources: Resources, new: NewJob) -> tuple[Job, bool]:
     Raises:
         ConflictError: another request used the idempotency key.
         ModelNotFoundError: Serving has no such model, label or version.
+        QuotaExceededError: the tenant has no room for it.
         DatabaseUnavailableError: whether the job was committed is unknown; the upload is kept in case it was.
     """
     try:
@@ -59,7 +61,7 @@ def submit(resources: Resources, new: NewJob) -> tuple[Job, bool]:
         raise
     try:
         job, is_new = _find_or_create(resources, choose_label(resources, new))
-    except ConflictError:
+    except (ConflictError, QuotaExceededError):
         _discard_upload(resources, new.upload)
         raise
     if is_new:
@@ -144,7 +146,8 @@ def make_job(resources: Resources, submission: Submission) -> NewJob:
     """The job that a request asks for; nothing is stored yet."""
     asked = submission.parameters
     new = NewJob(
-        tenant_id=submission.tenant_id,
+        tenant_id=submission.by.tenant_id,
+        by=submission.by,
         name=clean_filename(asked.name or submission.source_name),
         source=submission.source | ({"path_column": asked.path_column} if asked.path_column else {}),
         model=asked.model or resources.settings.serving.default_model,

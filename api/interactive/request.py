@@ -17,6 +17,7 @@ from api.interactive.direct import Attempt, Wanted
 from api.metrics import CLASSIFICATIONS
 from api.resources import Resources
 from api.schemas import JobParameters
+from core.access.callers import Caller
 from core.canary import CANARY, is_canary
 from core.db.engine import reading
 from core.db.jobs import NewJob, read_progress
@@ -31,17 +32,17 @@ _FIRST_POLL_S, _LAST_POLL_S = 0.005, 0.1
 class OneImage:
     """Use it as a context manager around the intake of the image: what was begun is ended with it."""
 
-    def __init__(self, here: Resources, tenant_id: UUID, idempotency_key: str | None, limit_s: float) -> None:
+    def __init__(self, here: Resources, caller: Caller, idempotency_key: str | None, limit_s: float) -> None:
         """Nothing begins yet.
 
         Args:
             here: what the process has opened.
-            tenant_id: whose image it is.
+            caller: whose image it is.
             idempotency_key: of the request.
             limit_s: how long it waits for the end of the job; negative: not at all.
         """
         self._here = here
-        self._tenant_id = tenant_id
+        self._caller = caller
         self._key = idempotency_key
         self._limit_s = limit_s
         self._job_id = new_id()
@@ -98,7 +99,7 @@ class OneImage:
 
     def _make_job(self, intake: Intake) -> NewJob:
         submission = Submission(
-            self._tenant_id, intake.parameters, intake.source, intake.source_name, intake.upload, True, self._key
+            self._caller, intake.parameters, intake.source, intake.source_name, intake.upload, True, self._key
         )
         return replace(make_job(self._here, submission), id=self._job_id)
 

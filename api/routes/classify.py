@@ -10,11 +10,12 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
+from api.intake.admission import check_room
 from api.intake.requests import take_upload
 from api.interactive.direct import MAX_BYTES
 from api.interactive.request import OneImage
 from api.openapi import image_body, problems
-from api.resources import Here, Resources, TenantId
+from api.resources import CallerHere, Here, Resources
 from api.results.views import base_url, classes_of, job_url, result_objects
 from api.routes.jobs import IdempotencyKey, load_job_object
 from api.schemas import Classification, JobObject, JobParameters
@@ -39,13 +40,13 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     "/v1/classify",
     summary="Classify one image",
     openapi_extra=image_body(),
-    responses=_ANSWERS | problems(400, 404, 408, 409, 413, 422, 500, 502, 503),
+    responses=_ANSWERS | problems(400, 404, 408, 409, 413, 422, 429, 500, 502, 503),
 )
 async def classify(
     *,
     request: Request,
     here: Here,
-    tenant_id: TenantId,
+    caller: CallerHere,
     asked: Annotated[JobParameters, Query()],
     idempotency_key: IdempotencyKey = None,
     prefer: Annotated[str, Header(description="RFC 7240: `respond-async`, `wait=<seconds>`.")] = "",
@@ -55,8 +56,10 @@ async def classify(
     Answers with its row as soon as there is one. An image at fault is a 422 with its own code. What is not done within the
     server's limit is answered with 202 and the job.
     """
+    tenant_id = caller.tenant_id
+    await check_room(request, here, tenant_id, idempotency_key)
     applied = _applied(prefer)
-    image = OneImage(here, tenant_id, idempotency_key, _limit_s(applied, here.settings.api))
+    image = OneImage(here, caller, idempotency_key, _limit_s(applied, here.settings.api))
     async with image:
         intake = await take_upload(
             request,

@@ -12,11 +12,13 @@ from starlette.concurrency import run_in_threadpool
 
 from api.intake.requests import merge, read_json
 from api.openapi import inlined, problems
-from api.resources import Here, Resources, TenantId
+from api.resources import CallerHere, Here, Resources, TenantId
 from api.results.schemas import DecisionList, DecisionObject, DecisionRequest, Overview
 from api.results.views import classes_of, threshold_of
 from api.routes.items import ItemNo
 from api.schemas import MAX_ITEM
+from core.access.callers import Caller
+from core.db.access.audit import Action, record
 from core.db.decisions import NewDecision, Verdict, find_decision, read_decisions, save_decision
 from core.db.engine import reading, transaction
 from core.db.jobs import get_job
@@ -99,18 +101,19 @@ def get_decision(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo)
     responses=problems(400, 404, 409, 413, 422, 503),
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _BODY, "example": _EXAMPLE}}}},
 )
-async def put_decision(request: Request, here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo) -> DecisionObject:
+async def put_decision(request: Request, here: Here, caller: CallerHere, job_id: UUID, item_no: ItemNo) -> DecisionObject:
     """Saved if the decision is still the one that the reader has seen, by its `revision`; else 409, and nothing is changed.
 
     To take a decision back, send the one before it with the present revision.
     """
     wanted = merge(DecisionRequest, None, await read_json(request))
-    return await run_in_threadpool(_decide, here, tenant_id, job_id, item_no, wanted)
+    return await run_in_threadpool(_decide, here, caller, job_id, item_no, wanted)
 
 
-def _decide(here: Resources, tenant_id: UUID, job_id: UUID, item_no: int, wanted: DecisionRequest) -> DecisionObject:
+def _decide(here: Resources, caller: Caller, job_id: UUID, item_no: int, wanted: DecisionRequest) -> DecisionObject:
+    now = here.clock.now()
     with transaction(here.engine) as session:
-        job = get_job(session, tenant_id, job_id)
+        job = get_job(session, caller.tenant_id, job_id)
         row = find_result(session, job_id, item_no)
         classes = classes_of(job)
         if wanted.label is not None and wanted.label not in classes:
@@ -118,7 +121,9 @@ def _decide(here: Resources, tenant_id: UUID, job_id: UUID, item_no: int, wanted
             raise RequestValidationError([{"loc": ("body", "label"), "msg": message, "type": "value_error"}])
         label = row.label if wanted.verdict == Verdict.AGREE else wanted.label
         new = NewDecision(wanted.verdict, label, wanted.flagged, wanted.note, wanted.reviewer)
-        return _shown(save_decision(session, job_id, item_no, new, here.clock.now(), expected=wanted.revision))
+        saved = save_decision(session, job_id, item_no, new, now, expected=wanted.revision)
+        record(session, caller, Action.DECISION, job_id, now, item=item_no, revision=saved.revision)
+        return _shown(saved)
 
 
 def _margins(rows: list[OverviewRow], classes: int) -> list[float]:

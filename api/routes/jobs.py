@@ -10,14 +10,17 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
+from api.intake.admission import check_room
 from api.intake.requests import merge, read_json, take_job
 from api.intake.submission import Submission, make_job, submit
 from api.models import find_repin
 from api.openapi import job_body, problems
-from api.resources import Here, Resources, TenantId
+from api.resources import CallerHere, Here, Resources, TenantId
 from api.results.cursors import decode_job, encode_job, next_url
 from api.results.views import base_url, job_object, job_url
 from api.schemas import JobList, JobObject, JobParameters, RetryRequest
+from core.access.callers import Caller
+from core.db.access.audit import Action, record
 from core.db.engine import reading, transaction
 from core.db.jobs import Tallies, get_job, list_jobs, read_all_tallies, read_tallies
 from core.db.lifecycle import delete_job, request_cancel
@@ -60,7 +63,7 @@ class Submitting:
     request: Request
     response: Response
     here: Here
-    tenant_id: TenantId
+    caller: CallerHere
     asked: Annotated[JobParameters, Query()]
     idempotency_key: IdempotencyKey = None
 
@@ -68,7 +71,7 @@ class Submitting:
 _SUBMISSION: dict[str, Any] = {
     "status_code": 202,
     "openapi_extra": job_body(),
-    "responses": _SUBMITTED | problems(400, 403, 408, 409, 413, 422, 503),
+    "responses": _SUBMITTED | problems(400, 403, 408, 409, 413, 422, 429, 503),
 }
 
 
@@ -92,9 +95,10 @@ async def put_job(given: Annotated[Submitting, Depends()], filename: str) -> Job
 
 async def _submit(given: Submitting, filename: str = "") -> JobObject:
     here, headers = given.here, given.response.headers
+    await check_room(given.request, here, given.caller.tenant_id, given.idempotency_key)
     intake = await take_job(given.request, here, given.asked, filename)
     submission = Submission(
-        given.tenant_id,
+        given.caller,
         intake.parameters,
         intake.source,
         intake.source_name,
@@ -107,7 +111,7 @@ async def _submit(given: Submitting, filename: str = "") -> JobObject:
     headers["Retry-After"] = str(_POLL_S)
     if not is_new:
         headers["Idempotency-Replayed"] = "true"
-        return await run_in_threadpool(load_job_object, here, given.tenant_id, job.id, base)
+        return await run_in_threadpool(load_job_object, here, given.caller.tenant_id, job.id, base)
     return job_object(job, Tallies({}, {}, {}), base)
 
 
@@ -143,13 +147,15 @@ def get_one_job(request: Request, response: Response, here: Here, tenant_id: Ten
 
 
 @router.post("/v1/jobs/{job_id}/cancel", summary="Stop a job", responses=problems(404, 409, 503))
-def cancel_job(request: Request, here: Here, tenant_id: TenantId, job_id: UUID) -> JobObject:
+def cancel_job(request: Request, here: Here, caller: CallerHere, job_id: UUID) -> JobObject:
     """No new batch starts; what a worker holds comes home first. The rows so far stay.
 
     A second time it changes nothing. A job that has ended by itself answers 409: there is nothing to stop.
     """
+    now = here.clock.now()
     with transaction(here.engine) as session:
-        job = request_cancel(session, tenant_id, job_id, here.clock.now())
+        job = request_cancel(session, caller.tenant_id, job_id, now)
+        record(session, caller, Action.JOB_CANCEL, job_id, now)
         return view_job(session, job, base_url(request, here.settings.api))
 
 
@@ -163,20 +169,21 @@ def cancel_job(request: Request, here: Here, tenant_id: TenantId, job_id: UUID) 
         }
     },
 )
-async def retry(request: Request, here: Here, tenant_id: TenantId, job_id: UUID) -> JobObject:
+async def retry(request: Request, here: Here, caller: CallerHere, job_id: UUID) -> JobObject:
     """All failed items and whatever never ran, or only those with the given codes. The job must have ended.
 
     With `version` or `label` they run on another version, if its classes are the same; each row names the version that saw it.
     """
     wanted = merge(RetryRequest, None, await read_json(request))
-    return await run_in_threadpool(_retry, here, tenant_id, job_id, wanted, base_url(request, here.settings.api))
+    return await run_in_threadpool(_retry, here, caller, job_id, wanted, base_url(request, here.settings.api))
 
 
-def _retry(here: Resources, tenant_id: UUID, job_id: UUID, wanted: RetryRequest, base: str) -> JobObject:
+def _retry(here: Resources, caller: Caller, job_id: UUID, wanted: RetryRequest, base: str) -> JobObject:
     window, now = WindowPolicy(here.settings.worker.window, here.settings.worker.republish_s), here.clock.now()
-    repin = find_repin(here, tenant_id, job_id, wanted)
+    repin = find_repin(here, caller.tenant_id, job_id, wanted)
     with transaction(here.engine) as session:
-        job = retry_job(session, tenant_id, job_id, now, wanted.codes, repin=repin)
+        job = retry_job(session, caller.tenant_id, job_id, now, wanted.codes, repin=repin)
+        record(session, caller, Action.JOB_RETRY, job_id, now, codes=wanted.codes and sorted(wanted.codes))
         if wanted.error_budget is not None:
             job.error_budget = wanted.error_budget
         job.traceparent = current_traceparent() or job.traceparent
@@ -189,17 +196,17 @@ def _retry(here: Resources, tenant_id: UUID, job_id: UUID, wanted: RetryRequest,
         with transaction(here.engine) as session:
             messages, pages_left = continue_retry(session, job_id, window, here.clock.now())
         here.publisher.send_soon(job_id, messages)
-    return load_job_object(here, tenant_id, job_id, base)
+    return load_job_object(here, caller.tenant_id, job_id, base)
 
 
 @router.delete("/v1/jobs/{job_id}", status_code=204, summary="Delete a job", responses=problems(404, 409, 503))
-def delete(here: Here, tenant_id: TenantId, job_id: UUID) -> None:
+def delete(here: Here, caller: CallerHere, job_id: UUID) -> None:
     """With its rows and its upload. It must have ended.
 
     What the storage cannot delete now, the sweep deletes later: the job is gone for good either way.
     """
     with transaction(here.engine) as session:
-        prefixes = delete_job(session, tenant_id, job_id, here.clock.now())
+        prefixes = delete_job(session, caller.tenant_id, job_id, here.clock.now(), by=caller)
     try:
         for prefix in prefixes:
             here.storage.delete_prefix(prefix)

@@ -10,7 +10,7 @@ from cli.output.exit_codes import CliError, ExitCode
 if TYPE_CHECKING:
     import httpx2
 
-_CODES = {404: ExitCode.NOT_FOUND, 410: ExitCode.NOT_FOUND, 409: ExitCode.CONFLICT}
+_CODES = {404: ExitCode.NOT_FOUND, 410: ExitCode.NOT_FOUND, 409: ExitCode.CONFLICT, 429: ExitCode.UNREACHABLE}
 _HINTS = {
     401: "Give a key with --api-key @FILE, DERMQ_API_KEY or DERMQ_API_KEY_FILE.",
     403: "This key may not do that; ask the operator of the server.",

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core.access.callers import Caller
+from core.db.access.audit import Action, record
+from core.db.access.quotas import check_quotas
 from core.db.models import Job, JobState, Tally, Upload
 from core.errors import NotFoundError
 from core.ids import new_id
@@ -46,6 +49,7 @@ class NewJob:
     upload_id: uuid.UUID | None = None  # of an upload that another job brought
     retention_s: float | None = None  # how long the job is kept after its end; None: for ever
     traceparent: str | None = None  # of the request that submits it (core.telemetry.tracing)
+    by: Caller | None = None  # who submits it: held to the tenant's quotas, and recorded in the audit
     id: uuid.UUID = field(default_factory=new_id)
 
 
@@ -55,8 +59,10 @@ def create_job(session: Session, new: NewJob, now: datetime) -> Job:
     The job is due at once: should the wake-up message be lost, or the broker be away, the sweeper starts it.
 
     Raises:
+        QuotaExceededError: its tenant has no room for it; asked only where somebody is named who submits it.
         sqlalchemy.exc.IntegrityError: another request used the same idempotency key at the same time.
     """
+    retention_s = new.retention_s if new.by is None else _admit(session, new, new.by, now)
     if new.upload is not None:
         session.add(
             Upload(
@@ -88,11 +94,21 @@ def create_job(session: Session, new: NewJob, now: datetime) -> Job:
         state=JobState.QUEUED,
         created_at=now,
         due_at=now,
-        retention_s=new.retention_s,
+        retention_s=retention_s,
     )
     session.add(job)
     session.flush()
     return job
+
+
+def _admit(session: Session, new: NewJob, by: Caller, now: datetime) -> float | None:
+    """Hold a job to its tenant's quotas, and record who submits it. Returns how long it is kept after its end, in seconds."""
+    tenant = check_quotas(session, new.tenant_id, new.upload.size if new.upload else 0, lock=True)
+    record(session, by, Action.JOB_SUBMIT, new.id, now, tenant_id=new.tenant_id, source=new.source["kind"])
+    if tenant.retention_days is None:
+        return new.retention_s
+    most = tenant.retention_days * 86_400
+    return most if new.retention_s is None else min(new.retention_s, most)
 
 
 def get_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, *, lock: bool = False) -> Job:

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
+from core.access.callers import Caller
+from core.db.access.audit import Action, record
 from core.db.models import (
     TERMINAL_STATES,
     Chunk,
@@ -130,8 +132,10 @@ def request_cancel(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, no
     return job
 
 
-def delete_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, now: datetime) -> list[str]:
-    """Remove an ended job and its rows, and mark what it has in the storage for deletion.
+def delete_job(
+    session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, now: datetime, *, by: Caller | None = None
+) -> list[str]:
+    """Remove an ended job and its rows, and mark what it has in the storage for deletion; with `by` the audit has its counts.
 
     Returns:
         The storage prefixes that are marked (core.db.tombstones): they may go after the commit.
@@ -154,6 +158,9 @@ def delete_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, now: d
         session.execute(delete(Upload).where(Upload.id == upload_id))
         prefixes.append(upload_prefix(upload_id))
     bury(session, prefixes, now)
+    counts: dict[str, Any] = {"succeeded": job.succeeded, "failed": job.failed, "objects": len(prefixes)}
+    if by is not None:
+        record(session, by, Action.JOB_DELETE, job_id, now, **counts)
     return prefixes
 
 

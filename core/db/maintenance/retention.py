@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from core.access.callers import local_caller
 from core.db.lifecycle import delete_job
 from core.db.models import TERMINAL_STATES, Chunk, ChunkState, Job
 
@@ -27,5 +28,5 @@ def delete_expired_jobs(session: Session, now: datetime) -> int:
         .with_for_update(skip_locked=True)
     ).all()
     for job in jobs:
-        delete_job(session, job.tenant_id, job.id, now)
+        delete_job(session, job.tenant_id, job.id, now, by=local_caller(job.tenant_id, "retention"))
     return len(jobs)
