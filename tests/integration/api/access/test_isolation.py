@@ -54,9 +54,8 @@ class Shared:
     south: str
 
     def call(self, method: str, path: str, token: str | None, *, job_id: uuid.UUID | None = None) -> httpx2.Response:
-        address = path.format(
-            job_id=job_id or self.job_id, item_no=0, form="csv", code="not_found", name="tiny", filename="a.zip"
-        )
+        values = {"job_id": job_id or self.job_id, "item_no": 0, "form": "csv", "code": "not_found", "name": "tiny"}
+        address = path.format(**values, filename="a.zip", tenant="north", key_id="x")
         headers = bearer(token) if token else {}
         body = BODIES.get(path)
         return self.api.client.request(method, f"{address}{QUERIES.get(path, '')}", headers=headers, json=body)
