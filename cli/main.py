@@ -12,9 +12,11 @@ from cli.commands.audit import audit
 from cli.commands.compare import compare
 from cli.commands.demo import demo
 from cli.commands.doctor import doctor
+from cli.commands.down import down
 from cli.commands.evaluate_job import evaluate_job
 from cli.commands.jobs import cancel, delete, list_jobs, retry, status
 from cli.commands.keys import keys
+from cli.commands.logs import logs
 from cli.commands.models import models
 from cli.commands.promote import promote
 from cli.commands.results import errors, results
@@ -72,6 +74,8 @@ app.add_typer(tenants, name="tenants", rich_help_panel=_ACCESS)
 app.add_typer(keys, name="keys", rich_help_panel=_ACCESS)
 app.command("audit", rich_help_panel=_ACCESS)(audit)
 app.command("up", rich_help_panel=_MACHINE)(up)
+app.command("down", rich_help_panel=_MACHINE)(down)
+app.command("logs", rich_help_panel=_MACHINE)(logs)
 app.command("doctor", rich_help_panel=_MACHINE)(doctor)
 
 

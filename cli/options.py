@@ -13,6 +13,8 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from cli.apikey import read_key
+from cli.completion import complete_job, complete_model
+from cli.output.terminal import silenced
 from cli.service import Target
 
 
@@ -69,12 +71,27 @@ DataDirOption = Annotated[
         rich_help_panel=_WHERE,
     ),
 ]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors: no progress, no summary, no notes.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothing else there.")]
 JobArgument = Annotated[
-    str, typer.Argument(metavar="JOB", help="The job's id, the first characters of it, or `last` for the newest job.")
+    str,
+    typer.Argument(
+        metavar="JOB",
+        help="The job's id, the first characters of it, or `last` for the newest job.",
+        autocompletion=complete_job,
+    ),
 ]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", metavar="M", help="Name of the model. Default: the server's.", rich_help_panel=_MODEL)
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="M",
+        help="Name of the model. Default: the server's.",
+        rich_help_panel=_MODEL,
+        autocompletion=complete_model,
+    ),
 ]
 LabelOption = Annotated[
     str | None,
@@ -107,14 +124,16 @@ StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 6 if any
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What nearly every command is given: whether it prints JSON, and which server it asks."""
+    """What nearly every command is given: whether it prints JSON, whether little, and which server it asks."""
 
     json: bool
     target: Target
+    quiet: bool = False
 
 
 _COMMON: dict[str, tuple[Any, Any]] = {  # name: annotation, default
     "json": (JsonOption, False),
+    "quiet": (QuietOption, False),
     "server": (ServerOption, None),
     "api_key": (ApiKeyOption, None),
     "data_dir": (DataDirOption, None),
@@ -122,12 +141,13 @@ _COMMON: dict[str, tuple[Any, Any]] = {  # name: annotation, default
 
 
 def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command --json, --server, --api-key and --data-dir, which it gets as its parameter `common`."""
+    """Give a command --json, --quiet, --server, --api-key and --data-dir, which it gets as its parameter `common`."""
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        json, server, key, data_dir = (given.pop(name) for name in _COMMON)
-        command(**given, common=Common(json, Target(server, read_key(key), data_dir)))
+        json, quiet, server, key, data_dir = (given.pop(name) for name in _COMMON)
+        with silenced(quiet):
+            command(**given, common=Common(json, Target(server, read_key(key), data_dir), quiet))
 
     # Typer reads the signature and the annotations. Those of the command are resolved here, in its own module.
     hints = get_type_hints(command, include_extras=True)

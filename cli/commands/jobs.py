@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from cli.options import Common, JobArgument, with_common_options
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 @with_common_options
@@ -17,6 +14,8 @@ def list_jobs(
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many of the newest jobs.")] = 20, *, common: Common
 ) -> None:
     """List jobs, the newest first."""
+    from cli.http.jobview import JobView
+    from cli.output.jobtable import print_jobs
     from cli.output.terminal import open_err, open_out, print_json
     from cli.service import connect
 
@@ -25,7 +24,7 @@ def list_jobs(
     if common.json:
         print_json(found)
     elif found:
-        open_out().print(_job_table(found))
+        print_jobs(open_out(), [JobView(raw) for raw in found])
     else:
         open_err().print("No jobs yet. Submit one with `dermq submit PATH`.")
 
@@ -109,23 +108,6 @@ def _tell(raw: dict[str, Any], as_json: bool, what: str) -> None:
         print_json(raw)
         return
     open_err().print(f"Job {raw['id']} {what}. To follow it: dermq watch {raw['id']}", soft_wrap=True)
-
-
-def _job_table(raws: list[dict[str, Any]]) -> Table:
-    from cli.http.jobview import JobView
-    from cli.output.progress import describe_state
-    from cli.output.summary import make_table
-    from core.formats import format_count, format_moment
-
-    table = make_table("Job", "Name", "State", "Items", "Failed", "Submitted", right=(3, 4), whole=(0, 2))
-    for raw in raws:
-        job = JobView(raw)
-        items = format_count(job.finished_items)
-        if job.total is not None and job.total != job.finished_items:
-            items += f" of {format_count(job.total)}"
-        state = job.state if job.is_terminal else describe_state(job)
-        table.add_row(job.id, job.name, state, items, format_count(job.failed), format_moment(raw["timestamps"]["queued"]))
-    return table
 
 
 def _print_status(raw: dict[str, Any]) -> None:

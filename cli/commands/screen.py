@@ -68,7 +68,8 @@ def screen(
         wrote = save_results(service, job, target_file)
         if common.json:
             print_json(job.raw)
-        show_end(service, job, console=open_err() if common.json or target_file.is_stdout else open_out(), wrote=wrote)
+        if not common.quiet:
+            show_end(service, job, console=open_err() if common.json or target_file.is_stdout else open_out(), wrote=wrote)
     raise typer.Exit(exit_code(job, strict=strict))
 
 

@@ -34,9 +34,15 @@ def submit(
         typer.Option("--error-budget", min=0, max=1, help="Fail the job once this share of items has failed. Default: never."),
     ] = None,
     path_column: PathColumnOption = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="A new job, even where the same images were submitted in the same way before.")
+    ] = False,
     common: Common,
 ) -> None:
-    """Submit images and print the job's id, without waiting for results."""
+    """Submit images and print the job's id, without waiting for results.
+
+    The same images with the same options are the same job: its id is printed again, and nothing runs twice.
+    """
     from cli.http.client import JobRequest
     from cli.http.submission import check_choice, read_source, submit_source
     from cli.output.progress import open_view
@@ -48,9 +54,12 @@ def submit(
     request = JobRequest(model, label, version, name, priority.value if priority else None, error_budget, path_column)
     service = connect(common.target)
     with service.client, open_view() as view:
-        job = submit_source(service, source, request, view)
+        job = submit_source(service, source, request, view, once=not again)
     if common.json:
         print_json(job.raw)
         return
     typer.echo(job.id)
+    if service.client.replayed:
+        open_err().print(f"The same as before: {job.name} is {job.state}. For another job: --again", soft_wrap=True)
+        return
     open_err().print(f"Submitted {job.name}; to follow it: dermq watch {job.id}{service.how_to_reach}", soft_wrap=True)

@@ -30,7 +30,7 @@ def watch(job: JobArgument, *, strict: StrictOption = False, common: Common) -> 
             raise
         if common.json:
             print_json(ended.raw)
-        else:
+        elif not common.quiet:
             print_summary(open_out(), client, ended)
             open_err().print(
                 f"To fetch the results: dermq results {job} --out results.csv{service.how_to_reach}", soft_wrap=True

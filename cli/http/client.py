@@ -75,6 +75,7 @@ class Client:
 
     def __init__(self, url: str, api_key: str | None = None, *, attempts: int = 4) -> None:
         self.url = url.rstrip("/")
+        self.replayed = False  # whether the last submission was answered with a job that was there before
         self._attempts = attempts
         headers = {"User-Agent": "dermq-cli", "Accept": "application/json"}
         if api_key:
@@ -109,13 +110,17 @@ class Client:
             body = _counted(payload.open(), on_sent)
             return self._http.post(f"{API}/jobs", params=parameters, headers=headers, content=body)
 
-        return _object(self._call(send))
+        return self._submitted(self._call(send))
 
     def submit_source(self, source: str, request: JobRequest, *, key: str | None = None) -> dict[str, Any]:
         """Submit images that the server itself can reach: an s3:// prefix, or a path it allows."""
         body = {"source": plain_text(source), **request.parameters()}
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
-        return _object(self._call(lambda: self._http.post(f"{API}/jobs", json=body, headers=headers)))
+        return self._submitted(self._call(lambda: self._http.post(f"{API}/jobs", json=body, headers=headers)))
+
+    def _submitted(self, response: httpx2.Response) -> dict[str, Any]:
+        self.replayed = response.headers.get("Idempotency-Replayed") == "true"
+        return _object(response)
 
     def job(self, job_id: str) -> dict[str, Any]:
         """One job."""

@@ -133,6 +133,12 @@ class JobView:
             return None
         return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
 
+    @property
+    def threshold(self) -> float | None:
+        """Risk from which on an image is flagged; None where the model has no risk, or is not known yet."""
+        threshold = self.raw.get("threshold")
+        return None if threshold is None else float(threshold)
+
 
 def exit_code(job: JobView, *, strict: bool = False) -> ExitCode:
     """0 for a job that succeeded or goes on; failed items count only where the user asks for it."""

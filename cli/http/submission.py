@@ -75,22 +75,27 @@ def check_choice(label: str | None, version: int | None) -> None:
         raise CliError(f"got --label {label} and --version {version}", ExitCode.USAGE, "Give one of the two.")
 
 
-def submit_source(service: Service, source: Source, request: JobRequest, view: ProgressView | None = None) -> JobView:
-    """Submit and return the job as the server took it up."""
+def submit_source(
+    service: Service, source: Source, request: JobRequest, view: ProgressView | None = None, *, once: bool = False
+) -> JobView:
+    """Submit and return the job as the server took it up; with `once`, the job of an earlier submission of the same."""
+    from cli.http.contentkey import content_key
     from cli.http.requestbody import read_payload
 
     if source.path is None:
         return JobView(service.client.submit_source(source.text, request))
-    if service.reads(source.path) and is_utf8(str(source.path.resolve())):  # else its name cannot be said in JSON
+    reads = service.reads(source.path) and is_utf8(str(source.path.resolve()))  # else its name cannot be said in JSON
+    key = content_key(source.path, request, sent=not reads) if once else None
+    if reads:
         named = replace(request, name=request.name or source.path.resolve().name)
-        return JobView(service.client.submit_source(str(source.path.resolve()), named))
+        return JobView(service.client.submit_source(str(source.path.resolve()), named, key=key))
     payload = read_payload(source.path)
 
     def show(sent: int) -> None:
         if view is not None:
             view.show_upload(sent, payload.size)
 
-    return JobView(service.client.submit(payload, request, on_sent=show))
+    return JobView(service.client.submit(payload, request, key=key, on_sent=show))
 
 
 def _require_readable(path: Path) -> None:

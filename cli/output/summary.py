@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from cli.http.jobview import JobView
+from cli.output.exit_codes import CliError
 from core.formats import format_count, format_duration, format_rate, format_share
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ def print_summary(console: Console, client: Client, job: JobView) -> None:
     """The whole summary; the riskiest items and examples of failures are fetched."""
     console.print()
     print_heading(console, job)
+    flagged = _count_flagged(client, job)
+    if flagged is not None:
+        console.print(f"flagged: {flagged} (risk of {job.threshold:g} or more)", soft_wrap=True)
     for table in _tables(client, job):
         console.print()
         console.print(table)
@@ -41,6 +45,17 @@ def _tables(client: Client, job: JobView) -> Iterator[Table]:
         yield _risk_table([row for row in page["data"] if row["risk"] is not None])
     if job.errors:
         yield _failure_table(job, find_examples(client, job))
+
+
+def _count_flagged(client: Client, job: JobView) -> str | None:
+    """How many images reach the threshold, and which share of those classified; None where there is no threshold."""
+    if job.threshold is None or not job.succeeded:
+        return None
+    try:
+        flagged = int(client.get(f"/v1/jobs/{job.id}/histogram")["flagged"])
+    except (CliError, KeyError):  # a server of an earlier release does not count
+        return None
+    return f"{format_count(flagged)} of {format_count(job.succeeded)}, {format_share(flagged, job.succeeded)}"
 
 
 def find_examples(client: Client, job: JobView) -> dict[str, dict[str, Any]]:
@@ -64,8 +79,10 @@ def print_heading(console: Console, job: JobView) -> None:
         parts.append(f"{format_count(job.skipped)} skipped (folders, system files)")
     if job.seconds is not None:
         parts.append(format_duration(job.seconds))
+    if job.seconds and job.finished_items:
+        parts.append(f"{format_rate(job.finished_items / job.seconds)} in all")
     if job.images_per_s:
-        parts.append(format_rate(job.images_per_s))
+        parts.append(f"{format_rate(job.images_per_s)} while classifying")
     console.print(" · ".join(parts), soft_wrap=True)
     if job.item_notes:
         counts = sorted(job.item_notes.items(), key=lambda entry: -entry[1])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,20 @@ def open_err() -> Console:
     return Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 
+@contextmanager
+def silenced(quiet: bool) -> Iterator[None]:
+    """While it lasts, and if `quiet`, nothing is written to stderr through `open_err`. An error is shown afterwards."""
+    if not quiet:
+        yield
+        return
+    console = open_err()
+    console.quiet = True
+    try:
+        yield
+    finally:
+        console.quiet = False
+
+
 def print_json(value: Any) -> None:
     """One JSON document on stdout, indented for a terminal and on one line for a pipe."""
     indent = 2 if sys.stdout.isatty() else None
@@ -47,4 +63,4 @@ def print_error(error: CliError) -> None:
 def is_interactive() -> bool:
     """Whether stderr is a terminal on which a live bar can be drawn."""
     console = open_err()
-    return console.is_terminal and not console.is_dumb_terminal
+    return console.is_terminal and not console.is_dumb_terminal and not console.quiet

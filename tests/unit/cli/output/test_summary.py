@@ -31,9 +31,12 @@ def test_the_summary_says_it_all(server: LaidOutServer, job: dict[str, Any]) -> 
     failure = {"item": 1, "name": "x.jpg", "code": "truncated", "message": "ends too early"}
     server.lay("GET", f"{path}/results", Answer({"data": [ROW], "next": None}))
     server.lay("GET", f"{path}/errors", Answer({"data": [failure], "next": None}), Answer({"data": [], "next": None}))
+    server.lay("GET", f"{path}/histogram", Answer({"object": "histogram", "flagged": 5}))
     text = render(server, job)
     assert "lesions.zip succeeded" in text
-    assert "45 items · 42 classified · 3 failed · 2 skipped (folders, system files) · 12 s · 205 images/s" in text
+    assert "45 items · 42 classified · 3 failed · 2 skipped (folders, system files) · 12 s" in text
+    assert "12 s · 3.6 images/s in all · 205 images/s while classifying\n" in text.replace("\n ", " ")
+    assert "flagged: 5 of 42, 11.9 % (risk of 0.35 or more)\n" in text
     assert "notes: 12 low_resolution, 3 greyscale\narchive: 512 bytes follow the end.\n" in text
     assert re.search(r"nv 30 71\.4 % █+▏? *\n ?mel 12 28\.6 %", text)
     assert "a[bold].jpg 0.800 mel 0.771 flagged" in text
@@ -41,6 +44,7 @@ def test_the_summary_says_it_all(server: LaidOutServer, job: dict[str, Any]) -> 
     assert re.search(r"not_an_image 1 *\n", text)
     assert text.rstrip().endswith("Research use only, not a diagnosis. Model: starter version 1.")
     assert [seen.query for seen in server.seen] == [
+        {},
         {"sort": "-risk", "limit": "10"},
         {"code": "truncated", "limit": "1"},
         {"code": "not_an_image", "limit": "1"},
