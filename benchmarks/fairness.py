@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shutil
 import statistics
 import tempfile
 import time
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--giants", type=int, default=2)
     parser.add_argument("--giant-items", type=int, default=20_000)
     parser.add_argument("--small-items", type=int, default=50)
+    parser.add_argument("--model", type=Path, default=None, help="a SavedModel version folder; default: the starter")
     parser.add_argument("--classifications", type=int, default=10, help="in a round")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dermq-bench-") as name:
@@ -52,6 +54,9 @@ def main() -> None:
         pictures = list(map(draw, range(DRAWN)))
         write_archive(folder / "giant.zip", pictures, chosen.giant_items)
         write_archive(folder / "small.zip", pictures, chosen.small_items)
+        chosen.name = "starter" if chosen.model is None else "bench"
+        if chosen.model is not None:
+            shutil.copytree(chosen.model, folder / "data" / "models" / "bench" / "1")
         with service.stack(folder / "data", {"DERMQ_API_SOURCE_ROOTS": name}):
             state = load_state(folder / "data" / "state.json")
             if state is None:
@@ -65,15 +70,15 @@ def measure(client: httpx2.Client, folder: Path, picture: bytes, chosen: argpars
     """Rounds alone and behind the giants, in turn."""
     alone, behind = Figures(), Figures()
     for _ in range(2):  # processes and model warm up
-        run_small(client, folder)
-        classify(client, picture, 2)
+        run_small(client, folder, chosen.name)
+        classify(client, picture, chosen.name, 2)
     for number in range(chosen.rounds):
-        alone.small.append(run_small(client, folder))
-        alone.classify += classify(client, picture, chosen.classifications)
-        giants = [submit(client, folder / "giant.zip") for _ in range(chosen.giants)]
+        alone.small.append(run_small(client, folder, chosen.name))
+        alone.classify += classify(client, picture, chosen.name, chosen.classifications)
+        giants = [submit(client, folder / "giant.zip", chosen.name) for _ in range(chosen.giants)]
         wait_for(client, giants, lambda job: job["counts"]["succeeded"] > 0)
-        behind.small.append(run_small(client, folder))
-        behind.classify += classify(client, picture, chosen.classifications)
+        behind.small.append(run_small(client, folder, chosen.name))
+        behind.classify += classify(client, picture, chosen.name, chosen.classifications)
         if any(client.get(f"/v1/jobs/{each}").json()["state"] != "running" for each in giants):
             raise RuntimeError("a giant has ended within the round: give it more items (--giant-items)")
         for each in giants:
@@ -84,9 +89,9 @@ def measure(client: httpx2.Client, folder: Path, picture: bytes, chosen: argpars
     return alone, behind
 
 
-def run_small(client: httpx2.Client, folder: Path) -> float:
+def run_small(client: httpx2.Client, folder: Path, model: str) -> float:
     """One small job; returns seconds from its submission to its end."""
-    job_id = submit(client, folder / "small.zip")
+    job_id = submit(client, folder / "small.zip", model)
     [job] = wait_for(client, [job_id], lambda job: job["state"] in ENDED)
     if job["state"] != "succeeded":
         raise RuntimeError(f"the small job ended as {job['state']}: {job['error']}")
@@ -94,9 +99,9 @@ def run_small(client: httpx2.Client, folder: Path) -> float:
     return (datetime.fromisoformat(stamps["succeeded"]) - datetime.fromisoformat(stamps["queued"])).total_seconds()
 
 
-def submit(client: httpx2.Client, archive: Path) -> str:
+def submit(client: httpx2.Client, archive: Path, model: str) -> str:
     """The id of a new job on an archive of this machine."""
-    answer = client.post("/v1/jobs", json={"source": str(archive)})
+    answer = client.post("/v1/jobs", json={"source": str(archive), "model": model})
     answer.raise_for_status()
     return str(answer.json()["id"])
 
@@ -112,12 +117,14 @@ def wait_for(client: httpx2.Client, ids: Sequence[str], is_there: Callable[[dict
     raise TimeoutError(f"jobs {', '.join(ids)} did not come so far within 300 s")
 
 
-def classify(client: httpx2.Client, picture: bytes, times: int) -> list[float]:
+def classify(client: httpx2.Client, picture: bytes, model: str, times: int) -> list[float]:
     """Seconds of single images, one after the other."""
     found = []
     for _ in range(times):
         began = time.monotonic()
-        client.post("/v1/classify", content=picture, headers={"content-type": "image/jpeg"}).raise_for_status()
+        client.post(
+            "/v1/classify", params={"model": model}, content=picture, headers={"content-type": "image/jpeg"}
+        ).raise_for_status()
         found.append(time.monotonic() - began)
     return found
 
