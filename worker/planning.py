@@ -15,7 +15,8 @@ from core.settings import WorkerSettings
 from core.storage.base import ObjectWriter
 
 CHUNK_S = 0.5  # of one process
-LEAST_ITEMS = 16  # in a chunk that is cut by time, or cut at the end: less is not worth a commit
+LEAST_ITEMS = 16  # in a piece of a chunk that is cut at the end: less is not worth a commit
+LEAST_TIMED_ITEMS = 64  # in a chunk that is cut by time: in shorter runs what a chunk costs by itself would pass for items
 FIRST_ITEMS = 256  # in a chunk of a model version that has never been measured
 
 
@@ -26,7 +27,7 @@ def items_in_chunk(item_s: float | None, most: int) -> int:
         item_s: seconds that one process takes for one item; None: not measured.
         most: what the operator allows.
     """
-    wanted = FIRST_ITEMS if item_s is None else max(LEAST_ITEMS, int(CHUNK_S / item_s))
+    wanted = FIRST_ITEMS if item_s is None else max(LEAST_TIMED_ITEMS, int(CHUNK_S / item_s))
     return min(most, wanted)
 
 

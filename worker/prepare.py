@@ -45,7 +45,7 @@ from serving.versions import check_preprocessing, describe_wanted
 from worker.backoff import next_attempt_at
 from worker.context import WorkerContext
 from worker.interruption import Interruption, give_up, judge, new_error_id, put_down
-from worker.planning import cut_tail, items_in_chunk, plan_chunks
+from worker.planning import LEAST_TIMED_ITEMS, cut_tail, items_in_chunk, plan_chunks
 from worker.telemetry import metrics
 
 log = get_logger(__name__)
@@ -102,7 +102,7 @@ def _prepare(context: WorkerContext, claim: PrepareClaim) -> PreparedJob:
     try:
         with context.storage.writer(index_key(claim.job_id)) as writer:
             columns: dict[str, None] = {}
-            chunks = list(plan_chunks(archive, writer, _sizes(context, described), columns))
+            chunks = list(plan_chunks(archive, writer, _sizes(context, claim, described), columns))
             writer.commit()
         chunks = cut_tail(chunks, context.settings.worker.concurrency)
         prepared = _prepared(ref, described, archive.skipped, notes.extend(archive.notes), chunks)
@@ -111,10 +111,10 @@ def _prepare(context: WorkerContext, claim: PrepareClaim) -> PreparedJob:
         archive.close()
 
 
-def _sizes(context: WorkerContext, described: Described) -> WorkerSettings:
+def _sizes(context: WorkerContext, claim: PrepareClaim, described: Described) -> WorkerSettings:
     """The settings, with as many items in a chunk as this model version takes CHUNK_S for."""
     with reading(context.engine) as session:
-        item_s = read_item_seconds(session, described.spec.name, described.version)
+        item_s = read_item_seconds(session, claim.model, described.version, LEAST_TIMED_ITEMS)
     settings = context.settings.worker
     return settings.model_copy(update={"chunk_items": items_in_chunk(item_s, settings.chunk_items)})
 

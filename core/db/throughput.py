@@ -113,10 +113,21 @@ def read_throughput(session: Session, now: datetime) -> Throughput | None:
     return summarise(runs, now)
 
 
-def read_item_seconds(session: Session, model: str, version: int) -> float | None:
-    """Seconds that one process took for one item of an archive, over the newest chunks; None if none was of this version."""
+def read_item_seconds(session: Session, model: str, version: int, least: int) -> float | None:
+    """Seconds that one process took for one item of an archive, over the newest chunks.
+
+    Args:
+        session: a reading transaction.
+        model: of the jobs.
+        version: of the jobs.
+        least: items of a run that counts: in short ones what a chunk costs by itself outweighs the items.
+
+    Returns:
+        None if no such run was of this version.
+    """
     rows = _newest_runs(session)
     runs = [_run(row) for row in rows if not row.interactive and (row.model, row.version) == (model, version)]
+    runs = [run for run in runs if run.items >= least]
     items, busy_s = sum(run.items for run in runs), sum(run.busy_s for run in runs)
     return busy_s / items if items and busy_s else None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from core.clock import SystemClock
 from core.db.engine import reading, transaction
@@ -65,6 +65,13 @@ class Worker:
         prepare_job(self.other, job_id)
         return job_id
 
+    def start_giant(self) -> uuid.UUID:
+        """A job that has used its head start up."""
+        job_id = self.start(ITEMS)
+        with transaction(self.other.engine) as session:
+            session.execute(update(Job).where(Job.id == job_id).values(turn=100.0, served_s=100.0))
+        return job_id
+
     def when_at_work(self, event: Callable[[], object]) -> None:
         def look(_: npt.NDArray[np.uint8]) -> None:
             if len(self.server.sizes) == AT:
@@ -106,7 +113,7 @@ def _long_shift(self: shift.Shift) -> None:
 
 
 def test_a_small_job_is_done_before_the_chunk_that_was_in_work(worker: Worker) -> None:
-    giant = worker.start(ITEMS)
+    giant = worker.start_giant()
     small: list[uuid.UUID] = []
     worker.when_at_work(lambda: small.append(worker.start(2)))
     worker.sent.append(classify_message())
@@ -126,14 +133,14 @@ def test_a_small_job_is_done_before_the_chunk_that_was_in_work(worker: Worker) -
 
 
 def test_alone_no_chunk_is_cut(worker: Worker) -> None:
-    giant = worker.start(ITEMS)
+    giant = worker.start_giant()
     take_turns(worker.context)
     assert [chunk.attempt for chunk in worker.chunks(giant)] == [1]
     assert worker.server.sizes == [BATCH] * (ITEMS // BATCH)
 
 
 def test_a_new_job_that_waits_to_be_prepared_ends_the_shift(worker: Worker) -> None:
-    giant = worker.start(ITEMS)
+    giant = worker.start_giant()
     new: list[uuid.UUID] = []
     worker.when_at_work(lambda: new.append(worker.submit(2)))
     worker.sent.clear()
@@ -153,7 +160,7 @@ def test_a_new_job_that_waits_to_be_prepared_ends_the_shift(worker: Worker) -> N
 
 
 def test_a_job_that_is_cancelled_is_left_between_two_batches(worker: Worker) -> None:
-    giant = worker.start(ITEMS)
+    giant = worker.start_giant()
 
     def cancel() -> None:
         with transaction(worker.other.engine) as session:

@@ -59,7 +59,7 @@ def test_an_index_line_keeps_any_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("item_s", "most", "items"),
-    [(None, 1024, FIRST_ITEMS), (None, 8, 8), (0.001, 1024, 500), (0.0001, 1024, 1024), (0.02, 1024, 25), (9.0, 1024, 16)],
+    [(None, 1024, FIRST_ITEMS), (None, 8, 8), (0.001, 1024, 500), (0.0001, 1024, 1024), (0.005, 1024, 100), (9.0, 1024, 64)],
     ids=["unmeasured", "bounded", "half a second", "fast", "slow", "very slow"],
 )
 def test_a_chunk_holds_half_a_second_of_work_within_its_bounds(item_s: float | None, most: int, items: int) -> None:

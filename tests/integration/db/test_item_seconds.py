@@ -1,0 +1,37 @@
+"""How long a process takes for an item of a model version, on SQLite and on PostgreSQL: what chunks are cut by."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine
+
+from core.db.engine import reading
+from core.db.throughput import read_item_seconds
+from tests.support.ledger import Ledger
+
+
+def run(ledger: Ledger, *, items: int, seconds: float, **changes: object) -> None:
+    job_id = ledger.start(items=items, chunk_items=items, **changes)
+    claim = ledger.claim(job_id, 0)
+    assert claim is not None
+    ledger.clock.advance(seconds)
+    ledger.finish(claim)
+
+
+def test_only_runs_of_that_version_with_many_items_count(engine: Engine) -> None:
+    ledger = Ledger(engine)
+
+    def item_seconds(model: str = "tiny", version: int = 7) -> float | None:
+        with reading(engine) as session:
+            return read_item_seconds(session, model, version, 64)
+
+    assert item_seconds() is None
+    run(ledger, items=63, seconds=63.0)  # the first run of a process, that opens all
+    assert item_seconds() is None
+    run(ledger, items=100, seconds=1.0)
+    run(ledger, items=300, seconds=3.0)
+    run(ledger, items=100, seconds=50.0, model="other")
+    run(ledger, items=1, seconds=9.0, interactive=True)
+    assert item_seconds() == pytest.approx(0.01)
+    assert item_seconds("other") == pytest.approx(0.5)
+    assert item_seconds(version=8) is None
