@@ -18,6 +18,7 @@ from api.drift import DriftFigures
 from api.interactive.direct import DirectClassifier
 from api.pictures import PictureMaker
 from api.publisher import Publisher
+from api.results.duplicates import DuplicateCache
 from api.results.reports import ReportCache
 from core.access.callers import Caller
 from core.clock import Clock, SystemClock
@@ -38,6 +39,7 @@ class Resources:
     pictures: PictureMaker
     direct: DirectClassifier
     drift: DriftFigures = field(default_factory=DriftFigures)
+    duplicates: DuplicateCache = field(default_factory=DuplicateCache)
     reports: ReportCache = field(default_factory=ReportCache)
     clock: Clock = field(default_factory=SystemClock)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set when the server wants to end: streams end themselves

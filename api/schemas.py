@@ -277,6 +277,7 @@ class ResultObject(BaseModel):
     metadata: dict[str, str] | None = Field(
         None, description="Where the images come from a table: the other cells of the item's row, by column. Else absent."
     )
+    duplicate_group: int | None = Field(None, description="First item of those that look like it. Null: none does.")
     truth: str | None = Field(None, description="The true class, where it is known. Absent where a job has no truth.")
     decision: Verdict | None = Field(
         None,

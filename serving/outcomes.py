@@ -26,6 +26,7 @@ class DecodedItem:
     width: int  # pixels of the original, upright
     height: int
     notes: tuple[ItemNote, ...] = ()
+    difference_hash: int | None = None  # core.imaging.differencehash
 
 
 def rejected(item: DecodedItem, message: str) -> ItemOutcome:
@@ -72,6 +73,7 @@ def make_outcomes(spec: ModelSpec, items: Sequence[DecodedItem], answer: Answer)
             width=item.width,
             height=item.height,
             novelty=novelty,
+            difference_hash=item.difference_hash,
             uncertainty=uncertainties[row],
             notes=(*item.notes, ItemNote.UNLIKE_TRAINING) if _is_unlike(spec, novelty) else item.notes,
         )

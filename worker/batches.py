@@ -13,6 +13,7 @@ from core.archives.base import Archive, Member
 from core.db.outcomes import ItemOutcome
 from core.errors import ItemError, ItemErrorCode
 from core.imaging import decode_image
+from core.imaging.differencehash import difference_hash
 from core.modelspec import ModelSpec
 from core.settings import ImageLimits
 from serving.outcomes import DecodedItem
@@ -95,7 +96,8 @@ class BatchDecoder:
         except ItemError as error:
             batch.failures.append(ItemOutcome.from_error(number, member.name, error))
         else:
-            batch.items.append(DecodedItem(number, member.name, decoded.width, decoded.height, decoded.notes))
+            alike = difference_hash(decoded.pixels) if self.limits.near_duplicates else None
+            batch.items.append(DecodedItem(number, member.name, decoded.width, decoded.height, decoded.notes, alike))
         self._current = None
         ended = time.monotonic()
         self.stopwatch.read_s += (read or ended) - began

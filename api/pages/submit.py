@@ -15,7 +15,10 @@ from api.resources import Here, TenantId
 from api.results.views import base_url, classes_of, threshold_of
 from api.routes.items import ItemNo, load_row
 from api.schemas import Priority
+from core.db.engine import reading
 from core.db.models import Job
+
+_SHOWN_ALIKE = 12
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -39,7 +42,19 @@ def show_submit(request: Request, here: Here, _tenant: TenantId) -> HTMLResponse
 def show_item(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo) -> HTMLResponse:
     """What the model says of one picture: a fragment."""
     job, row = load_row(here, tenant_id, job_id, item_no)
-    return render("_item.html", job=job, row=row, threshold=threshold_of(job), probabilities=_probabilities(job, row))
+    with reading(here.engine) as session:
+        groups = here.duplicates.groups(session, job) or {}
+    group = groups.get(item_no)
+    alike = [item for item, first in groups.items() if group is not None and first == group and item != item_no]
+    return render(
+        "_item.html",
+        job=job,
+        row=row,
+        threshold=threshold_of(job),
+        probabilities=_probabilities(job, row),
+        alike=alike[:_SHOWN_ALIKE],
+        more_alike=len(alike[_SHOWN_ALIKE:]),
+    )
 
 
 def _probabilities(job: Job, row: dict[str, Any]) -> list[tuple[str, float, int, bool]]:

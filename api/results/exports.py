@@ -46,6 +46,7 @@ class Export:
     metadata: tuple[str, ...] = ()  # columns of the table that the images come from
     bom: bool = False  # a CSV begins with a byte order mark, by which Excel knows that it is UTF-8
     decisions: Mapping[int, Decision] | None = None  # by item; None: the job has none, and no columns for them
+    duplicates: Mapping[int, int] | None = None  # the first item of its group, by item; None likewise
     truths: Mapping[int, str] | None = None  # true classes by item; None likewise
 
     def blocks(self, engine: Engine, form: ExportFormat) -> Iterator[bytes]:
@@ -60,6 +61,9 @@ class Export:
             for rows in export_results(engine, self.job_id, chosen=self.chosen, sort=self.sort, **narrower)
         )
         shown, decided, truths = schema, self.decisions, self.truths
+        alike = self.duplicates
+        if alike is not None:
+            batches, shown = (tables.add_duplicates(batch, alike) for batch in batches), tables.with_duplicates(shown)
         if truths is not None:
             batches, shown = (tables.add_truth(batch, truths) for batch in batches), tables.with_truth(shown)
         if decided is not None:

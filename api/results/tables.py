@@ -77,6 +77,17 @@ def add_truth(batch: pa.RecordBatch, truths: Mapping[int, str]) -> pa.RecordBatc
     return pa.RecordBatch.from_arrays([*batch.columns, column], schema=with_truth(batch.schema))
 
 
+def with_duplicates(schema: pa.Schema) -> pa.Schema:
+    """The same with the column of near duplicates at its end."""
+    return schema.append(pa.field("duplicate_group", pa.int32()))
+
+
+def add_duplicates(batch: pa.RecordBatch, groups: Mapping[int, int]) -> pa.RecordBatch:
+    """A batch with its items' groups of near duplicates, as `with_duplicates` has the column."""
+    column = pa.array([groups.get(item) for item in batch.column("item").to_pylist()], pa.int32())
+    return pa.RecordBatch.from_arrays([*batch.columns, column], schema=with_duplicates(batch.schema))
+
+
 def with_decisions(schema: pa.Schema) -> pa.Schema:
     """The same with the columns of decisions at its end."""
     return pa.schema([*schema, *(pa.field(key, _kind_of(key)) for key in DECISION_KEYS)])

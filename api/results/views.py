@@ -144,13 +144,14 @@ def result_objects(
     metadata: Sequence[str] = (),
     decisions: Mapping[int, Decision] | None = None,
     *,
+    duplicates: Mapping[int, int] | None = None,
     truths: Mapping[int, str] | None = None,
     every_class: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Rows as JSON objects, in the order of columns that CSV and Parquet have too.
 
-    With `metadata` where there is a table, and with the keys of the truth and of decisions where the job has any. With
-    `every_class` each class has its key, however many there are (api.results.classcolumns).
+    With `metadata` where there is a table, and with the keys of near duplicates, truth and decisions where the job has any.
+    With `every_class` each class has its key, however many there are (api.results.classcolumns).
     """
     keys = class_keys(classes, every=every_class)
     missing = [None] * len(keys)
@@ -180,6 +181,7 @@ def result_objects(
             "uncertainty": None if row.uncertainty is None else uncertainty,
             "notes": row.notes.split(",") if row.notes else [],
             **({"metadata": row.metadata or {}} if metadata else {}),
+            **({} if duplicates is None else {"duplicate_group": duplicates.get(row.item_no)}),
             **({} if truths is None else {"truth": truths.get(row.item_no)}),
             **({} if decisions is None else decision_cells(decisions.get(row.item_no))),
         }

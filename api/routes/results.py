@@ -106,12 +106,13 @@ def get_results(
         page = rows[:limit]
         numbers = [row.item_no for row in page]
         decided, truths = read_decisions(session, job_id, numbers), read_truths(session, job_id, numbers)
+        alike = here.duplicates.groups(session, job)
     response = Response(media_type="application/json")
     following = None
     if len(rows) > limit:
         position = encode_position(position_of(page[-1], sort), sort)
         following = next_url(request, response, base_url(request, here.settings.api), position)
-    data = list(result_objects(page, job.model, classes_of(job), metadata_of(job), decided, truths=truths))
+    data = list(result_objects(page, job.model, classes_of(job), metadata_of(job), decided, duplicates=alike, truths=truths))
     return _with_json(response, {"object": "list", "data": data, "next": following, **counted})
 
 
@@ -190,8 +191,9 @@ def export_file(
     with reading(here.engine) as session:
         job = get_job(session, tenant_id, job_id)
         decided, truths = read_decisions(session, job_id), read_truths(session, job_id)
+        alike = here.duplicates.groups(session, job)
     check_label(chosen, job)
-    export = Export(job.id, job.model, classes_of(job), chosen, sort, metadata_of(job), bom, decided, truths)
+    export = Export(job.id, job.model, classes_of(job), chosen, sort, metadata_of(job), bom, decided, alike, truths)
     headers = {"Content-Disposition": content_disposition("attachment", f"{job.name}-results.{form}")}
     return StreamingResponse(export.blocks(here.engine, form), headers=headers, media_type=MEDIA_TYPES[form])
 

@@ -294,6 +294,7 @@ class Result(Base):
     version: Mapped[int | None] = mapped_column(BigInteger)  # the model version that saw it
     novelty: Mapped[float | None] = mapped_column(Float(53))  # how unlike the training pictures; NULL: not measured
     uncertainty: Mapped[float | None] = mapped_column(Float(53))  # how unsure the model is; only where there is no risk
+    difference_hash: Mapped[int | None] = mapped_column(BigInteger)  # of the picture: core.imaging.differencehash
     notes: Mapped[str | None]  # codes of core.notes.ItemNote between commas; NULL: none
     # The other cells of the table's row, by column; `metadata` itself is SQLAlchemy's.
     row_metadata: Mapped[dict[str, str] | None] = mapped_column("metadata", JSON(none_as_null=True))

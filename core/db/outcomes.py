@@ -19,7 +19,7 @@ from core.plaintext import plain_text
 
 _RESULT_COLUMNS = (
     *("job_id", "item_no", "name", "state", "label", "score", "risk", "probabilities", "flag", "error_code", "error"),
-    *("width", "height", "version", "novelty", "uncertainty", "notes", "metadata"),
+    *("width", "height", "version", "novelty", "uncertainty", "notes", "metadata", "difference_hash"),
 )
 _TALLY_COLUMNS = ("job_id", "kind", "name", "items")
 _ADD_UP = "(job_id, kind, name) DO UPDATE SET items = tallies.items + excluded.items"
@@ -42,6 +42,7 @@ class ItemOutcome:
     height: int | None = None
     error_code: ItemErrorCode | None = None
     error: str | None = None
+    difference_hash: int | None = None  # of the picture: core.imaging.differencehash; None: failed, or switched off
     notes: tuple[ItemNote, ...] = ()  # only of an item that was classified
     metadata: dict[str, str] | None = None  # the other cells of its row in a table, by column
 
@@ -104,6 +105,7 @@ def insert_outcomes(session: Session, job_id: uuid.UUID, version: int | None, ou
             outcome.uncertainty,
             join_notes(outcome.notes),
             outcome.metadata or None,
+            outcome.difference_hash,
         )
         for outcome in outcomes
     ]

@@ -17,6 +17,9 @@ class ImageLimits(Concern):
     max_bytes: int = Field(
         default=64 * 1024 * 1024, description="Size of one member of an archive, uncompressed; more is `too_large`."
     )
+    near_duplicates: bool = Field(
+        default=True, description="Keep a hash of each picture, by which pictures of a job that look alike are found."
+    )
 
 
 class PictureSettings(Concern):

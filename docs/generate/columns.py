@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from api.results.tables import make_schema, with_decisions, with_truth
+from api.results.tables import make_schema, with_decisions, with_duplicates, with_truth
 from api.schemas import ResultObject
 from docs.generate.markdown import code, sentence, table
 
@@ -23,7 +23,7 @@ def columns_section() -> str:
     """One row for each column, in the order of all formats."""
     rows = [
         (code(each.name), _KINDS[each.type], code(each.type), _meaning(each.name))
-        for each in with_decisions(with_truth(make_schema((_CLASS,))))
+        for each in with_decisions(with_truth(with_duplicates(make_schema((_CLASS,)))))
     ]
     return table(("column", "value", "type in Parquet", "meaning"), rows)
 
