@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import socket
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -276,3 +278,15 @@ def kill_while_inserting(api: Api, job_id: uuid.UUID, *, after: int) -> subproce
     """Insert an ended job in a process that kills itself after so many INSERTs; 0: after the commit."""
     command = [sys.executable, "-c", SCRIPT, api.settings.database_url, str(job_id), str(after)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_model_server_that_does_not_answer_leaves_the_image_to_the_queue(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        serving = ServingSettings(address=f"127.0.0.1:{silent.getsockname()[1]}", default_model="tiny", timeout_s=1.0)
+        with running_api(make_settings(tmp_path, serving=serving)) as api:
+            for shade in (10, 20):  # the second one while Serving is known to be silent
+                taken = post(api, jpeg(shade), prefer="wait=2")
+                assert taken.status_code == 202, taken.text
+            assert [job["state"] for job in api.client.get("/v1/jobs").json()["data"]] == ["queued", "queued"]
+            assert sorted(key.partition("/")[0] for key in api.stored()) == ["uploads", "uploads"]  # no index is left
+            assert count(api, DIRECT) == 0
