@@ -16,6 +16,7 @@ from core.db.lifecycle import enter_state
 from core.db.models import Chunk, ChunkState, JobState
 from core.db.outcomes import ItemOutcome, add_tallies, count_outcomes, insert_outcomes
 from core.db.preparing import PreparedJob
+from core.db.turns import enter_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ def insert_ended_job(session: Session, ended: EndedJob, now: datetime) -> None:
     job.skipped, job.notes = prepared.skipped, list(prepared.notes)
     job.total, job.chunk_count = 1, 1
     enter_state(job, JobState.RUNNING, ended.began)
+    enter_turns(session, job)
     job.succeeded, job.failed, job.progress_at = 1 - failed, failed, now
     job.revision += 1
     enter_state(job, JobState.SUCCEEDED, now)
