@@ -1,4 +1,4 @@
-"""CSV is what a CSV reader reads back, and no cell is a formula, whatever the names are."""
+"""CSV is what a CSV reader reads back, and no cell is a formula, whatever the names are. Parquet is a stream of row groups."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import re
+from collections.abc import Iterator
 
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
-from api.results.tables import csv_header, csv_lines, json_lines, make_batch, make_schema
+from api.results.tables import csv_header, csv_lines, json_lines, make_batch, make_schema, parquet_blocks
 from core.csvcells import csv_line, escape_controls
 from core.db.results import ResultRow
 
@@ -104,3 +106,23 @@ def test_the_cells_of_a_table_come_back(cells: list[dict[str, str] | None]) -> N
     as_object = make_batch(rows, "m", ["a"], make_schema(["a"], columns, as_object=True), columns)
     lines = json_lines(as_object).decode().split("\n")[:-1]
     assert [json.loads(line)["metadata"] for line in lines] == [each or {} for each in cells]
+
+
+def test_parquet_begins_before_the_first_row_is_read_and_has_groups_of_whole_batches() -> None:
+    schema = pa.schema([("item", pa.int32())])
+    read: list[int] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for first in range(0, 200_000, 40_000):
+            read.append(first)
+            yield pa.record_batch([pa.array(range(first, first + 40_000), pa.int32())], schema)
+
+    blocks = parquet_blocks(batches(), schema)
+    began = next(blocks)
+    assert (began, read) == (b"PAR1", [])
+    held = [next(blocks)]
+    assert read == [0, 40_000]
+    file = parquet.ParquetFile(io.BytesIO(b"".join([began, *held, *blocks])))
+    groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    assert groups == [80_000, 80_000, 40_000]
+    assert file.read().column("item").to_pylist() == list(range(200_000))
