@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -43,7 +42,7 @@ def stack(data: Path, environment: dict[str, str]) -> Iterator[None]:
             time.sleep(0.2)
         yield
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.wait(60)
         log.close()
 

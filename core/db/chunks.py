@@ -14,14 +14,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import case, exists, or_, select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
 from core.db.lifecycle import INTERNAL_ERROR_TEXT, fail_job, settle_job
 from core.db.models import Chunk, ChunkState, Job, JobState
 from core.db.outcomes import ItemOutcome, add_tallies, count_outcomes, insert_outcomes
 from core.db.splitting import chunk_items, split_chunk
-from core.db.statements import count_items, end_chunk, renew_lease
+from core.db.statements import count_items, end_chunk, read_job, renew_lease, take_chunk
 from core.db.turns import QUANTUM_S, charge, charge_job, next_chunk
 from core.db.waiting import waits
 from core.errors import JobErrorCode
@@ -76,31 +76,10 @@ def claim_chunk(
     session: Session, job_id: uuid.UUID, chunk_no: int, *, owner: str, now: datetime, lease_s: float
 ) -> Claim | None:
     """Take this very chunk, or return None: done, taken by another, backing off, or its job is not running."""
-    chunk = session.scalar(
-        update(Chunk)
-        .where(
-            Chunk.job_id == job_id,
-            Chunk.chunk_no == chunk_no,
-            or_(
-                Chunk.state == ChunkState.PUBLISHED,
-                (Chunk.state == ChunkState.PENDING) & or_(Chunk.due_at.is_(None), Chunk.due_at <= now),
-            ),
-            exists().where(Job.id == job_id, Job.state == JobState.RUNNING),
-        )
-        .values(
-            state=ChunkState.RUNNING,
-            attempt=Chunk.attempt + 1,
-            owner=owner,
-            publishes=0,
-            started_at=now,
-            due_at=now + timedelta(seconds=lease_s),
-        )
-        .returning(Chunk),
-        execution_options={"synchronize_session": False, "populate_existing": True},
-    )
+    chunk = take_chunk(session, job_id, chunk_no, owner=owner, now=now, until=now + timedelta(seconds=lease_s))
     if chunk is None:
         return None
-    job = session.get_one(Job, job_id)
+    job = read_job(session, job_id)
     if job.archive is None or job.version is None or job.modelspec is None:
         raise AssertionError(f"job {job_id} runs without archive, version or modelspec: prepare commits them together")
     return Claim(

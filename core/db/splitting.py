@@ -5,11 +5,12 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from core.db.models import Chunk, ChunkState, Job
+from core.db.statements import TakenChunk
 
 SPLIT_WAYS = 8  # 1,024 items reach a single one in four cuts
 
 
-def chunk_items(chunk: Chunk) -> tuple[int, ...]:
+def chunk_items(chunk: Chunk | TakenChunk) -> tuple[int, ...]:
     """The item numbers a chunk stands for."""
     if chunk.picked is not None:
         return tuple(chunk.picked)

@@ -8,17 +8,70 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Float, bindparam, update
+from sqlalchemy import Float, bindparam, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.db.lifecycle import CountedJob
-from core.db.models import Base, ChunkState
+from core.db.models import Base, ChunkState, JobState
 from core.db.turns import charge
 from core.db.waiting import NOT_WAITING
 
+
+class TakenChunk(NamedTuple):
+    """What a worker has to know of a chunk that it has claimed."""
+
+    attempt: int
+    first_item: int
+    item_count: int
+    picked: list[int] | None
+    index_first_item: int
+    index_offset: int
+    index_length: int
+    waits: int
+    crashes: int
+    bugs: int | None
+
+
+class JobFacts(NamedTuple):
+    """What a worker has to know of the job of a chunk."""
+
+    archive: dict[str, Any] | None
+    model: str
+    version: int | None
+    modelspec: dict[str, Any] | None
+    traceparent: str | None
+    waiting_for: str | None
+    waiting_since: datetime | None
+
+
 _JOBS, _CHUNKS = Base.metadata.tables["jobs"], Base.metadata.tables["chunks"]
+
+# A chunk that waits, of a job that runs.
+_TAKE_CHUNK = (
+    update(_CHUNKS)
+    .where(
+        _CHUNKS.c.job_id == bindparam("at_job"),
+        _CHUNKS.c.chunk_no == bindparam("at_chunk"),
+        or_(
+            _CHUNKS.c.state == ChunkState.PUBLISHED,
+            (_CHUNKS.c.state == ChunkState.PENDING) & or_(_CHUNKS.c.due_at.is_(None), _CHUNKS.c.due_at <= bindparam("now")),
+        ),
+        exists().where(_JOBS.c.id == bindparam("at_job"), _JOBS.c.state == JobState.RUNNING),
+    )
+    .values(
+        state=ChunkState.RUNNING,
+        attempt=_CHUNKS.c.attempt + 1,
+        owner=bindparam("by"),
+        publishes=0,
+        started_at=bindparam("now"),
+        due_at=bindparam("until"),
+    )
+    .returning(*(_CHUNKS.c[name] for name in TakenChunk._fields))
+)
+
+_READ_JOB = select(*(_JOBS.c[name] for name in JobFacts._fields)).where(_JOBS.c.id == bindparam("at_job"))
 
 _IS_CLAIMED = (
     _CHUNKS.c.job_id == bindparam("at_job"),
@@ -60,6 +113,21 @@ _COUNT_ITEMS = (
     .returning(*(_JOBS.c[name] for name in CountedJob.COLUMNS))
 )
 _COUNT_ITEMS_AND_GO_ON = _COUNT_ITEMS.values(**NOT_WAITING)
+
+
+def take_chunk(
+    session: Session, job_id: uuid.UUID, chunk_no: int, *, owner: str, now: datetime, until: datetime
+) -> TakenChunk | None:
+    """Claim a chunk that waits, until then; None if it does not wait, is not due, or its job does not run."""
+    session.flush()  # what follows goes around the ORM
+    values = {"at_job": job_id, "at_chunk": chunk_no, "by": owner, "now": now, "until": until}
+    row = session.connection().execute(_TAKE_CHUNK, values).first()
+    return None if row is None else TakenChunk(*row)
+
+
+def read_job(session: Session, job_id: uuid.UUID) -> JobFacts:
+    """Of a job that exists."""
+    return JobFacts(*session.connection().execute(_READ_JOB, {"at_job": job_id}).one())
 
 
 def end_chunk(

@@ -19,10 +19,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, case, exists, func, literal, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Float,
+    Select,
+    Subquery,
+    Uuid,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.orm import Session
 
-from core.db.models import Chunk, ChunkState, Job, JobState
+from core.db.models import Chunk, ChunkState, Job, JobState, UtcDateTime
 
 QUANTUM_S = 0.5  # by how much a job may be ahead of another before a process changes over
 HEAD_START_S = 2.0
@@ -30,6 +44,8 @@ FRESH = timedelta(seconds=5)  # how old a job may be whose prepare is waited for
 WEIGHTS = {0: 0.5, 1: 1.0, 2: 2.0}  # by priority
 
 _INTERACTIVE_TURN = -1e12
+_NOW = bindparam("now", type_=UtcDateTime())
+_AT_JOB = bindparam("at_job", type_=Uuid())
 _CANDIDATES = 64  # jobs looked at in the order of their stored turns: more than jobs that processes hold chunks of
 
 
@@ -68,7 +84,7 @@ def charge_job(job: Job, seconds: float) -> None:
     job.served_s += seconds
 
 
-def first_claimable(now: datetime, job_id: ColumnElement[uuid.UUID] | Any) -> Select[int]:
+def first_claimable(now: datetime | BindParameter[datetime], job_id: Any) -> Select[int]:
     """The number of the first chunk of a job that a process may take."""
     return (
         select(Chunk.chunk_no)
@@ -82,7 +98,7 @@ def first_claimable(now: datetime, job_id: ColumnElement[uuid.UUID] | Any) -> Se
     )
 
 
-def jobs_in_turn(now: datetime) -> Select[uuid.UUID]:
+def jobs_in_turn(now: datetime | BindParameter[datetime]) -> Select[uuid.UUID]:
     """Ids of the running jobs that have a claimable chunk, whose turn it is first."""
     jobs = _candidates(now)
     held = _held_chunks()
@@ -92,8 +108,8 @@ def jobs_in_turn(now: datetime) -> Select[uuid.UUID]:
 
 def next_chunk(session: Session, now: datetime) -> tuple[uuid.UUID, int] | None:
     """Job and number of the chunk whose turn it is, locked; None if there is none. Rows that others hold are passed over."""
-    for job_id in session.scalars(jobs_in_turn(now)).all():
-        number = session.scalar(first_claimable(now, job_id).with_for_update(skip_locked=True))
+    for job_id in session.scalars(_JOBS_IN_TURN, {"now": now}).all():
+        number = session.scalar(_TAKE_FIRST, {"now": now, "at_job": job_id})
         if number is not None:
             return job_id, number
     return None
@@ -101,7 +117,7 @@ def next_chunk(session: Session, now: datetime) -> tuple[uuid.UUID, int] | None:
 
 def any_claimable(session: Session, now: datetime) -> bool:
     """Whether a process that asked now would get a chunk."""
-    return session.scalar(jobs_in_turn(now).limit(1)) is not None
+    return session.scalar(_ANY_IN_TURN, {"now": now}) is not None
 
 
 def look_around(session: Session, job_id: uuid.UUID, busy_s: float, now: datetime) -> Outlook:
@@ -113,26 +129,32 @@ def look_around(session: Session, job_id: uuid.UUID, busy_s: float, now: datetim
         busy_s: for how long it has worked on it, seconds.
         now: the present.
     """
-    jobs, held = _candidates(now, also=job_id), _held_chunks()
-    is_mine = jobs.c.id == job_id
-    others_s = QUANTUM_S * func.coalesce(held.c.chunks, 0)
-    held_s = case((is_mine, others_s - QUANTUM_S + busy_s), else_=others_s)
-    standing = _standing(jobs, held_s)
-    rows = session.execute(
-        select(jobs.c.id, standing.label("standing"), prepare_waits(now).label("prepare_waits"))
-        .outerjoin(held, held.c.job_id == jobs.c.id)
-        .order_by(is_mine.desc(), standing, jobs.c.id)
-        .limit(2)
-    ).all()
+    given = {"now": now, "at_job": job_id, "busy_s": busy_s, "fresh_from": now - FRESH}
+    rows = session.execute(_LOOK_AROUND, given).all()
     if not rows or rows[0].id != job_id:
         return Outlook(wanted=False)
     gives_way = len(rows) > 1 and rows[1].standing + QUANTUM_S <= rows[0].standing
     return Outlook(wanted=True, gives_way=gives_way, prepare_waits=bool(rows[0].prepare_waits))
 
 
-def prepare_waits(now: datetime) -> ColumnElement[bool]:
+def _prepare_waits() -> ColumnElement[bool]:
     """Whether a new job waits for a process that prepares it, and its message is on its way."""
-    return exists().where(Job.state == JobState.QUEUED, Job.waits == 0, Job.created_at > now - FRESH)
+    return exists().where(Job.state == JobState.QUEUED, Job.waits == 0, Job.created_at > bindparam("fresh_from"))
+
+
+def _mine_and_the_next() -> Select[Any]:
+    """The job that a process works for, if it still runs, then the one whose turn it is; see `look_around`."""
+    jobs, held = _candidates(_NOW, also=_AT_JOB), _held_chunks()
+    is_mine = jobs.c.id == _AT_JOB
+    others_s = QUANTUM_S * func.coalesce(held.c.chunks, 0)
+    held_s = case((is_mine, others_s - QUANTUM_S + bindparam("busy_s", type_=Float(53))), else_=others_s)
+    standing = _standing(jobs, held_s)
+    return (
+        select(jobs.c.id, standing.label("standing"), _prepare_waits().label("prepare_waits"))
+        .outerjoin(held, held.c.job_id == jobs.c.id)
+        .order_by(is_mine.desc(), standing, jobs.c.id)
+        .limit(2)
+    )
 
 
 def catch_up(session: Session, job: Job, now: datetime) -> None:
@@ -146,7 +168,7 @@ def catch_up(session: Session, job: Job, now: datetime) -> None:
         job.turn = max(job.turn, present)
 
 
-def _candidates(now: datetime, also: uuid.UUID | None = None) -> Subquery:
+def _candidates(now: datetime | BindParameter[datetime], also: BindParameter[uuid.UUID] | None = None) -> Subquery:
     """The running jobs with the least stored turns that have a claimable chunk; and one job whether it has or not."""
     claimable = first_claimable(now, Job.id).correlate(Job).scalar_subquery().is_not(None)
     columns = select(Job.id, Job.turn, Job.served_s, Job.priority)
@@ -173,3 +195,10 @@ def _advance(seconds: ColumnElement[Any], jobs: Any) -> ColumnElement[Any]:
     """By how much a turn grows: the work by weight, and what it takes of the head start."""
     head = case((jobs.served_s < HEAD_START_S, HEAD_START_S - jobs.served_s), else_=0.0)
     return seconds / case(WEIGHTS, value=jobs.priority, else_=1.0) + case((seconds < head, seconds), else_=head)
+
+
+# Built once: to build one of them anew takes more CPU time than to run it (core.db.statements).
+_JOBS_IN_TURN = jobs_in_turn(_NOW)
+_ANY_IN_TURN = _JOBS_IN_TURN.limit(1)
+_TAKE_FIRST = first_claimable(_NOW, _AT_JOB).with_for_update(skip_locked=True)
+_LOOK_AROUND = _mine_and_the_next()
