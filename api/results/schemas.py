@@ -124,6 +124,27 @@ class Overview(BaseModel):
     next: int | None = Field(description="Send it as `after` to go on; null at the end.")
 
 
+class GroupObject(BaseModel):
+    """Items with the same cell in a column."""
+
+    object: Literal["group"] = "group"
+    value: str
+    items: int
+    failed: int
+    flagged: int = Field(description="Items whose risk reaches the operating threshold.")
+    risk: float | None = Field(description="The highest of its items; null: no item has a risk.")
+    item: int | None = Field(description="The item that has it.")
+
+
+class GroupList(BaseModel):
+    """Groups, the highest risk first."""
+
+    object: Literal["list"] = "list"
+    by: str
+    groups: int = Field(description="In all.")
+    data: list[GroupObject]
+
+
 class Histogram(BaseModel):
     """Items with probabilities, by class and risk.
 

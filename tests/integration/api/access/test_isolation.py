@@ -35,7 +35,7 @@ ROUTES = sorted(
 PROTECTED = [(method, path) for method, path in ROUTES if path not in PUBLIC]
 WITH_ID = [(method, path) for method, path in PROTECTED if "{job_id}" in path]
 # What routes cannot be asked without.
-QUERIES = {"/v1/jobs/{job_id}/thumbnails": "?item=0"}
+QUERIES = {"/v1/jobs/{job_id}/thumbnails": "?item=0", "/v1/jobs/{job_id}/groups": "?by=patient_id"}
 BODIES: dict[str, Any] = {"/v1/jobs/{job_id}/items/{item_no}/decision": {"verdict": "agree", "revision": 0, "reviewer": "r"}}
 
 

@@ -1,0 +1,52 @@
+"""Items of a job by a cell of the archive's table: patients, lesions. The group's highest risk stands for it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from contextlib import closing
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.db.models import Result
+
+
+@dataclass(slots=True)
+class ItemGroup:
+    """Items of one value of the column."""
+
+    value: str
+    items: int = 0
+    failed: int = 0
+    flagged: int = 0
+    risk: float | None = None  # the highest; None: no item has one
+    item: int | None = None  # that has it; of equal ones the first
+
+
+def read_item_groups(session: Session, job_id: uuid.UUID, column: str) -> list[ItemGroup]:
+    """Groups of the rows that are there, the highest risk first; groups without a risk come last, by their value.
+
+    Items whose cell is empty are in no group. Reads all rows of the job once.
+    """
+    query = select(Result.item_no, Result.risk, Result.flag, Result.error_code, Result.row_metadata)
+    chosen = query.where(Result.job_id == job_id, Result.row_metadata.is_not(None)).order_by(Result.item_no)
+    cursor = session.connection().execute(chosen).cursor  # the driver's own tuples, as for pages of results
+    if cursor is None:
+        raise AssertionError("a SELECT has a cursor")
+    found: dict[str, ItemGroup] = {}
+    with closing(cursor):
+        for item, risk, flag, error_code, cells in cursor:
+            known = json.loads(cells) if isinstance(cells, str) else cells
+            if value := (known or {}).get(column, "").strip():
+                _add(found.setdefault(value, ItemGroup(value)), item, risk, flag=bool(flag), failed=error_code is not None)
+    return sorted(found.values(), key=lambda group: (group.risk is None, -(group.risk or 0.0), group.value))
+
+
+def _add(group: ItemGroup, item: int, risk: float | None, *, flag: bool, failed: bool) -> None:
+    group.items += 1
+    group.failed += failed
+    group.flagged += flag
+    if risk is not None and (group.risk is None or risk > group.risk):
+        group.risk, group.item = risk, item
