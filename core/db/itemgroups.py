@@ -37,7 +37,7 @@ def read_item_groups(session: Session, job_id: uuid.UUID, column: str) -> list[I
         raise AssertionError("a SELECT has a cursor")
     found: dict[str, ItemGroup] = {}
     with closing(cursor):
-        for item, risk, flag, error_code, cells in cursor:
+        for item, risk, flag, error_code, cells in cursor.fetchall():
             known = json.loads(cells) if isinstance(cells, str) else cells
             if value := (known or {}).get(column, "").strip():
                 _add(found.setdefault(value, ItemGroup(value)), item, risk, flag=bool(flag), failed=error_code is not None)
