@@ -5,7 +5,7 @@ import { ask } from "./page.js";
 const GAP = 8;
 const CAPTION = 44;
 const LEAST = 136; // pixels, of a tile's width
-// rows above and below the sight
+// rows above and below
 const MARGIN = 2;
 const BATCH = 24;
 // thumbnails
@@ -62,7 +62,7 @@ export class Grid {
   }
 
   get pitch() {
-    // pictures of 4:3 fill their frame; none is cut
+    // pictures of 4:3 fill it; none is cut
     return Math.round(this.size * 0.75) + CAPTION + GAP;
   }
 
@@ -148,7 +148,7 @@ export class Grid {
         this.redraw(at);
       }
     } catch {
-      // asked for again with the next movement
+      // asked for again on the next move
       for (const { item } of wanted) this.pictures.delete(item);
       return;
     } finally {

@@ -148,13 +148,13 @@ async function open() {
   if (at === undefined) return;
   const item = rows.item[at];
   if (!detail.open) detail.showModal();
-  // not a button: the space bar would press it
+  // not a button, which Space would press
   detail.focus();
   find("#full").href = `/v1/jobs/${job}/items/${item}/image`;
   say(at);
   try {
     const fragment = await (await ask(`/jobs/${job}/items/${item}`)).text();
-    // somebody was quicker with the keys
+    // another key was quicker
     if (grid.rows[grid.focused] !== at) return;
     find("#detail-item").innerHTML = fragment;
     localise(find("#detail-item"));

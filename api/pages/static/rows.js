@@ -13,7 +13,6 @@ export class Rows {
     /** @type {(number | null)[]} */ this.risk = [];
     /** @type {(number | null)[]} */ this.label = [];
     /** @type {(number | null)[]} */ this.margin = [];
-    // empty: the job has none
     /** @type {(number | null)[]} */ this.truth = [];
     /** @type {number[]} */ this.notes = [];
     /** @type {string[]} */ this.malignant = [];
@@ -70,17 +69,16 @@ export class Rows {
     return this.risk.reduce((/** @type {number} */ sum, risk) => sum + Number(risk !== null && risk >= threshold), 0);
   }
 
-  /** Sensitivity and specificity at a threshold, of the pictures with a truth; NaN where there are none. @param {number} threshold */
+  /** Sensitivity and specificity at a threshold; NaN without a truth. @param {number} threshold */
   measure(threshold) {
     const sick = this.classes.map((name) => this.malignant.includes(name));
-    // benign below and over the threshold, malignant below and over it
+    // benign below, over; malignant below, over
     const counts = [0, 0, 0, 0];
     this.truth.forEach((truth, at) => {
       const risk = this.risk[at];
       if (truth !== null && risk !== null) counts[2 * +sick[truth] + +(risk >= threshold)] += 1;
     });
-    const [passed, alarms, missed, hits] = counts;
-    return [hits / (hits + missed), passed / (passed + alarms)];
+    return [counts[3] / (counts[2] + counts[3]), counts[0] / (counts[0] + counts[1])];
   }
 
   /**
