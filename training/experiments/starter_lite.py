@@ -1,4 +1,4 @@
-"""The starter of version 3: EfficientNet-Lite0 with ImageNet weights, all of it trained on three sources.
+"""The first stage of version 3 of the starter: EfficientNet-Lite0 with ImageNet weights, all of it trained on three sources.
 
 Command:  python -m training.train starter-lite [--data ../shared/data] [--weights PACKAGE|PATH|none]
 Time:     see training/results/starter-lite-grouped.json
