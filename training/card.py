@@ -64,7 +64,8 @@ def _origin(record: RunRecord, spec: ModelSpec) -> str:
 
 
 def _beginning(record: RunRecord) -> str:
-    return "from scratch" if record.weights == "none" else f"from the weights {record.weights} (ImageNet)"
+    began = "from scratch" if record.weights == "none" else f"from the weights {record.weights} (ImageNet)"
+    return f"{began}, then mixed ({record.lineage})," if record.lineage else began
 
 
 def _licence(record: RunRecord, spec: ModelSpec) -> str:

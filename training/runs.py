@@ -51,6 +51,7 @@ class RunRecord:
     versions: dict[str, str]
     data: str = ""  # where the images were, if not in the default place; stays on this machine, no export holds it
     weights: str = "none"  # what the network began with: a package of weights, "imagenet", or random numbers
+    lineage: str = ""  # of weights that were mixed of several runs: which, and their shares
     train_seconds: float = 0.0
     history: dict[str, list[float]] = field(default_factory=dict)
 

@@ -79,7 +79,7 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
     folder.save(record, split)
     if encoder:
         encoder.save(folder.path)
-    parts = {name: _part(fitting, dataset, split.part(name), pixels, encoder) for name in PARTS}
+    parts = {name: part_of(fitting, dataset, split.part(name), pixels, encoder) for name in PARTS}
     started = time.perf_counter()
     record.history = fitting.fit(model, experiment, parts, fitting=how, backup=folder.backup_path)
     record.train_seconds = round(time.perf_counter() - started, 1)
@@ -107,7 +107,7 @@ def tune(experiment: Experiment, options: Options, trials: int) -> str:
     experiment = standardised(experiment, pixels, dataset.positions(split.train))
     encoder, experiment = encoded(experiment, dataset, split)
     fitting = import_module("training.fitting")
-    parts = {name: _part(fitting, dataset, split.part(name), pixels, encoder) for name in ("train", "validation")}
+    parts = {name: part_of(fitting, dataset, split.part(name), pixels, encoder) for name in ("train", "validation")}
     folder = options.out or DEFAULT_ROOT / f"{experiment.id}-tuning"
     how = _how(fitting, experiment, replace(options, resume=False))  # an interrupted trial starts anew
     judge = tuning.judge_by_validation(fitting, how, parts, len(dataset.classes), folder)
@@ -173,7 +173,8 @@ def with_size(experiment: Experiment, size: str | None) -> Experiment:
     return replace(experiment, height=int(found[1]), width=int(found[2]))
 
 
-def _part(fitting: Any, dataset: Dataset, ids: Sequence[str], pixels: Any, encoder: MetadataEncoder | None = None) -> Any:
+def part_of(fitting: Any, dataset: Dataset, ids: Sequence[str], pixels: Any, encoder: MetadataEncoder | None = None) -> Any:
+    """`fitting.Arrays` of these samples: pixels, labels, which classes their source labels, metadata."""
     positions = dataset.positions(ids)
     labelled = dataset.labelled()[positions] if dataset.sources else None
     known = encoder.encode([dataset.samples[i] for i in positions]) if encoder else None

@@ -20,7 +20,19 @@ from training.experiments import (
 )
 from training.experiments.base import Experiment
 
-_SINGLE = (starter, starter_lite, starter_lite_128, lstm, cnn28_norm, cnn28_oversampled, cnn75, cnn75_lstm, isic9_cnn, isic9_transfer, fused)
+_SINGLE = (
+    starter,
+    starter_lite,
+    starter_lite_128,
+    lstm,
+    cnn28_norm,
+    cnn28_oversampled,
+    cnn75,
+    cnn75_lstm,
+    isic9_cnn,
+    isic9_transfer,
+    fused,
+)
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.id: experiment
     for experiment in (*(module.EXPERIMENT for module in _SINGLE), *overfitting.EXPERIMENTS, *transfer.EXPERIMENTS)
