@@ -11,7 +11,7 @@ import numpy as np
 from core.errors import InvalidRequestError
 from training.datasets.base import UInt8Array
 from training.novelty.detectors import Float32Array, Head
-from training.novelty.statistics import beside
+from training.novelty.statistics import Beside
 from training.pipeline import evaluation_batches
 
 
@@ -21,7 +21,7 @@ def with_observed(model: Any) -> Any:
     Raises:
         InvalidRequestError: no dense layer, or one whose input is not one row of features a picture.
     """
-    return keras.Model(model.input, [model.output, beside(_last_dense(model).input, model.input)])
+    return keras.Model(model.input, [model.output, _observed(model)])
 
 
 def head_of(model: Any) -> Head:
@@ -34,13 +34,17 @@ def head_of(model: Any) -> Head:
 
 def observer_of(model: Any) -> Callable[[UInt8Array], Float32Array]:
     """A function from pixels uint8 [n, height, width, 3] to float32 [n, d + STATISTICS]; raises as `with_observed`."""
-    until_there = keras.Model(model.input, beside(_last_dense(model).input, model.input))
+    until_there = keras.Model(model.input, _observed(model))
 
     def compute(pixels: UInt8Array) -> Float32Array:
         observed: Float32Array = until_there.predict(evaluation_batches(pixels), verbose=0)
         return observed.astype(np.float32, copy=False)
 
     return compute
+
+
+def _observed(model: Any) -> Any:
+    return Beside(name="observed")(_last_dense(model).input, model.input)
 
 
 def _last_dense(model: Any) -> Any:

@@ -29,8 +29,18 @@ def statistics_of(pixels: Any) -> Any:
     return keras.ops.concatenate(parts, axis=-1)
 
 
+class Beside(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """What a detector observes: float32 [n, d] and the pixels they are of → float32 [n, d + STATISTICS].
+
+    One layer, so that its operations bear no names that the network has, too.
+    """
+
+    def call(self, features: Any, pixels: Any) -> Any:
+        return beside(features, pixels)
+
+
 def beside(features: Any, pixels: Any) -> Any:
-    """What a detector observes: float32 [n, d] and the pixels they are of → float32 [n, d + STATISTICS]."""
+    """As the layer `Beside`, of arrays."""
     return keras.ops.concatenate([features, statistics_of(pixels)], axis=-1)
 
 

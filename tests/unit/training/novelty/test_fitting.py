@@ -52,7 +52,7 @@ def test_the_detector_with_the_fewest_false_alarms_is_taken_and_the_rest_is_told
 
 def test_features_are_what_goes_into_the_last_dense_layer() -> None:
     inputs = keras.Input((8, 8, 3))
-    x = keras.layers.GlobalAveragePooling2D()(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Add(name="add")([inputs, inputs]))
     x = keras.layers.Dense(5, activation="relu")(x)
     logits = keras.layers.Dense(2, use_bias=False)(keras.layers.Dropout(0.5)(x))
     model = keras.Model(inputs, keras.layers.Activation("softmax")(logits))
