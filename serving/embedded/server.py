@@ -177,10 +177,12 @@ def serve(options: Options) -> int:
     Returns:
         The process's exit code: 0 after a signal, 1 if the server could not start.
     """
-    asked_to_stop = threading.Event()
+    asked_to_stop, started = threading.Event(), threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         asked_to_stop.set()
+        if not started.is_set():  # it may wait for its first version for ever, and nobody has been answered yet
+            os._exit(0)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
@@ -190,6 +192,7 @@ def serve(options: Options) -> int:
     except (StatusError, OSError) as error:
         _log.error(f"Failed to start server. Error: {error}")
         return 1
+    started.set()
     asked_to_stop.wait()
     _log.info("stopping")
     server.stop()

@@ -294,3 +294,18 @@ def test_stopping_lets_a_request_finish(serve: Any, tmp_path: Path, monkeypatch:
     stopping.set()
     assert pending.result().shape == (1, 7)
     stopper.join()
+
+
+def test_sigterm_ends_a_server_that_waits_for_its_first_version(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    (tmp_path / "m").mkdir()
+    flags = [
+        f"--port={free_port()}",
+        "--model_name=m",
+        f"--model_base_path={tmp_path / 'm'}",
+        "--file_system_poll_wait_seconds=0.1",
+    ]
+    with running(embedded(*flags), log=log) as process:
+        eventually(lambda: "No versions of servable m" in log.read_text(), "the server looking at an empty folder")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
