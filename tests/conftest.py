@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,11 @@ from core.settings import DatabaseSettings
 from tests.support.databases import own_database, without_syncing
 from tests.support.servers import ROOT, broker_binary, postgres_programs, running_broker, running_postgres, running_serving
 from tests.support.tiny_model import export_tiny_model
+
+# TensorFlow brings an SQLite of its own. Where it is loaded first, that one answers in the place of pysqlite3's, and two versions
+# would open a ledger at once: the one of the tests' process, and the one of the workers that it starts.
+if find_spec("pysqlite3"):
+    import_module("pysqlite3.dbapi2")
 
 # Tests start hundreds of Python processes. Without bytecode on disk, each compiles its packages again: TensorFlow for 5 s.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -13,15 +13,12 @@ import grpc
 import numpy as np
 import pytest
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    inference_pb2,
     model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
-    regression_pb2,
 )
 
 from serving.embedded.modelconfig import ModelEntry
@@ -231,20 +228,6 @@ def test_status_of_what_is_unknown(models: Any, spec: dict[str, Any], words: str
     with pytest.raises(grpc.RpcError) as caught:
         models.GetModelStatus(get_model_status_pb2.GetModelStatusRequest(model_spec=spec), timeout=20)
     assert (caught.value.code().name, caught.value.details()) == ("NOT_FOUND", words)
-
-
-@pytest.mark.parametrize(
-    ("method", "asked"),
-    [
-        ("Classify", classification_pb2.ClassificationRequest()),
-        ("Regress", regression_pb2.RegressionRequest()),
-        ("MultiInference", inference_pb2.MultiInferenceRequest()),
-    ],
-)
-def test_what_is_not_offered_says_unimplemented(prediction: Any, method: str, asked: Any) -> None:
-    with pytest.raises(grpc.RpcError) as caught:
-        getattr(prediction, method)(asked, timeout=20)
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_labels_are_checked_before_models_load(tiny_models: Path, tmp_path: Path) -> None:

@@ -139,6 +139,7 @@ def test_screen_uses_the_running_stack_and_writes_every_format_alike(up: Up, sam
         *("item", "name", "status", "label", "score", "risk"),
         *(f"p_{name}" for name in job["classes"]),
         *("flag", "error_code", "error", "width", "height", "model", "version", "novelty", "uncertainty", "notes"),
+        "duplicate_group",
     ]
     for suffix in ("jsonl", "parquet"):
         assert up.run("results", job["id"], "--out", f"r.{suffix}").returncode == 0

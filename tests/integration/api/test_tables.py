@@ -127,7 +127,7 @@ def check_files(api: Api, link: str, rows: list[dict[str, Any]]) -> None:
     lines = api.client.get(f"{link}/results.jsonl").text.split("\n")
     assert [json.loads(line) for line in lines[:-1]] == rows
     found = pq.read_table(io.BytesIO(api.client.get(f"{link}/results.parquet").content))
-    assert found.column_names[-len(columns) :] == [f"meta_{name}" for name in columns]
+    assert [name for name in found.column_names if name.startswith("meta_")] == [f"meta_{name}" for name in columns]
     assert "metadata" not in found.column_names
     cells = [[row["metadata"].get(name) for row in rows] for name in columns]
     assert [found[f"meta_{name}"].to_pylist() for name in columns] == cells

@@ -30,6 +30,7 @@ GOOD = ItemOutcome(
     width=70_000,
     height=1,
     notes=(ItemNote.GREYSCALE, ItemNote.BLURRED),
+    difference_hash=-(2**63),
     metadata={"patient": 'Zoë, "7"', "side": ""},
 )
 BAD = ItemOutcome.from_error(1, "b\x00.jpg", ItemError(ItemErrorCode.TRUNCATED, "of \udcff and \x00: nothing"))
@@ -70,11 +71,24 @@ def test_every_value_comes_back_as_it_was(ledger: Ledger) -> None:
         "novelty": 2.5,
         "uncertainty": 0.25,
         "notes": "greyscale,blurred",
+        "difference_hash": -(2**63),
         "row_metadata": {"patient": 'Zoë, "7"', "side": ""},
     }
     assert (name_from_bytes(good["name"]), name_from_bytes(bad["name"])) == (GOOD.name, BAD.name)
     assert (bad["state"], bad["error_code"], bad["error"]) == ("failed", "truncated", "of \\xff and \\x00: nothing")
-    unset = ("label", "score", "risk", "probabilities", "flag", "width", "height", "novelty", "uncertainty", "notes")
+    unset = (
+        "label",
+        "score",
+        "risk",
+        "probabilities",
+        "flag",
+        "width",
+        "height",
+        "novelty",
+        "uncertainty",
+        "notes",
+        "difference_hash",
+    )
     assert {bad[name] for name in (*unset, "row_metadata")} == {None}
     assert (plain["flag"], plain["risk"], plain["row_metadata"], plain["version"]) == (False, 0.0, None, 2**40)
 
@@ -111,7 +125,7 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(ledger: Ledger) ->
         seen: list[str] = []
         note = lambda _connection, _cursor, statement, *_: seen.append(statement)  # noqa: E731, B023 - removed below
         event.listen(ledger.engine, "before_cursor_execute", note)
-        assert ledger.finish(claim, outcomes) == []
+        assert ledger.finish(claim, outcomes)
         event.remove(ledger.engine, "before_cursor_execute", note)
         counts.append(len(seen))
         assert ledger.rows(job_id) == items

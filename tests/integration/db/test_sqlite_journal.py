@@ -15,6 +15,7 @@ from sqlalchemy import text
 import core.db.engine
 from core.db.engine import SQLITE_WAL_SAFE_FROM, open_engine, transaction
 from core.settings import DatabaseSettings
+from tests.support.servers import ROOT
 
 # Writes one row in a transaction, says so, begins another transaction, and is killed by itself.
 _WRITER = """
@@ -55,10 +56,14 @@ def test_the_log_is_used_where_sqlite_is_new_enough(tmp_path: Path) -> None:
 
 
 def test_pysqlite3_replaces_an_older_sqlite_of_python() -> None:
-    pysqlite3 = pytest.importorskip("pysqlite3.dbapi2", reason="no wheel of pysqlite3 for this platform")
-    assert pysqlite3.sqlite_version_info >= SQLITE_WAL_SAFE_FROM
+    """In a process of its own: where TensorFlow was imported before, its SQLite answers in the place of pysqlite3's."""
+    pytest.importorskip("pysqlite3.dbapi2", reason="no wheel of pysqlite3 for this platform")
+    code = "import core.db.engine; driver = core.db.engine._sqlite_driver(); print(driver.__name__, driver.sqlite_version)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60)
+    name, version = done.stdout.split()
+    assert tuple(map(int, version.split("."))) >= SQLITE_WAL_SAFE_FROM
     is_new = sqlite3.sqlite_version_info >= SQLITE_WAL_SAFE_FROM
-    assert core.db.engine._sqlite_driver() is (sqlite3 if is_new else pysqlite3)
+    assert name == ("sqlite3" if is_new else "pysqlite3.dbapi2")
 
 
 def test_an_old_sqlite_keeps_its_rollback_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
