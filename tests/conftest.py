@@ -21,8 +21,8 @@ from tests.support.databases import own_database, without_syncing
 from tests.support.servers import ROOT, broker_binary, postgres_programs, running_broker, running_postgres, running_serving
 from tests.support.tiny_model import export_tiny_model
 
-# TensorFlow brings an SQLite of its own. Where it is loaded first, that one answers in the place of pysqlite3's, and two versions
-# would open a ledger at once: the one of the tests' process, and the one of the workers that it starts.
+# TensorFlow brings an SQLite of its own. Where it is loaded first, that one answers in the place of pysqlite3's. Two versions
+# would then open a ledger at once: the one of the tests' process, and the one of the workers that it starts.
 if find_spec("pysqlite3"):
     import_module("pysqlite3.dbapi2")
 

@@ -104,7 +104,7 @@ def test_serving_away_the_job_waits_says_for_what_and_completes(
         running_broker("valkey", tmp_path / "broker") as broker_url,
         worker_stack(tmp_path, database_url=backends[0], broker_url=broker_url, serving_address=f"127.0.0.1:{port}") as stack,
     ):
-        stack.start_worker()
+        stack.start_worker(ready=True)
         stack.start_beat()
         job_id = stack.submit(write_zip(tmp_path / "a.zip", pictures(1500)))
         wait_until(lambda: bool(stack.job(job_id).waiting_for), timeout_s=20, what="the job to say what it waits for")
