@@ -16,7 +16,7 @@ from core.db.models import JobState
 from tests.support.servers import running_broker, running_serving, wait_until
 from tests.support.stack import WorkerStack, jpeg, worker_stack, write_zip
 
-ITEMS = 600
+ITEMS = 1800
 
 
 @pytest.fixture
