@@ -28,7 +28,7 @@ from core.db.truth.store import NamedItem, find_truth_set, read_named_items, rem
 from core.db.truth.tables import TruthSet
 from core.errors import ArchiveError, ConflictError, InvalidRequestError
 from core.evaluation.truth import Described, ItemNames, Matched, match_archive, match_table
-from core.storage.inmemory import InMemory
+from core.storage.memory import MemoryAccess
 
 router = APIRouter(tags=["results"])
 
@@ -160,7 +160,7 @@ def _match(job: Job, items: list[NamedItem], given: GivenTruth) -> Matched:
     named = [(each.item_no, name_from_bytes(each.name)) for each in items]
     try:
         if given.table is not None:
-            return match_table(InMemory(given.table), given.filename, ItemNames(named), spec.classes, given.column)
+            return match_table(MemoryAccess(given.table), given.filename, ItemNames(named), spec.classes, given.column)
         described = [Described(item, name, each.metadata or {}) for (item, name), each in zip(named, items, strict=True)]
         return match_archive(described, metadata_of(job), spec.classes, given.column)
     except ArchiveError as error:  # its code is one of jobs

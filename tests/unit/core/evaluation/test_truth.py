@@ -7,7 +7,7 @@ import pytest
 from core.errors import ArchiveError, InvalidRequestError
 from core.evaluation.classnames import ClassNames
 from core.evaluation.truth import Described, ItemNames, match_archive, match_table
-from core.storage.inmemory import InMemory
+from core.storage.memory import MemoryAccess
 
 CLASSES = ("akiec", "bcc", "mel", "nv")
 NAMES = ItemNames([(0, "a/ISIC_1.jpg"), (1, "a/ISIC_2.jpg"), (2, "b/ISIC_2.jpg"), (3, "ISIC_3.JPG"), (4, "ISIC_3.JPG")])
@@ -39,7 +39,7 @@ def test_a_table_is_matched_and_its_problems_are_counted() -> None:
         "a/ISIC_2,mel",
         "ISIC_4,",
     ]
-    found = match_table(InMemory("\n".join(rows).encode()), "t.csv", NAMES, CLASSES)
+    found = match_table(MemoryAccess("\n".join(rows).encode()), "t.csv", NAMES, CLASSES)
     assert found.labels == {0: "mel", 3: "bcc", 4: "bcc"}
     assert found.summary() == {
         "source": "t.csv, column 'dx'",
@@ -57,24 +57,24 @@ def test_a_table_is_matched_and_its_problems_are_counted() -> None:
 
 def test_columns_of_0_and_1_are_read_as_the_challenges_have_them() -> None:
     table = b"image,MEL,NV,BCC\nISIC_1,1.0,0.0,0.0\na/ISIC_2,0,1,0\nb/ISIC_2,1,1,0\nISIC_3,0,0,0\n"
-    found = match_table(InMemory(table), "t.csv", NAMES, CLASSES)
+    found = match_table(MemoryAccess(table), "t.csv", NAMES, CLASSES)
     assert found.labels == {0: "mel", 1: "nv"}
     assert found.source == "t.csv, columns MEL, NV, BCC"
 
 
 def test_a_column_can_be_named() -> None:
     table = b"image,dx,second reader\nISIC_1,mel,nv\n"
-    assert match_table(InMemory(table), "t.csv", NAMES, CLASSES, "Second Reader").labels == {0: "nv"}
+    assert match_table(MemoryAccess(table), "t.csv", NAMES, CLASSES, "Second Reader").labels == {0: "nv"}
     with pytest.raises(ArchiveError, match="has no column 'third'; its columns are 'image', 'dx', 'second reader'"):
-        match_table(InMemory(table), "t.csv", NAMES, CLASSES, "third")
+        match_table(MemoryAccess(table), "t.csv", NAMES, CLASSES, "third")
     with pytest.raises(ArchiveError, match="expected a column dx, label"):
-        match_table(InMemory(b"image,colour\nISIC_1,red\n"), "t.csv", NAMES, CLASSES)
+        match_table(MemoryAccess(b"image,colour\nISIC_1,red\n"), "t.csv", NAMES, CLASSES)
 
 
 def test_a_truth_about_nothing_is_refused_with_its_counts() -> None:
     table = b"image,dx\nISIC_7,mel\nISIC_8,mel\nISIC_1,scc\n"
     with pytest.raises(InvalidRequestError) as refused:
-        match_table(InMemory(table), "t.csv", NAMES, CLASSES)
+        match_table(MemoryAccess(table), "t.csv", NAMES, CLASSES)
     assert "2 names that match no picture (ISIC_7, ISIC_8)" in str(refused.value)
     assert "classes that the model does not have: scc (1); it has akiec, bcc, mel, nv" in str(refused.value)
 
