@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 from sqlalchemy import Engine
 
+from api.results.recent import Recent
 from api.results.views import classes_of, metadata_of
 from api.schemas import DISCLAIMER
 from core.db.engine import reading
@@ -24,43 +23,22 @@ from core.evaluation.figures import without_nan
 from core.evaluation.judging import Answers, judge
 from core.modelspec import ModelSpec
 
-_KEPT = 32
-Key = tuple[UUID, int, int]
-
-
-@dataclass
-class ReportCache:
-    """The last reports. One is computed at a time: it takes a second of 100,000 images, and a core."""
-
-    held: OrderedDict[Key, dict[str, Any]] = field(default_factory=OrderedDict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def keep(self, key: Key, report: dict[str, Any]) -> None:
-        """Hold one more, and drop the one that nobody asked for the longest."""
-        self.held[key] = report
-        self.held.move_to_end(key)
-        while len(self.held) > _KEPT:
-            self.held.popitem(last=False)
+ReportCache = Recent[tuple[UUID, int, int], dict[str, Any]]
+KEPT = 32
 
 
 def load_report(engine: Engine, cache: ReportCache, tenant_id: UUID, job_id: UUID) -> dict[str, Any]:
-    """The report on a job, ready for JSON. Blocking.
+    """The report on a job, ready for JSON. Blocking: it takes a second of 100,000 images.
 
     Raises:
         NotFoundError: no such job, or it has no truth.
         ConflictError: no classified image has a truth, or several classes may be true of one image.
     """
-    with cache.lock:
-        with reading(engine) as session:
-            job = get_job(session, tenant_id, job_id)
-            known = require_truth(find_truth_set(session, job_id), job_id)
-            key = (job_id, job.revision, known.revision)
-            if key in cache.held:
-                return cache.held[key]
-            rows = read_judged_items(session, job_id)
-        report = make_report(job, known, rows)
-        cache.keep(key, report)
-        return report
+    with reading(engine) as session:
+        job = get_job(session, tenant_id, job_id)
+        known = require_truth(find_truth_set(session, job_id), job_id)
+        key = (job_id, job.revision, known.revision)
+        return cache.get(key, lambda: make_report(job, known, read_judged_items(session, job_id)))
 
 
 def require_truth(known: TruthSet | None, job_id: UUID) -> TruthSet:
@@ -72,7 +50,7 @@ def require_truth(known: TruthSet | None, job_id: UUID) -> TruthSet:
     return known
 
 
-def make_report(job: Job, known: TruthSet, rows: list[JudgedItem] | Any) -> dict[str, Any]:
+def make_report(job: Job, known: TruthSet, rows: Sequence[JudgedItem]) -> dict[str, Any]:
     """All of the report; see ReportObject."""
     spec = spec_of(job)
     judged = [row for row in rows if row.truth is not None and row.probabilities is not None]
