@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from cli.output.exit_codes import CliError, ExitCode
 from cli.stack.folder import DataFolder
 from cli.stack.lock import Holder, find_holder
 from cli.stack.logfiles import open_run, read_tail
+from core.childprocess import python_environment
 
 LOG = "up"
 _READY_S = 300.0
@@ -48,12 +47,6 @@ def start_detached(folder: DataFolder, arguments: Sequence[str]) -> tuple[Holder
 
 
 def _spawn(folder: DataFolder, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    package_root, path = str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{package_root}{os.pathsep}{path}" if path else package_root,
-        "PYTHONSAFEPATH": "1",  # nothing of the present folder is imported by accident
-    }
     log = folder.log(LOG)
     open_run(log)
     with log.open("ab") as output:
@@ -62,7 +55,7 @@ def _spawn(folder: DataFolder, arguments: Sequence[str]) -> subprocess.Popen[byt
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=python_environment(),
             start_new_session=True,
         )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from cli.stack.folder import DataFolder
 from cli.stack.parts import Addresses
 from cli.stack.state import STACK_VARIABLE
+from core.childprocess import python_environment
 from core.settings import ApiSettings
 
 _SERVING_SECURITY = tuple(f"DERMQ_SERVING_{name}" for name in ("TLS", "CA", "CERTIFICATE", "KEY", "TOKEN"))
@@ -33,10 +34,8 @@ def make_environment(
     folder: DataFolder, addresses: Addresses, *, stack_id: str, sources: Sources, models: Sequence[str]
 ) -> dict[str, str]:
     """The environment of every part: this one's, with the stack's own DERMQ_ settings on top."""
-    package_root = str(Path(__file__).resolve().parents[2])
-    python_path = os.environ.get("PYTHONPATH")
     return {
-        **os.environ,
+        **python_environment(),  # the parts run in the data folder
         "DERMQ_DATA_DIR": str(folder.root),
         "DERMQ_BROKER_URL": addresses.broker_url,
         "DERMQ_SERVING_ADDRESS": f"127.0.0.1:{addresses.serving_port}",
@@ -47,9 +46,6 @@ def make_environment(
         "DERMQ_API_ALLOW_S3_SOURCES": json.dumps(list(sources.s3)),
         "DERMQ_API_MODELS": json.dumps(list(models)),
         STACK_VARIABLE: stack_id,
-        # The parts run in the data folder; nothing that lies there must be imported by accident.
-        "PYTHONSAFEPATH": "1",
-        "PYTHONPATH": f"{package_root}{os.pathsep}{python_path}" if python_path else package_root,
         "PYTHONUNBUFFERED": "1",
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.childprocess import python_environment
 from core.errors import ModelContractError, ServingUnavailableError
 from serving.client import PredictClient
 from serving.repository import ModelVersion
@@ -59,14 +59,7 @@ def _command(model: str, base: Path, port: int) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.environ.get("PYTHONPATH")
-    return {
-        **os.environ,
-        "CUDA_VISIBLE_DEVICES": "-1",  # the GPU belongs to the server that works
-        "PYTHONPATH": f"{root}{os.pathsep}{path}" if path else root,
-        "PYTHONSAFEPATH": "1",
-    }
+    return {**python_environment(), "CUDA_VISIBLE_DEVICES": "-1"}  # the GPU belongs to the server that works
 
 
 def _await(client: PredictClient, process: subprocess.Popen[bytes], version: ModelVersion, log: Path) -> None:
