@@ -10,9 +10,12 @@ import numpy.typing as npt
 
 from core.db.outcomes import ItemOutcome
 from core.errors import ItemErrorCode
+from core.imaging import DecodedImage
+from core.imaging.differencehash import difference_hash
 from core.modelspec import ModelSpec
 from core.notes import ItemNote
 from core.precision import as_shown, shortest_floats
+from core.settings import ImageLimits
 from core.uncertainty import measure_uncertainty
 from serving.client import Answer
 
@@ -27,6 +30,12 @@ class DecodedItem:
     height: int
     notes: tuple[ItemNote, ...] = ()
     difference_hash: int | None = None  # core.imaging.differencehash
+
+    @classmethod
+    def of(cls, item_no: int, name: str, decoded: DecodedImage, limits: ImageLimits) -> DecodedItem:
+        """What a row says of an image that was decoded under these limits; they say whether it gets a hash, too."""
+        alike = difference_hash(decoded.pixels) if limits.near_duplicates else None
+        return cls(item_no, name, decoded.width, decoded.height, decoded.notes, alike)
 
 
 def rejected(item: DecodedItem, message: str) -> ItemOutcome:

@@ -13,7 +13,6 @@ from core.archives.base import Archive, Member
 from core.db.outcomes import ItemOutcome
 from core.errors import ItemError, ItemErrorCode
 from core.imaging import decode_image
-from core.imaging.differencehash import difference_hash
 from core.modelspec import ModelSpec
 from core.settings import ImageLimits
 from serving.outcomes import DecodedItem
@@ -96,8 +95,7 @@ class BatchDecoder:
         except ItemError as error:
             batch.failures.append(ItemOutcome.from_error(number, member.name, error))
         else:
-            alike = difference_hash(decoded.pixels) if self.limits.near_duplicates else None
-            batch.items.append(DecodedItem(number, member.name, decoded.width, decoded.height, decoded.notes, alike))
+            batch.items.append(DecodedItem.of(number, member.name, decoded, self.limits))
         self._current = None
         ended = time.monotonic()
         self.stopwatch.read_s += (read or ended) - began

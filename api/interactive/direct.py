@@ -36,7 +36,6 @@ from core.db.jobs import NewJob
 from core.db.outcomes import ItemOutcome
 from core.db.preparing import ChunkPlan, PreparedJob
 from core.errors import ArchiveError, DatabaseUnavailableError, ItemError, ServingUnavailableError, StorageUnavailableError
-from core.imaging.differencehash import difference_hash
 from core.settings import Settings
 from core.storage.base import ObjectStorage
 from core.storage.layout import index_key
@@ -221,9 +220,7 @@ class DirectClassifier:
             return _Found(described, ItemOutcome.from_error(0, name, error), 0.0)
         began = time.monotonic()
         answer = await asyncio.wrap_future(self._batcher.submit(wanted.model, described, decoded.pixels))
-        alike = difference_hash(decoded.pixels) if self._settings.image.near_duplicates else None
-        item = DecodedItem(0, name, decoded.width, decoded.height, decoded.notes, alike)
-        [outcome] = make_outcomes(spec, [item], answer)
+        [outcome] = make_outcomes(spec, [DecodedItem.of(0, name, decoded, self._settings.image)], answer)
         return _Found(described, outcome, time.monotonic() - began)
 
     def _write_index(self, wanted: Wanted, size: int) -> bytes:
