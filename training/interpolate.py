@@ -59,17 +59,17 @@ def interpolate(run: RunFolder, earlier: RunFolder, out: RunFolder, *, data: Pat
     parts = {name: part_of(fitting, dataset, split.part(name), pixels) for name in ("train", "validation")}
     predict = partial(fitting.predict, model)
 
-    def likelihood_at(share: float) -> float:
+    def take(share: float) -> None:
         model.set_weights(mix(later, first, share))
         finish(fitting, model, experiment, parts)
-        return likelihood(_answers(predict, dataset, split, pixels))
 
     found = {}
     for share in SHARES:
-        found[share] = likelihood_at(share)
+        take(share)
+        found[share] = likelihood(_answers(predict, dataset, split, pixels))
         print(f"{share:g} of the later weights: {found[share]:.4f}", flush=True)
     best = min(found, key=lambda share: found[share])
-    likelihood_at(best)
+    take(best)
     lineage = f"{best:g} of the weights of {experiment.id} and {1 - best:g} of those of {earlier.record().experiment}"
     out.save(replace(run.record(), lineage=lineage), split)
     model.save(out.model_path)
