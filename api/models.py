@@ -13,9 +13,9 @@ from core.db.jobs import get_job
 from core.db.retrying import Repin
 from core.db.versions import last_promotions, promoted_models
 from core.errors import ConflictError, JobError, ModelNotFoundError, NotFoundError, ServingUnavailableError
-from core.imaging import preprocessing_hash
 from core.telemetry.logs import get_logger
 from serving.client import Described, VersionStatus
+from serving.versions import preprocessing_fault
 
 LABELS = ("stable", "canary")
 _QUICK_S = 1.5  # somebody waits for the answer to a submission
@@ -167,10 +167,9 @@ def find_repin(here: Resources, tenant_id: UUID, job_id: UUID, wanted: RetryRequ
     except JobError as error:
         raise ConflictError(f"job {job_id} cannot go on with another version of {model}: {error}") from error
     spec = described.spec
-    expected = preprocessing_hash(spec.input_height, spec.input_width, spec.resize)
-    if spec.preprocessing_hash != expected:  # what prepare checks; a job that goes on is not prepared again
+    fault = preprocessing_fault(spec)
+    if fault is not None:  # what prepare checks; a job that goes on is not prepared again
         raise ConflictError(
-            f"job {job_id} cannot go on with {model} version {described.version}: expected preprocessing {expected} (this "
-            f"DermQ's decoder), got {spec.preprocessing_hash!r} in its spec; choose another version"
+            f"job {job_id} cannot go on with {model} version {described.version}: {fault}; choose another version"
         )
     return Repin(described.version, spec.model_dump(mode="json"))

@@ -42,10 +42,17 @@ def check_preprocessing(spec: ModelSpec) -> None:
     Raises:
         ModelContractError: the decoder of this DermQ makes other pixels.
     """
-    expected = preprocessing_hash(spec.input_height, spec.input_width, spec.resize)
-    if spec.preprocessing_hash != expected:
+    fault = preprocessing_fault(spec)
+    if fault is not None:
         raise ModelContractError(
-            f"model {spec.name}: expected preprocessing {expected} (this worker's decoder), got "
-            f"{spec.preprocessing_hash!r} in its spec; its training images were decoded by other rules: train and export it "
-            "again with this version of DermQ"
+            f"model {spec.name}: {fault}; its training images were decoded by other rules: train and export it again with this "
+            "version of DermQ"
         )
+
+
+def preprocessing_fault(spec: ModelSpec) -> str | None:
+    """In words, how the pixels differ that the version was trained on; None if the decoder of this DermQ makes such pixels."""
+    expected = preprocessing_hash(spec.input_height, spec.input_width, spec.resize)
+    if spec.preprocessing_hash == expected:
+        return None
+    return f"expected preprocessing {expected} (this DermQ's decoder), got {spec.preprocessing_hash!r} in its spec"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.errors import ModelContractError
-from core.imaging import preprocessing_hash
 from core.modelspec import ModelSpec
 from serving.client import PredictClient
 from serving.lifecycle.golden import Golden, draw_images
 from serving.repository import ModelVersion
+from serving.versions import preprocessing_fault
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,9 @@ def describe_checked(client: PredictClient, version: ModelVersion) -> ModelSpec:
             f"{what} at {client.address}: describes itself otherwise than {version.extra / 'spec.json'} in {differing}: "
             "the server has other files under this number; versions never change, publish the new ones as the next version"
         )
-    expected = preprocessing_hash(spec.input_height, spec.input_width, spec.resize)
-    if spec.preprocessing_hash != expected:
+    fault = preprocessing_fault(spec)
+    if fault is not None:
         raise ModelContractError(
-            f"{what}: expected preprocessing {expected} (this DermQ's decoder), got {spec.preprocessing_hash!r} in its spec: "
-            "every job would fail with it; train and export the model again with this version of DermQ"
+            f"{what}: {fault}: every job would fail with it; train and export the model again with this version of DermQ"
         )
     return spec
