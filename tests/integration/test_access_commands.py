@@ -10,7 +10,7 @@ import pytest
 from cli.main import main
 from core.access.scopes import Scope
 from core.clock import SystemClock
-from core.db.access.keys import find_caller
+from core.db.access.keys import caller_of, find_key
 from core.db.engine import open_engine, reading
 from core.db.schema.migrate import upgrade
 from core.settings import DatabaseSettings
@@ -45,9 +45,9 @@ def run(ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd:
 def scopes_of(url: str, token: str) -> frozenset[Scope] | None:
     engine = open_engine(url, DatabaseSettings())
     with reading(engine) as session:
-        found = find_caller(session, token, SystemClock().now())
+        key = find_key(session, token, SystemClock().now())
     engine.dispose()
-    return found and found.scopes
+    return key and caller_of(key).scopes
 
 
 def test_a_key_is_printed_once_and_works_until_it_is_revoked(run: Run, ledger_url: str) -> None:

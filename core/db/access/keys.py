@@ -125,12 +125,6 @@ def find_key(session: Session, token: str, now: datetime) -> ApiKey | None:
     return key if key is not None and hmac.compare_digest(key.sha256, shown) else None
 
 
-def find_caller(session: Session, token: str, now: datetime) -> Caller | None:
-    """Who shows this key; None as in `find_key`."""
-    key = find_key(session, token, now)
-    return None if key is None else caller_of(key)
-
-
 def caller_of(key: ApiKey) -> Caller:
     """On whose behalf a key acts."""
     known = frozenset(Scope(word) for word in key.scopes if word in set(Scope))  # a later release may know more

@@ -16,8 +16,9 @@ from core.db.access.audit import list_audit
 from core.db.access.keys import (
     MadeKey,
     NewKey,
+    caller_of,
     create_key,
-    find_caller,
+    find_key,
     get_key,
     has_usable_key,
     is_use_to_note,
@@ -59,7 +60,8 @@ class Keyring:
 
     def find(self, token: str) -> Caller | None:
         with reading(self.engine) as session:
-            return find_caller(session, token, self.clock.now())
+            key = find_key(session, token, self.clock.now())
+            return key and caller_of(key)
 
     def usable(self) -> bool:
         with reading(self.engine) as session:
