@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -59,7 +58,7 @@ def make_report(job: Job, known: TruthSet, rows: Sequence[JudgedItem]) -> dict[s
     joined = b"".join([row.probabilities or b"" for row in judged])
     probabilities = np.frombuffer(joined, "<f4").reshape(len(judged), len(spec.classes)).astype(np.float64)
     risks = np.array([row.risk for row in judged], np.float64) if spec.has_risk else None
-    answers = Answers([row.truth or "" for row in judged], probabilities, risks, [_cells(row.metadata) for row in judged])
+    answers = Answers([row.truth or "" for row in judged], probabilities, risks, [row.metadata for row in judged])
     figures = without_nan(judge(answers, spec, metadata_of(job)))
     return {
         "object": "report",
@@ -91,9 +90,3 @@ def spec_of(job: Job) -> ModelSpec:
     if spec.multi_label:
         raise ConflictError(f"several classes of {job.model} may be true of one image: a truth of one class cannot judge it")
     return spec
-
-
-def _cells(metadata: Any) -> dict[str, str]:
-    """SQLite's driver gives JSON as text, PostgreSQL's as what it says."""
-    found: dict[str, str] = (json.loads(metadata) if isinstance(metadata, str) else metadata) or {}
-    return found

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from contextlib import closing
 from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.db.models import Result
+from core.db.rawrows import fetch_raw
 
 
 class OverviewRow(NamedTuple):
@@ -31,8 +31,4 @@ def read_overview(session: Session, job_id: uuid.UUID, *, limit: int, after: int
         .order_by(Result.item_no)
         .limit(limit)
     )
-    cursor = session.connection().execute(query).cursor  # the driver's own tuples, as for pages of results
-    if cursor is None:
-        raise AssertionError("a SELECT has a cursor")
-    with closing(cursor):
-        return [OverviewRow._make(row) for row in cursor.fetchall()]
+    return list(map(OverviewRow._make, fetch_raw(session, query)))

@@ -8,10 +8,8 @@ which only rows without a risk have.
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -22,6 +20,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.db.engine import reading
 from core.db.models import Chunk, ItemState, Job, Result
+from core.db.rawrows import fetch_raw, from_json
 from core.db.truth.tables import Truth
 from core.errors import NotFoundError
 from core.notes import ItemNote
@@ -292,15 +291,9 @@ def _by_value(query: Select[*tuple[Any, ...]], sort: ResultSort, after: Position
 
 
 def _fetch(session: Session, query: Select[*tuple[Any, ...]]) -> list[ResultRow]:
-    # The driver's own tuples: SQLAlchemy's rows cost more than the query, and of its conversions only the flag's is missed.
-    cursor = session.connection().execute(query).cursor
-    if cursor is None:
-        raise AssertionError("a SELECT has a cursor")
-    with closing(cursor):
-        rows = list(map(_as_row, cursor.fetchall()))
+    rows = list(map(_as_row, fetch_raw(session, query)))
     return [_with_metadata(row) for row in rows] if any(row.metadata for row in rows) else rows
 
 
 def _with_metadata(row: ResultRow) -> ResultRow:
-    """SQLite's driver gives JSON as text, PostgreSQL's as what it says."""
-    return row._replace(metadata=json.loads(row.metadata)) if isinstance(row.metadata, str) else row
+    return row._replace(metadata=from_json(row.metadata)) if row.metadata else row

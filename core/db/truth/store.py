@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from sqlalchemy import delete, exists, insert, select
 from sqlalchemy.orm import Session
 
 from core.db.models import Result
+from core.db.rawrows import fetch_raw, from_json
 from core.db.truth.tables import Truth, TruthSet
 
 _ROWS = 5000  # of one statement
@@ -86,7 +86,7 @@ class JudgedItem(NamedTuple):
     probabilities: bytes | None  # float32 little-endian [classes]; None: the item failed
     risk: float | None
     version: int | None
-    metadata: Any
+    metadata: dict[str, str]  # empty where the archive has no table
 
 
 def read_judged_items(session: Session, job_id: uuid.UUID) -> Sequence[JudgedItem]:
@@ -97,8 +97,5 @@ def read_judged_items(session: Session, job_id: uuid.UUID) -> Sequence[JudgedIte
         .where(Result.job_id == job_id)
         .order_by(Result.item_no)
     )
-    cursor = session.connection().execute(query).cursor  # the driver's own tuples, as for pages of results
-    if cursor is None:
-        raise AssertionError("a SELECT has a cursor")
-    with closing(cursor):
-        return [JudgedItem._make(row) for row in cursor.fetchall()]
+    rows = map(JudgedItem._make, fetch_raw(session, query))
+    return [row._replace(metadata=from_json(row.metadata) or {}) for row in rows]
