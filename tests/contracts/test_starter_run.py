@@ -194,6 +194,25 @@ def test_a_second_output_says_how_unlike_the_training_pictures_an_image_is(run: 
     assert unlike.min() > spec.novelty.threshold
 
 
+def test_the_reference_of_a_version_is_what_it_answers_to_its_test_part(run: RunFolder, client: PredictClient) -> None:
+    spec = client.describe("starter").spec
+    reference = spec.reference
+    assert reference is not None
+    assert reference.risk is not None
+    assert reference.novelty is not None
+    answer = client.predict_async("starter", 1, pixels_of_the_test_part(run), classes=2, novelty=True).answer()
+    assert answer.novelty is not None
+    risks = answer.probabilities[:, spec.malignant_indices].sum(axis=1)
+    assert reference.images == len(risks)
+    first = np.bincount(answer.probabilities.argmax(axis=1), minlength=2)
+    np.testing.assert_allclose(first / len(risks), reference.classes, atol=1e-5)
+    for bins, values in ((reference.risk, risks), (reference.novelty, answer.novelty)):
+        assert len(bins.edges) > 3
+        served = np.bincount(np.searchsorted(bins.edges, values, side="right"), minlength=len(bins.shares))
+        # A decile of few pictures may be a picture's own value, which the server rounds otherwise: it may change its bin.
+        assert np.abs(served - len(values) * np.array(bins.shares)).max() < 1.01
+
+
 def test_without_its_pictures_a_run_is_exported_without_that_output_or_not_at_all(run: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequestError, match="--novelty none"):
         export_run(run, model="starter", root=tmp_path, data=tmp_path / "nowhere")
