@@ -70,18 +70,19 @@ chaos: $(VENV)/.dev ## Kill, freeze and cut off parts of a real stack under a st
 	$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED) --jobs $(JOBS) --db $(DB)
 
 # Every shell script, by its first line.
-SCRIPTS = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!.*[ /](ba)?sh$$' .ci deploy examples requirements)
+SCRIPTS = $(shell grep -rlIE --exclude-dir=__pycache__ --exclude-dir=node_modules '^\#!.*[ /](ba)?sh$$' .ci deploy examples requirements)
 
 bench: $(VENV)/.dev ## Measure DermQ beside the best in-process loop, in minutes (BENCH=full: beside tf.data and Celery too; ROUNDS=5)
 	$(BIN)/python -m benchmarks.bench --rounds $(ROUNDS) $(if $(filter full,$(BENCH)),--full)
 
-lint: $(VENV)/.dev ## Check style, types, who imports whom, shell scripts and workflows
+lint: $(VENV)/.dev .ci/javascript/node_modules/.stamp ## Check style, types, who imports whom, the pages' modules, shell scripts and workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/shellcheck $(SCRIPTS)
 	$(BIN)/zizmor --offline --quiet .github
+	npm --prefix .ci/javascript run --silent lint
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .
@@ -98,7 +99,7 @@ lock: ## Lock the dependencies of every extra again (ARGS=--upgrade moves them t
 	requirements/compile $(ARGS)
 
 clean: ## Remove .venv and the tools' caches
-	rm -rf $(VENV) .venv-uv build/docs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) .venv-uv .ci/javascript/node_modules build/docs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 
 # Stamps: installed again only when a lock or the project file has changed. `uv pip install` adds and never removes, so
 # that the demo's packages and the developers' live side by side.
@@ -110,6 +111,12 @@ $(VENV)/.up: requirements/up.lock pyproject.toml $(RENEW) | $(BIN)/python $(UV_F
 $(VENV)/.dev: requirements/dev.lock pyproject.toml $(RENEW) | $(BIN)/python $(UV_FILE)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/dev.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+# eslint and tsc, which check the pages' modules and are shipped nowhere.
+.ci/javascript/node_modules/.stamp: .ci/javascript/package-lock.json
+	@command -v npm >/dev/null || { echo "make: no npm on PATH: install Node 18.18 or later (Debian: apt-get install nodejs npm)" >&2; exit 1; }
+	npm --prefix .ci/javascript ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 # Said before anything is made or fetched: which Python, and why not.

@@ -96,3 +96,10 @@ def test_the_devcontainer_runs_what_is_there() -> None:
 def test_the_citation_names_the_version_and_the_licence() -> None:
     citation = load(ROOT / "CITATION.cff")
     assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
+
+
+def test_what_npm_installs_is_locked_by_hash_and_without_addresses() -> None:
+    packages = json.loads((ROOT / ".ci" / "javascript" / "package-lock.json").read_text())["packages"]
+    locked = {name: each for name, each in packages.items() if name}
+    assert {"node_modules/eslint", "node_modules/typescript"} <= set(locked)
+    assert [name for name, each in locked.items() if not each["integrity"].startswith("sha512-") or "resolved" in each] == []

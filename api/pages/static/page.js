@@ -124,8 +124,8 @@ export function enableActions(after) {
   });
 }
 
-/** @param {string} act @param {string} name @returns {Promise<boolean>} */
-async function isMeant(act, name) {
+/** @param {string} act @param {string} name @returns {Promise<boolean> | boolean} */
+function isMeant(act, name) {
   if (act === "delete") {
     return confirmed("Delete this job?", `${name} goes for good, with its results, decisions and uploaded archive.`, "Delete");
   }

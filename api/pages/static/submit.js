@@ -77,9 +77,9 @@ async function show() {
     ...(single === null ? [] : [/** @type {[string, string]} */ (["Entries in the archive", single.toLocaleString()])]),
   ]);
   remarks(those, bytes);
-  const send = /** @type {HTMLButtonElement} */ (find("#send"));
-  send.disabled = !those.length || bytes > limits.upload;
-  send.textContent = { image: "Classify this picture", file: "Submit this file", folder: `Submit ${count(those.length, "picture", "pictures")}` }[kind()];
+  const button = /** @type {HTMLButtonElement} */ (find("#send"));
+  button.disabled = !those.length || bytes > limits.upload;
+  button.textContent = { image: "Classify this picture", file: "Submit this file", folder: `Submit ${count(those.length, "picture", "pictures")}` }[kind()];
   commands();
 }
 
