@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -16,8 +17,9 @@ _LARGE = 2**31 - 1  # a greater bound is that of a type
 _METHODS = ("get", "post", "put", "patch", "delete")
 
 
+@functools.cache
 def document() -> dict[str, Any]:
-    """The OpenAPI document, the same on every machine."""
+    """The OpenAPI document, the same on every machine. It is made once, as that takes a second; nobody changes it."""
     return create_app(Settings(api=ApiSettings())).openapi()
 
 
