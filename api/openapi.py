@@ -25,6 +25,15 @@ _KEY = {
     "scheme": "bearer",
     "description": "An API key: `Authorization: Bearer dq_live_...`. A server that listens on loopback only asks for none.",
 }
+# What every answer has, and what answers of a status have besides. `readyz` answers 503 without saying when to come again.
+_REQUEST_ID = {"X-Request-ID": {"schema": {"type": "string"}, "required": True, "description": "As in the server's log."}}
+_SECONDS = {"schema": {"type": "integer", "minimum": 0}, "description": "Seconds."}
+_HEADERS: dict[str, dict[str, Any]] = {
+    "401": {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True, "description": "RFC 6750."}},
+    "403": {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "RFC 6750: the scope that is missing."}},
+    "429": {"Retry-After": _SECONDS | {"required": True}},
+    "503": {"Retry-After": _SECONDS},
+}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -73,6 +82,9 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 _add_security(operation, method.upper(), path)
+                if "{" in path:  # what the address names may not be there, or be none
+                    operation["responses"].setdefault("404", problems(404)[404])
+                _add_headers(operation)
                 stream = operation["responses"].get("200", {}).get("content", {}).get("text/event-stream")
                 if stream is not None:  # FastAPI describes events with a word of OpenAPI 3.2, which 3.1 forbids
                     stream["schema"] = stream.pop("itemSchema")
@@ -89,6 +101,12 @@ def _add_security(operation: dict[str, Any], method: str, path: str) -> None:
     about = operation.get("description", "")
     operation["description"] = f"{about}\n\nScope: `{scope}`.".strip()
     operation["responses"] |= {str(status): each for status, each in problems(401, 403).items()}
+
+
+def _add_headers(operation: dict[str, Any]) -> None:
+    """Say which headers an answer has, besides those that its route declares."""
+    for status, answer in operation["responses"].items():
+        answer["headers"] = _REQUEST_ID | _HEADERS.get(str(status), {}) | answer.get("headers", {})
 
 
 def _form(file_field: str) -> dict[str, Any]:

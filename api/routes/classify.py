@@ -32,7 +32,15 @@ _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,6})\"?", re.IGNORECASE)
 _ASYNC = re.compile(r"(?:^|,)\s*respond-async\s*(?:$|[,;])", re.IGNORECASE)
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": Classification},
-    202: {"model": JobObject, "description": "Not done yet, or `Prefer: respond-async`: the job, to be followed."},
+    202: {
+        "model": JobObject,
+        "description": "Not done yet, or `Prefer: respond-async`: the job, to be followed.",
+        "headers": {
+            "Location": {"schema": {"type": "string", "format": "uri"}, "required": True, "description": "The job."},
+            "Retry-After": {"schema": {"type": "integer"}, "required": True, "description": "Seconds."},
+            "Preference-Applied": {"schema": {"type": "string"}, "description": "RFC 7240."},
+        },
+    },
 }
 
 

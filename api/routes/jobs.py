@@ -49,8 +49,9 @@ _SUBMITTED: dict[int | str, dict[str, Any]] = {
     202: {
         "description": "Taken; `Location` is the job, `Retry-After` says when to look.",
         "headers": {
-            "Location": {"schema": {"type": "string"}, "description": "The job."},
-            "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."},
+            "Location": {"schema": {"type": "string", "format": "uri"}, "required": True, "description": "The job."},
+            "Retry-After": {"schema": {"type": "integer"}, "required": True, "description": "Seconds."},
+            "Idempotency-Replayed": {"schema": {"const": "true"}, "description": "The job is the one of an earlier request."},
         },
     }
 }

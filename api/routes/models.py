@@ -29,7 +29,7 @@ def get_model(here: Here, name: ModelName) -> ModelObject:
     return describe_model(here, name, must_exist=True)
 
 
-@router.get("/v1/models/{name}/drift", summary="How far answers have moved from the test part", responses=problems(503))
+@router.get("/v1/models/{name}/drift", summary="How far answers have moved from the test part", responses=problems(404, 503))
 def get_drift(here: Here, tenant_id: TenantId, name: ModelName) -> DriftList:
     """By version, over this tenant's jobs that ended in the last 30 days. Versions without a reference are not listed."""
     return DriftList(data=list_drift(here.engine, tenant_id, here.clock.now(), name))

@@ -42,8 +42,12 @@ _HEADERS = {
 
 IfNoneMatch = Annotated[str | None, Header()]
 ThumbnailSize = Annotated[int, Query(ge=16, le=512, description="The longer side, pixels.")]
-_NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Not modified."}}
-_JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}, **_NOT_MODIFIED}
+_KEPT = {
+    "ETag": {"schema": {"type": "string"}, "required": True},
+    "Cache-Control": {"schema": {"type": "string"}, "required": True},
+}
+_NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Not modified.", "headers": _KEPT}}
+_JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}, "headers": _KEPT}, **_NOT_MODIFIED}
 _PROBLEMS = problems(403, 404, 410, 422, 503)
 
 
@@ -72,7 +76,7 @@ def get_image(
     "/v1/jobs/{job_id}/items/{item_no}/original",
     summary="An item's original bytes",
     response_class=Response,
-    responses={200: {"content": {kind: {} for kind in _INLINE.values()}}, **_NOT_MODIFIED, **_PROBLEMS},
+    responses={200: {"content": {kind: {} for kind in _INLINE.values()}, "headers": _KEPT}, **_NOT_MODIFIED, **_PROBLEMS},
 )
 def get_original(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo, if_none_match: IfNoneMatch = None) -> Response:
     """As they were handed in, with all metadata, which may name places and people.
