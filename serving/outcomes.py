@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from core.db.outcomes import ItemOutcome
 from core.errors import ItemErrorCode
-from core.imaging import DecodedImage
-from core.imaging.differencehash import difference_hash
+from core.imaging import DecodedImage, UnexaminedImage, examine
+from core.imaging.differencehash import difference_hash, difference_hashes
 from core.modelspec import ModelSpec
 from core.notes import ItemNote
 from core.precision import as_shown, shortest_floats
@@ -36,6 +36,28 @@ class DecodedItem:
         """What a row says of an image that was decoded under these limits; they say whether it gets a hash, too."""
         alike = difference_hash(decoded.pixels) if limits.near_duplicates else None
         return cls(item_no, name, decoded.width, decoded.height, decoded.notes, alike)
+
+    @classmethod
+    def of_batch(
+        cls,
+        names: Sequence[tuple[int, str]],
+        decoded: Sequence[UnexaminedImage],
+        pixels: npt.NDArray[np.uint8],
+        limits: ImageLimits,
+    ) -> list[DecodedItem]:
+        """As `of`, of a whole batch at once.
+
+        Args:
+            names: number and name of each item.
+            decoded: its image.
+            pixels: of all of them, uint8 [images, height, width, 3].
+            limits: say whether there are hashes.
+        """
+        hashes: Sequence[int | None] = difference_hashes(pixels) if limits.near_duplicates else [None] * len(names)
+        return [
+            cls(number, name, image.width, image.height, notes, alike)
+            for (number, name), image, notes, alike in zip(names, decoded, examine(decoded), hashes, strict=True)
+        ]
 
 
 def rejected(item: DecodedItem, message: str) -> ItemOutcome:

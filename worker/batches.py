@@ -12,7 +12,7 @@ import numpy.typing as npt
 from core.archives.base import Archive, Member
 from core.db.outcomes import ItemOutcome
 from core.errors import ItemError, ItemErrorCode
-from core.imaging import decode_image
+from core.imaging import UnexaminedImage, decode_unexamined
 from core.modelspec import ModelSpec
 from core.settings import ImageLimits
 from serving.outcomes import DecodedItem
@@ -31,6 +31,15 @@ class Batch:
     def filled(self) -> npt.NDArray[np.uint8]:
         """uint8 [len(items), height, width, 3]."""
         return self.images[: len(self.items)]
+
+
+@dataclass(slots=True)
+class _Filling:
+    """A batch that is being filled, and what is known of its images so far."""
+
+    batch: Batch
+    names: list[tuple[int, str]] = field(default_factory=list)
+    decoded: list[UnexaminedImage] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -61,19 +70,28 @@ class BatchDecoder:
         Raises:
             StorageUnavailableError: the archive's bytes cannot be reached now.
         """
-        batch = self._new_batch()
+        filling = self._begin()
         for number, member in members:
-            self._add(batch, number, member)
-            if len(batch.items) == self.batch_items:
-                yield batch
-                batch = self._new_batch()
-        if batch.items or batch.failures:
-            yield batch
+            self._add(filling, number, member)
+            if len(filling.decoded) == self.batch_items:
+                yield self._complete(filling)
+                filling = self._begin()
+        if filling.decoded or filling.batch.failures:
+            yield self._complete(filling)
 
-    def _new_batch(self) -> Batch:
-        return Batch(np.empty((self.batch_items, self.spec.input_height, self.spec.input_width, 3), np.uint8))
+    def _begin(self) -> _Filling:
+        return _Filling(Batch(np.empty((self.batch_items, self.spec.input_height, self.spec.input_width, 3), np.uint8)))
 
-    def _add(self, batch: Batch, number: int, member: Member) -> None:
+    def _complete(self, filling: _Filling) -> Batch:
+        """The batch with its items: notes and hashes are taken of all images at once."""
+        began = time.monotonic()
+        batch, decoded = filling.batch, filling.decoded
+        batch.items = DecodedItem.of_batch(filling.names, decoded, batch.images[: len(decoded)], self.limits)
+        self.stopwatch.decode_s += time.monotonic() - began
+        return batch
+
+    def _add(self, filling: _Filling, number: int, member: Member) -> None:
+        batch = filling.batch
         if member.error is not None:
             error = ItemError(member.error, member.error_text)
             batch.failures.append(ItemOutcome.from_error(number, member.name, error))
@@ -84,18 +102,19 @@ class BatchDecoder:
         try:
             data = self.archive.read(member)
             read = time.monotonic()
-            decoded = decode_image(
+            decoded = decode_unexamined(
                 data,
                 height=self.spec.input_height,
                 width=self.spec.input_width,
                 resize=self.spec.resize,
                 limits=self.limits,
-                out=batch.images[len(batch.items)],
+                out=batch.images[len(filling.decoded)],
             )
         except ItemError as error:
             batch.failures.append(ItemOutcome.from_error(number, member.name, error))
         else:
-            batch.items.append(DecodedItem.of(number, member.name, decoded, self.limits))
+            filling.names.append((number, member.name))
+            filling.decoded.append(decoded)
         self._current = None
         ended = time.monotonic()
         self.stopwatch.read_s += (read or ended) - began

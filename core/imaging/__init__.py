@@ -17,7 +17,16 @@ faults.py     the one place where decoder exceptions become an ItemError
 
 from __future__ import annotations
 
-from core.imaging.decoding import PREPROCESSING_VERSION, DecodedImage, Resize, decode_image, preprocessing_hash
+from core.imaging.decoding import (
+    PREPROCESSING_VERSION,
+    DecodedImage,
+    Resize,
+    UnexaminedImage,
+    decode_image,
+    decode_unexamined,
+    examine,
+    preprocessing_hash,
+)
 from core.imaging.opening import ALLOWED_FORMATS
 from core.imaging.thumbnails import thumbnail
 
@@ -26,7 +35,10 @@ __all__ = [
     "PREPROCESSING_VERSION",
     "DecodedImage",
     "Resize",
+    "UnexaminedImage",
     "decode_image",
+    "decode_unexamined",
+    "examine",
     "preprocessing_hash",
     "thumbnail",
 ]

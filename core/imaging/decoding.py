@@ -4,12 +4,16 @@ Order of work: header → decode (JPEG by the inverse DCT at 1/2, 1/4 or 1/8 of 
 dimension) → opaque 8-bit → bilinear resize with antialiasing → EXIF orientation. The orientation comes last, on the small
 picture, with the target's sides swapped where it turns by a quarter.
 
+Notes on what the pixels tell are taken of many pictures at once (`examine`): the calls cost more than the work.
+
 Whatever changes a pixel of this must raise PREPROCESSING_VERSION: a model remembers the hash it was trained under.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -20,7 +24,7 @@ from PIL import Image
 from core.imaging.faults import decoding
 from core.imaging.opening import open_image
 from core.imaging.picture import Box, Picture
-from core.imaging.quality import is_blurred, notes_on_light
+from core.imaging.quality import are_blurred, lines_of, notes_on_light, points_of
 from core.notes import ItemNote
 from core.settings import ImageLimits
 
@@ -38,6 +42,7 @@ _TURNS: Final = {  # EXIF orientation → what makes the picture upright
     8: Image.Transpose.ROTATE_90,
 }
 _QUARTER_TURNS: Final = (5, 6, 7, 8)
+_RESIZES: Final = get_args(Resize)
 _REDUCING_GAP: Final = 3.0
 _MAX_REDUCTION: Final = 64  # Pillow's reduce() divides by a 24-bit reciprocal: one over 1,500 pixels a side makes white 231
 
@@ -50,6 +55,18 @@ class DecodedImage:
     width: int  # pixels of the original, upright
     height: int
     notes: tuple[ItemNote, ...] = ()  # in the order of the enum
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnexaminedImage:
+    """One image as the model sees it, and samples of it, until `examine` has looked at them."""
+
+    pixels: NDArray[np.uint8]  # [height, width, 3] of the target
+    width: int  # pixels of the original, upright
+    height: int
+    notes: set[ItemNote]  # that the file gave
+    points: NDArray[np.uint8]  # of the filled part of `pixels`, a view: [rows, columns, 3]
+    lines: NDArray[np.uint8] | None  # of the picture at the scale at which it was decoded: [lines, length]
 
 
 def decode_image(
@@ -79,18 +96,39 @@ def decode_image(
         ItemError: why this image cannot be decoded. Nothing else is raised for what the bytes may contain.
         ValueError: `out` has another shape or type, or `resize` is unknown: a fault of the caller.
     """
-    if resize not in get_args(Resize):
-        raise ValueError(f"resize: expected one of {', '.join(get_args(Resize))}, got {resize!r}")
+    decoded = decode_unexamined(data, height=height, width=width, resize=resize, limits=limits, out=out)
+    (notes,) = examine([decoded])
+    return DecodedImage(decoded.pixels, decoded.width, decoded.height, notes)
+
+
+def decode_unexamined(
+    data: bytes, *, height: int, width: int, resize: Resize, limits: ImageLimits, out: NDArray[np.uint8] | None = None
+) -> UnexaminedImage:
+    """As `decode_image`, for many images: `examine` takes the notes on their pixels, of all at once."""
+    if resize not in _RESIZES:
+        raise ValueError(f"resize: expected one of {', '.join(_RESIZES)}, got {resize!r}")
     pixels = _target(out, height, width)
     picture = open_image(data, limits)
     with decoding(picture.format, picture.size):
-        small, size = _render(picture, (width, height), resize)
+        small, size, lines = _render(picture, (width, height), resize)
         filled = _middle_of(pixels, small.size)
         filled[...] = np.asarray(small)
-        picture.notes.update(notes_on_light(filled))
     if size[0] < width or size[1] < height:
         picture.notes.add(ItemNote.LOW_RESOLUTION)
-    return DecodedImage(pixels, *size, tuple(note for note in ItemNote if note in picture.notes))
+    return UnexaminedImage(pixels, *size, picture.notes, points_of(filled), lines)
+
+
+def examine(images: Sequence[UnexaminedImage]) -> list[tuple[ItemNote, ...]]:
+    """The notes of each image, in the order of the enum. The arrays must still hold what was decoded."""
+    found = [image.notes for image in images]
+    for numbers in _alike(image.points.shape for image in images):
+        for note, having in notes_on_light(np.stack([images[number].points for number in numbers])):
+            _note(found, note, numbers, having)
+    with_lines = [(number, image.lines) for number, image in enumerate(images) if image.lines is not None]
+    for places in _alike(lines.shape for _, lines in with_lines):
+        having = are_blurred(np.stack([with_lines[place][1] for place in places]))
+        _note(found, ItemNote.BLURRED, [with_lines[place][0] for place in places], having)
+    return [tuple(note for note in ItemNote if note in notes) if notes else () for notes in found]
 
 
 def preprocessing_hash(height: int, width: int, resize: str) -> str:
@@ -115,8 +153,27 @@ def upright(image: Image.Image, turn: int) -> Image.Image:
     return image.transpose(_TURNS[turn]) if turn in _TURNS else image
 
 
-def _render(picture: Picture, target: tuple[int, int], resize: Resize) -> tuple[Image.Image, tuple[int, int]]:
-    """The upright RGB image of `target` (width, height) pixels or, for "pad", within that; and the original's upright size."""
+def _alike(shapes: Iterable[tuple[int, ...]]) -> list[list[int]]:
+    """The positions of equal shapes."""
+    groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for number, shape in enumerate(shapes):
+        groups[shape].append(number)
+    return list(groups.values())
+
+
+def _note(found: Sequence[set[ItemNote]], note: ItemNote, numbers: Sequence[int], having: NDArray[np.bool_]) -> None:
+    for place in np.flatnonzero(having).tolist():
+        found[numbers[place]].add(note)
+
+
+def _render(
+    picture: Picture, target: tuple[int, int], resize: Resize
+) -> tuple[Image.Image, tuple[int, int], NDArray[np.uint8] | None]:
+    """The upright RGB image, of `target` (width, height) pixels or, for "pad", within that.
+
+    Returns:
+        The image, the (width, height) that the original has upright, and lines of it (core.imaging.quality).
+    """
     turned = picture.orientation in _QUARTER_TURNS
     stored_target = target[::-1] if turned else target
     whole = _whole(picture.size, stored_target, resize)
@@ -124,9 +181,7 @@ def _render(picture: Picture, target: tuple[int, int], resize: Resize) -> tuple[
     if resize == "crop":
         box = _middle(box, stored_target)
     small = upright(scaled(flat, whole if resize == "pad" else stored_target, box), picture.orientation)
-    if is_blurred(flat, picture.green):
-        picture.notes.add(ItemNote.BLURRED)
-    return small, picture.size[::-1] if turned else picture.size
+    return small, picture.size[::-1] if turned else picture.size, lines_of(flat, picture.green)
 
 
 def _target(out: NDArray[np.uint8] | None, height: int, width: int) -> NDArray[np.uint8]:

@@ -19,11 +19,18 @@ def difference_hash(pixels: NDArray[np.uint8]) -> int | None:
     Args:
         pixels: uint8 [height, width, 3].
     """
-    height, width = pixels.shape[:2]
+    return difference_hashes(pixels[None])[0]
+
+
+def difference_hashes(pixels: NDArray[np.uint8]) -> list[int] | list[None]:
+    """As `difference_hash`, of pictures of one size: uint8 [pictures, height, width, 3]."""
+    count, height, width = pixels.shape[:3]
     if height < ROWS or width < COLUMNS:
-        return None
+        return [None] * count
     tops, lefts = np.arange(ROWS) * height // ROWS, np.arange(COLUMNS) * width // COLUMNS
-    sums = np.add.reduceat(np.add.reduceat(pixels[:, :, 1], tops, axis=0, dtype=np.int64), lefts, axis=1)
+    rows = np.add.reduceat(pixels[..., 1], tops, axis=1, dtype=np.int64)
+    sums = np.add.reduceat(rows, lefts, axis=2)
     means = sums / np.diff(np.append(lefts, width))  # of a row of cells, whose height is the same
-    bits = means[:, :-1] > means[:, 1:]
-    return int.from_bytes(np.packbits(bits).tobytes(), "big", signed=True)
+    bits = means[..., :-1] > means[..., 1:]
+    hashes: list[int] = np.packbits(bits.reshape(count, ROWS * (COLUMNS - 1)), axis=1).view(">i8").ravel().tolist()
+    return hashes

@@ -45,8 +45,10 @@ _OTHER_FRAMES: Final = {
     0xDE: "hierarchical JPEG",
     0xF7: "JPEG-LS",
 }
+_SCAN_BYTES: Final = 8  # of a scan's header that must be there: marker, length, count, and the first component's
 _MOST_SCANS: Final = 500  # libjpeg-turbo's own limit (TJFLAG_LIMITSCANS): each scan passes over all of the picture
 _REUSED: Final = 4 * 2**20  # bytes
+_REMEMBERED: Final = 64 * 2**10  # bytes of a header that is kept for the next picture
 _LOCAL: Final = local()
 _MP_ENTRIES: Final = 0xB002
 _MP_PREVIEWS: Final = (0x010001, 0x010002)
@@ -72,22 +74,26 @@ class Header:
     multi_picture: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a header means, worked out once for pictures with the same first bytes, as an archive's often are. Never changed."""
+
+    start: bytes  # up to the first bytes of the first scan's header: `read_header` reads no further
+    header: Header
+    orientation: int
+    profile: bytes | None
+    notes: frozenset[ItemNote]
+
+
 class JpegPicture(Picture):
     """A JPEG; of several pictures in one file (MPO), the first."""
 
     __slots__ = ("_data", "_header")
 
     def __init__(self, data: bytes) -> None:
-        header = read_header(data)
-        self._data, self._header = data, header
-        facts = read_exif(header.exif, header.xmp) if header.exif or header.xmp else ExifFacts()
-        super().__init__("JPEG", header.size, facts.orientation)
-        if _pictures_beside(header):
-            self.notes.add(ItemNote.EXTRA_PAGES)
-        if header.profile:
-            self.profile = _joined(header.profile)
-        elif facts.adobe_rgb and len(header.components) == 3:
-            self.profile = adobe_rgb()
+        facts = _facts_of(data)
+        self._data, self._header = data, facts.header
+        super().__init__("JPEG", facts.header.size, facts.orientation, facts.profile, set(facts.notes))
 
     def decode(self, enough: tuple[int, int]) -> tuple[Image.Image, Box]:
         """See Picture.decode. The scale is 1, 1/2, 1/4 or 1/8, as Pillow's `draft()` chooses it."""
@@ -113,7 +119,7 @@ def read_header(data: bytes) -> Header:
             raise damaged("JPEG", "bytes were inserted into its tables")
         at = match.end()
         marker = data[at - 1]
-        if marker == _SOS and at + 6 <= len(data):
+        if marker == _SOS and at - 2 + _SCAN_BYTES <= len(data):
             header.scan_at = at - 2
             return _checked(header)
         if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # without a length
@@ -126,6 +132,25 @@ def read_header(data: bytes) -> Header:
         is_table = _take(header, marker, data[at - 2 : end])
         at = end
     raise truncated("JPEG", "there are no pixels behind its header")
+
+
+def _facts_of(data: bytes) -> Facts:
+    """From this thread's last picture, where the bytes are the same. Raises what `read_header` raises."""
+    known: Facts | None = getattr(_LOCAL, "facts", None)
+    if known is not None and data.startswith(known.start):
+        return known
+    header = read_header(data)
+    exif = read_exif(header.exif, header.xmp) if header.exif or header.xmp else ExifFacts()
+    profile = None
+    if header.profile:
+        profile = _joined(header.profile)
+    elif exif.adobe_rgb and len(header.components) == 3:
+        profile = adobe_rgb()
+    notes = frozenset({ItemNote.EXTRA_PAGES} if _pictures_beside(header) else ())
+    facts = Facts(data[: header.scan_at + _SCAN_BYTES], header, exif.orientation, profile, notes)
+    if len(facts.start) <= _REMEMBERED:
+        _LOCAL.facts = facts
+    return facts
 
 
 def check(data: bytes) -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from core.imaging import DecodedImage, decode_image
+from core.imaging import UnexaminedImage, decode_unexamined
 from worker import batches
 from worker.__main__ import main
 
@@ -17,8 +17,8 @@ HANG = b"please-hang"
 DAWDLE = b"please-dawdle"
 
 
-def faulty_decode(data: bytes, **options: Any) -> DecodedImage:
-    """As `decode_image`, but for three kinds of bytes."""
+def faulty_decode(data: bytes, **options: Any) -> UnexaminedImage:
+    """As `decode_unexamined`, but for three kinds of bytes."""
     if SEGFAULT in data:
         os.kill(os.getpid(), signal.SIGSEGV)
     if HANG in data:
@@ -26,9 +26,9 @@ def faulty_decode(data: bytes, **options: Any) -> DecodedImage:
         time.sleep(3600)
     if DAWDLE in data:
         time.sleep(3600)  # the soft time limit gets through to this one
-    return decode_image(data, **options)
+    return decode_unexamined(data, **options)
 
 
 if __name__ == "__main__":
-    batches.decode_image = faulty_decode  # type: ignore[attr-defined]
+    batches.decode_unexamined = faulty_decode  # type: ignore[attr-defined]
     sys.exit(main(sys.argv[1:]))
