@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.modelspec import INPUT_ALIAS, OUTPUT_ALIAS, ModelSpec
+from core.modelspec import INPUT_ALIAS, NOVELTY_ALIAS, OUTPUT_ALIAS, ModelSpec
 from serving.lifecycle.golden import Golden, draw_images
 from serving.repository import ModelVersion
 
@@ -15,5 +15,7 @@ def write_golden(directory: Path, spec: ModelSpec) -> None:
 
     images = draw_images(spec.input_height, spec.input_width)
     signature = tf.saved_model.load(str(directory)).signatures["serving_default"]
-    answered = signature(**{INPUT_ALIAS: tf.constant(images)})[OUTPUT_ALIAS].numpy()
-    Golden(images, answered).save(ModelVersion(spec.name, 0, directory))  # its number is not known before it is published
+    answered = signature(**{INPUT_ALIAS: tf.constant(images)})
+    novelty = answered[NOVELTY_ALIAS].numpy() if spec.novelty else None
+    version = ModelVersion(spec.name, 0, directory)  # its number is not known before it is published
+    Golden(images, answered[OUTPUT_ALIAS].numpy(), novelty).save(version)

@@ -1,4 +1,4 @@
-"""The golden batch: a few drawn pictures and the probabilities that a version gave for them when it was published.
+"""The golden batch: a few drawn pictures, and the probabilities and novelty that a version gave for them when it was published.
 
 It lies beside the SavedModel (`assets.extra/golden.npz`), and is asked again before a label moves to the version: a SavedModel
 that was cut, swapped or is computed differently by this server answers otherwise.
@@ -22,6 +22,8 @@ GOLDEN_NAME = "golden.npz"
 BATCH = 8
 # How far a probability may stray: other processors sum in another order (1e-6), GPUs multiply with ten bits (1e-3).
 TOLERANCE = 5e-3
+# How far a novelty may stray, as a share of it (of 1, the limit of the note, where it is less): a distance adds up squared differences.
+NOVELTY_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Golden:
 
     images: npt.NDArray[np.uint8]  # [batch, height, width, 3]
     probabilities: npt.NDArray[np.float32]  # [batch, classes]
+    novelty: npt.NDArray[np.float32] | None = None  # [batch]; None: the version has none, or it was recorded before it was kept
 
     @classmethod
     def load(cls, version: ModelVersion) -> Self | None:
@@ -43,7 +46,7 @@ class Golden:
             return None
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                golden = cls(arrays["images"], arrays["probabilities"])
+                golden = cls(arrays["images"], arrays["probabilities"], arrays.get("novelty"))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InvalidRequestError(
                 f"{path}: expected a golden batch: {error}; copy the version again, or record it anew with "
@@ -57,16 +60,22 @@ class Golden:
         path = golden_path(version)
         path.parent.mkdir(exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        novelty = {} if self.novelty is None else {"novelty": self.novelty}
         with part.open("wb") as file:
-            np.savez_compressed(file, images=self.images, probabilities=self.probabilities)
+            np.savez_compressed(file, images=self.images, probabilities=self.probabilities, **novelty)
         part.replace(path)
         return path
 
-    def compare(self, answered: npt.NDArray[np.float32], what: str) -> float:
-        """The largest difference to what was recorded.
+    def compare(self, answered: npt.NDArray[np.float32], novelty: npt.NDArray[np.float32] | None, what: str) -> float:
+        """The largest difference of a probability to what was recorded.
+
+        Args:
+            answered: probabilities float32 [batch, classes].
+            novelty: float32 [batch], of a version that has it. Not looked at where none was recorded.
+            what: was asked, for messages.
 
         Raises:
-            ModelContractError: it is more than rounding.
+            ModelContractError: the difference is more than rounding, or that of the novelty is.
         """
         if answered.shape != self.probabilities.shape:
             raise ModelContractError(
@@ -75,20 +84,41 @@ class Golden:
             )
         largest = float(np.abs(answered - self.probabilities).max())
         if largest > TOLERANCE:
-            raise ModelContractError(
-                f"{what}: the golden batch differs from what was recorded by up to {largest:.4f} (allowed: {TOLERANCE:g}): "
-                "the files were changed after they were published, or this server computes otherwise; export the version again"
-            )
+            raise _difference(what, f"by up to {largest:.4f} (allowed: {TOLERANCE:g})")
+        if self.novelty is not None:
+            _compare_novelty(self.novelty, novelty, what)
         return largest
 
     def _check_shapes(self, path: Path) -> None:
-        images, probabilities = self.images, self.probabilities
+        images, probabilities, novelty = self.images, self.probabilities, self.novelty
         fits = images.ndim == 4 and probabilities.ndim == 2 and 0 < len(images) == len(probabilities)
+        if novelty is not None and (novelty.dtype != np.float32 or novelty.shape != (len(images),)):
+            raise InvalidRequestError(
+                f"{path}: expected novelty float32 [{len(images)}], got {novelty.dtype} {list(novelty.shape)}; record the golden "
+                "batch anew with `dermq models verify MODEL VERSION --record`"
+            )
         if not fits or images.dtype != np.uint8 or probabilities.dtype != np.float32:
             raise InvalidRequestError(
                 f"{path}: expected images uint8 [n, height, width, 3] and probabilities float32 [n, classes], got "
                 f"{images.dtype} {list(images.shape)} and {probabilities.dtype} {list(probabilities.shape)}"
             )
+
+
+def _compare_novelty(recorded: npt.NDArray[np.float32], answered: npt.NDArray[np.float32] | None, what: str) -> None:
+    if answered is None:
+        raise _difference(what, "in its novelty: it gives none")
+    strays = np.abs(answered - recorded) / np.maximum(1.0, np.abs(recorded))
+    worst = int(np.argmax(strays))
+    if strays[worst] > NOVELTY_TOLERANCE:
+        allowed = f"allowed: {NOVELTY_TOLERANCE:.0%}"
+        raise _difference(what, f"in its novelty: {answered[worst]:.3f} instead of {recorded[worst]:.3f} ({allowed})")
+
+
+def _difference(what: str, how: str) -> ModelContractError:
+    return ModelContractError(
+        f"{what}: the golden batch differs from what was recorded {how}: the files were changed after they were published, or "
+        "this server computes otherwise; export the version again"
+    )
 
 
 def golden_path(version: ModelVersion) -> Path:

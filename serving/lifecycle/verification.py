@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from core.errors import ModelContractError
 from core.modelspec import ModelSpec
-from serving.client import PredictClient
+from serving.client import Answer, PredictClient
 from serving.lifecycle.golden import Golden, draw_images
 from serving.repository import ModelVersion
 from serving.versions import preprocessing_fault
@@ -36,17 +39,23 @@ def verify_served(client: PredictClient, version: ModelVersion) -> Verified:
     if golden is None:
         return Verified(spec, 0, 0.0)
     what = f"{version.model} version {version.number} at {client.address}"
-    answered = client.predict(version.model, version.number, golden.images, classes=len(spec.classes))
-    return Verified(spec, len(golden.images), golden.compare(answered, what))
+    answered = _answer(client, version, spec, golden.images)
+    return Verified(spec, len(golden.images), golden.compare(answered.probabilities, answered.novelty, what))
 
 
 def record_golden(client: PredictClient, version: ModelVersion) -> Golden:
     """Ask a version about the golden pictures and keep its answers beside it; raises as `verify_served`."""
     spec = describe_checked(client, version)
     images = draw_images(spec.input_height, spec.input_width)
-    golden = Golden(images, client.predict(version.model, version.number, images, classes=len(spec.classes)))
+    answered = _answer(client, version, spec, images)
+    golden = Golden(images, answered.probabilities, answered.novelty)
     golden.save(version)
     return golden
+
+
+def _answer(client: PredictClient, version: ModelVersion, spec: ModelSpec, images: npt.NDArray[np.uint8]) -> Answer:
+    novelty = spec.novelty is not None
+    return client.predict_async(version.model, version.number, images, classes=len(spec.classes), novelty=novelty).answer()
 
 
 def describe_checked(client: PredictClient, version: ModelVersion) -> ModelSpec:

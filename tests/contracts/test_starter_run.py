@@ -17,6 +17,7 @@ from PIL import Image
 
 from core.errors import InvalidRequestError
 from serving.client import PredictClient
+from serving.lifecycle.golden import Golden
 from serving.lifecycle.verification import verify_served
 from serving.repository import ModelVersion
 from tests.support.servers import ROOT, running_serving
@@ -130,6 +131,9 @@ def test_published_version_is_complete_and_the_next_one_has_its_number(run: RunF
 
 
 def test_a_server_gives_the_golden_answers(published: Path, client: PredictClient) -> None:
+    golden = Golden.load(ModelVersion("starter", 1, published))
+    assert golden is not None
+    assert golden.novelty is not None
     verified = verify_served(client, ModelVersion("starter", 1, published))
     assert (verified.golden_images, verified.largest_difference) == (8, pytest.approx(0, abs=1e-5))
 

@@ -73,7 +73,7 @@ def test_a_wrapped_model_answers_as_the_model_does(kind: str, tmp_path: Path) ->
     assert spec.has_risk == bool(foreign.malignant) == (spec.threshold is not None)
     golden = Golden.load(ModelVersion("theirs", 1, target))
     assert golden is not None
-    assert golden.compare(served(target, golden.images), kind) < 1e-5
+    assert golden.compare(served(target, golden.images), None, kind) < 1e-5
     described = tf.saved_model.load(str(target)).signatures["describe"](query=tf.constant([b"", b""]))["spec"].numpy()
     assert [ModelSpec.model_validate_json(text) for text in described] == [spec, spec]
     assert (target / "assets.extra" / "tf_serving_warmup_requests").stat().st_size > 0

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.errors import ModelContractError
+from core.errors import InvalidRequestError, ModelContractError
 from core.modelspec import NoveltySpec
 from serving.client import PredictClient
 from serving.contract import check_serving_signature
+from serving.lifecycle.golden import Golden
+from serving.lifecycle.verification import record_golden, verify_served
+from serving.repository import ModelVersion
 from tests.support.scripted_serving import answer_of, scripted_servers
 from tests.support.servers import running_serving
 from tests.support.tiny_model import export_tiny_model, tiny_novelty, tiny_spec
@@ -68,6 +71,27 @@ def test_a_model_with_novelty_is_described_and_asked(tmp_path: Path) -> None:
         answer = client.predict_async("tiny", 1, images, classes=7, novelty=True).answer()
         np.testing.assert_allclose(answer.novelty, tiny_novelty(images), atol=1e-5)
         np.testing.assert_allclose(answer.probabilities, client.predict("tiny", 1, images, classes=7), atol=1e-6)
+        check_the_golden_batch_holds_novelty(client, ModelVersion("tiny", 1, tmp_path / "tiny" / "1"))
+
+
+def check_the_golden_batch_holds_novelty(client: PredictClient, version: ModelVersion) -> None:
+    """Recorded with it, verified with it, and refused where it is another, or where there is none."""
+    golden = record_golden(client, version)
+    assert golden.novelty is not None
+    np.testing.assert_allclose(golden.novelty, tiny_novelty(golden.images), atol=1e-5)
+    assert verify_served(client, version).golden_images == len(golden.images)
+    wrong = golden.novelty.copy()
+    wrong[3] += 0.2
+    Golden(golden.images, golden.probabilities, wrong).save(version)
+    with pytest.raises(ModelContractError, match=rf"in its novelty: {golden.novelty[3]:.3f} instead of {wrong[3]:.3f} \(allowed: 5%"):
+        verify_served(client, version)
+    with pytest.raises(ModelContractError, match="in its novelty: it gives none"):
+        golden.compare(golden.probabilities, None, "tiny")
+    Golden(golden.images, golden.probabilities).save(version)  # as older versions have it
+    assert verify_served(client, version).largest_difference < 1e-6
+    Golden(golden.images, golden.probabilities, golden.novelty[:2]).save(version)
+    with pytest.raises(InvalidRequestError, match=r"expected novelty float32 \[8\], got float32 \[2\]"):
+        verify_served(client, version)
 
 
 def test_a_model_that_says_it_has_novelty_and_gives_none_is_refused(client: PredictClient) -> None:
