@@ -22,7 +22,7 @@ GOLDEN_NAME = "golden.npz"
 BATCH = 8
 # How far a probability may stray: other processors sum in another order (1e-6), GPUs multiply with ten bits (1e-3).
 TOLERANCE = 5e-3
-# How far a novelty may stray, as a share of it (of 1, the limit of the note, where it is less): a distance adds up squared differences.
+# How far a novelty may stray, as a share of it (of 1, the note's limit, where it is less): a distance adds up squared differences.
 NOVELTY_TOLERANCE = 0.05
 
 
@@ -94,8 +94,8 @@ class Golden:
         fits = images.ndim == 4 and probabilities.ndim == 2 and 0 < len(images) == len(probabilities)
         if novelty is not None and (novelty.dtype != np.float32 or novelty.shape != (len(images),)):
             raise InvalidRequestError(
-                f"{path}: expected novelty float32 [{len(images)}], got {novelty.dtype} {list(novelty.shape)}; record the golden "
-                "batch anew with `dermq models verify MODEL VERSION --record`"
+                f"{path}: expected novelty float32 [{len(images)}], got {novelty.dtype} {list(novelty.shape)}; record the "
+                "golden batch anew with `dermq models verify MODEL VERSION --record`"
             )
         if not fits or images.dtype != np.uint8 or probabilities.dtype != np.float32:
             raise InvalidRequestError(

@@ -83,7 +83,8 @@ def check_the_golden_batch_holds_novelty(client: PredictClient, version: ModelVe
     wrong = golden.novelty.copy()
     wrong[3] += 0.2
     Golden(golden.images, golden.probabilities, wrong).save(version)
-    with pytest.raises(ModelContractError, match=rf"in its novelty: {golden.novelty[3]:.3f} instead of {wrong[3]:.3f} \(allowed: 5%"):
+    words = rf"in its novelty: {golden.novelty[3]:.3f} instead of {wrong[3]:.3f} \(allowed: 5%"
+    with pytest.raises(ModelContractError, match=words):
         verify_served(client, version)
     with pytest.raises(ModelContractError, match="in its novelty: it gives none"):
         golden.compare(golden.probabilities, None, "tiny")
