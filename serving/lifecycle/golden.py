@@ -22,7 +22,7 @@ GOLDEN_NAME = "golden.npz"
 BATCH = 8
 # How far a probability may stray: other processors sum in another order (1e-6), GPUs multiply with ten bits (1e-3).
 TOLERANCE = 5e-3
-# How far a novelty may stray, as a share of it (of 1, the note's limit, where it is less): a distance adds up squared differences.
+# How far a novelty may stray, as a share of it (of 1, the note's limit, where it is less): a distance adds up squares.
 NOVELTY_TOLERANCE = 0.05
 
 
