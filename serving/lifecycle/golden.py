@@ -10,7 +10,7 @@ import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -60,9 +60,11 @@ class Golden:
         path = golden_path(version)
         path.parent.mkdir(exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        novelty = {} if self.novelty is None else {"novelty": self.novelty}
+        arrays: dict[str, Any] = {"images": self.images, "probabilities": self.probabilities}
+        if self.novelty is not None:
+            arrays["novelty"] = self.novelty
         with part.open("wb") as file:
-            np.savez_compressed(file, images=self.images, probabilities=self.probabilities, **novelty)
+            np.savez_compressed(file, **arrays)
         part.replace(path)
         return path
 
