@@ -61,7 +61,7 @@ def _forward(verb: str, arguments: list[str]) -> None:
         raise CliError(
             f"dermq {verb} needs the package {error.name!r}, which is not installed here.",
             ExitCode.USAGE,
-            "Install the training extra: in a checkout `make setup-dev`, else `pip install 'dermq[training]'`.",
+            "Install the training extra: in a checkout `make setup-dev`, else `uv tool install 'dermq[training]'`.",
         ) from error
     if status:
         sys.exit(status)

@@ -130,7 +130,7 @@ def _load_wrapper(path: Path) -> Any:
         raise CliError(
             f"dermq models wrap needs the package {error.name!r}, which is not installed here.",
             ExitCode.USAGE,
-            "Install what runs models: in a checkout `make setup`, else `pip install 'dermq[up]'`.",
+            "Install what runs models: in a checkout `make setup`, else `uv tool install 'dermq[up]'`.",
         ) from error
 
 

@@ -62,7 +62,7 @@ def check_packages() -> Finding:
     """Whether the one-machine stack is installed; nothing is imported for it."""
     missing = sorted(package for module, package in _STACK_PACKAGES.items() if importlib.util.find_spec(module) is None)
     if missing:
-        advice = 'For a stack on this machine: pip install "dermq[up]". A remote server needs none of it.'
+        advice = 'For a stack on this machine: uv tool install "dermq[up]". A remote server needs none of it.'
         return Finding("packages", Grade.WARN, f"not installed: {', '.join(missing)}", advice)
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("celery", "fastapi", "tensorflow"))
     return Finding("packages", Grade.OK, f"one-machine stack complete ({versions})")

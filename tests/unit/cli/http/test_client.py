@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stamina.instrumentation import set_on_retry_hooks
 
-from cli.http.client import Client, JobRequest, silence_retries
+from cli.http.client import Client, JobRequest
 from cli.http.requestbody import read_payload
 from cli.output.exit_codes import CliError, ExitCode
 from cli.stack.ports import free_port
@@ -94,14 +93,9 @@ def test_a_server_that_stays_busy_is_an_error(server: LaidOutServer) -> None:
 
 def test_no_server_at_all_is_told_after_few_and_short_pauses_with_advice() -> None:
     pauses: list[float] = []
-    silence_retries()  # so that the client does not take this test's hook away
-    with Client(f"http://127.0.0.1:{free_port()}", attempts=3) as client:
-        set_on_retry_hooks([lambda details: pauses.append(details.wait_for)])
-        try:
-            with pytest.raises(CliError, match="no DermQ server") as caught:
-                client.job("1")
-        finally:
-            set_on_retry_hooks([])
+    address = f"http://127.0.0.1:{free_port()}"
+    with Client(address, attempts=3, sleep=pauses.append) as client, pytest.raises(CliError, match="no DermQ server") as caught:
+        client.job("1")
     assert caught.value.code == ExitCode.UNREACHABLE
     assert "dermq up" in caught.value.hint
     assert len(pauses) == 2
@@ -210,9 +204,9 @@ def test_a_server_elsewhere_is_asked_through_the_proxy(
 
 
 @pytest.mark.usefixtures("no_exceptions")
-def test_a_proxy_of_an_unknown_kind_is_a_sentence(monkeypatch: pytest.MonkeyPatch, server: LaidOutServer, run: Run) -> None:
+def test_a_proxy_of_an_unknown_kind_is_a_sentence(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:9")
-    done = run("jobs", "--server", server.url)
+    done = run("jobs", "--server", "http://dermq.clinic.example")
     assert done.returncode == ExitCode.USAGE
     assert "the proxy that the environment names cannot be used: Unknown scheme for proxy URL" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr

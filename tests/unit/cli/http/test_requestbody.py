@@ -11,17 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.http.requestbody import BLOCK_BYTES, list_folder, read_payload, zip_stream
+from cli.http.requestbody import folder_entries, list_folder, read_payload
 from cli.output.exit_codes import CliError, ExitCode
 from core.archives.base import ArchiveKind, ArchiveRef
 from core.archives.folder import FolderArchive
 from core.archives.open import open_archive
 from core.settings import ApiSettings, Settings
 from core.storage.local import LocalStorage
+from dermq.bodies import BLOCK_BYTES, zip_stream
+from dermq.errors import UnreadableError
 
 
 def read_back(root: Path, target: Path) -> dict[str, bytes]:
-    target.write_bytes(b"".join(zip_stream(root)))
+    target.write_bytes(b"".join(zip_stream(folder_entries(root))))
     with zipfile.ZipFile(target) as archive:
         assert archive.testzip() is None
         return {name: archive.read(name) for name in archive.namelist()}
@@ -85,7 +87,7 @@ def test_a_folder_of_any_size_takes_constant_memory(tmp_path: Path) -> None:
         (root / f"{number}.jpg").write_bytes(b"x" * 10_000)
     tracemalloc.start()
     try:
-        largest = max(len(block) for block in zip_stream(root))
+        largest = max(len(block) for block in zip_stream(folder_entries(root)))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -113,7 +115,7 @@ def test_any_file_name_can_be_sent(tmp_path_factory: pytest.TempPathFactory, nam
     root = tmp_path_factory.mktemp("names")
     for name in names:
         (root / os.fsdecode(name)).write_bytes(name)
-    found = as_the_server_reads(tmp_path_factory.mktemp("sent"), b"".join(zip_stream(root)))
+    found = as_the_server_reads(tmp_path_factory.mktemp("sent"), b"".join(zip_stream(folder_entries(root))))
     assert found == {name: name for name in (os.fsencode(member.name) for member in list_folder(root))}
 
 
@@ -135,10 +137,10 @@ def test_nothing_to_send_is_told(tmp_path: Path) -> None:
 def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"x" * 3_000_000)
     (tmp_path / "b.jpg").write_bytes(b"x")
-    blocks = zip_stream(tmp_path)
+    blocks = zip_stream(folder_entries(tmp_path))
     next(blocks)
     (tmp_path / "b.jpg").unlink()
-    with pytest.raises(CliError, match=r"cannot read .*b\.jpg"):
+    with pytest.raises(UnreadableError, match=r"cannot read .*b\.jpg"):
         list(blocks)
 
 
@@ -149,4 +151,4 @@ def test_names_that_are_no_utf8_arrive_as_they_are(tmp_path: Path) -> None:
     folder.mkdir()
     for name in names:
         (folder / os.fsdecode(name)).write_bytes(b"x")
-    assert as_the_server_reads(tmp_path, b"".join(zip_stream(folder))) == dict.fromkeys(names, b"x")
+    assert as_the_server_reads(tmp_path, b"".join(zip_stream(folder_entries(folder)))) == dict.fromkeys(names, b"x")

@@ -1,0 +1,60 @@
+"""When a call is sent again: the server was lost or busy, and nothing is lost by it."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+
+import httpx2
+
+from dermq.errors import ProblemError
+
+BUSY = frozenset({429, 502, 503, 504})
+_LONGEST_ASKED_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often and how long a call is sent again. Each call is safe to repeat: submissions by their idempotency key.
+
+    Attributes:
+        attempts: tries in all; 1 means that nothing is repeated.
+        limit_s: no new try once so many seconds have passed.
+        longest_pause_s: of the pauses, which double from 0.1 s on, with jitter.
+    """
+
+    attempts: int = 4
+    limit_s: float = 20.0
+    longest_pause_s: float = 2.0
+
+
+class Attempts:
+    """The tries of one call."""
+
+    def __init__(self, retries: Retries) -> None:
+        self._retries = retries
+        self._made = 0
+        self._began = time.monotonic()
+
+    def pause_after(self, error: Exception) -> float | None:
+        """Seconds to wait before the next try, or None where there is none: the error is final."""
+        self._made += 1
+        if self._made >= self._retries.attempts or not is_worth_a_retry(error):
+            return None
+        pause = self._pause(error)
+        return None if time.monotonic() + pause - self._began > self._retries.limit_s else pause
+
+    def _pause(self, error: Exception) -> float:
+        if isinstance(error, ProblemError) and error.retry_after_s is not None:
+            return min(error.retry_after_s, _LONGEST_ASKED_S)
+        step = 0.1 * 2.0 ** (self._made - 1)
+        return min(self._retries.longest_pause_s, step * random.uniform(1.0, 2.0))  # noqa: S311 - spreads callers, no secret
+
+
+def is_worth_a_retry(error: Exception) -> bool:
+    """Whether the same call may succeed a moment later."""
+    if isinstance(error, ProblemError):
+        return error.status in BUSY
+    # A read timeout means that the server is busy with this very call: asking again would double its work.
+    return isinstance(error, httpx2.TransportError) and not isinstance(error, (httpx2.ReadTimeout, httpx2.UnsupportedProtocol))

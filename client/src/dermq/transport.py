@@ -1,0 +1,149 @@
+"""Sends calls over HTTP, sends them again where that is safe, and turns what comes back into values or errors."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import httpx2
+
+from dermq.answers import problem_of, read_object
+from dermq.calls import Body, Call
+from dermq.connection import Address, unusable_proxy
+from dermq.errors import DermqError, UnreachableError
+from dermq.retries import Attempts, Retries
+
+_LOST = (httpx2.TransportError, httpx2.InvalidURL)  # no answer came
+_UNUSABLE = (ValueError, ImportError)  # an unknown kind of proxy, or one whose package is absent
+
+
+class Transport:
+    """A connection to one server.
+
+    Args:
+        address: where, and how.
+        retries: how often a call is sent again.
+        sleep: waits some seconds between two tries.
+    """
+
+    def __init__(self, address: Address, retries: Retries, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.url = address.url
+        self._retries = retries
+        self._sleep = sleep
+        try:
+            options = dict(address.options)
+            if address.direct:
+                options["transport"] = httpx2.HTTPTransport(verify=options["verify"])
+            self._http = httpx2.Client(**options)
+        except _UNUSABLE as error:
+            raise unusable_proxy(error) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def send(self, call: Call) -> httpx2.Response:
+        """The answer to a call.
+
+        Raises:
+            ProblemError: the server refused.
+            UnreachableError: no answer came, however often it was tried.
+        """
+        attempts = Attempts(self._retries)
+        while True:
+            try:
+                return _checked(self._http.send(_request(self._http, call, call.body and call.body())))
+            except (DermqError, httpx2.TransportError, httpx2.InvalidURL) as error:
+                pause = attempts.pause_after(error)
+                if pause is None:
+                    raise self._final(error) from error
+                self._sleep(pause)
+
+    def get_object(self, call: Call) -> dict[str, Any]:
+        """The JSON object that answers a call."""
+        return read_object(self.send(call))
+
+    @contextmanager
+    def stream(self, call: Call) -> Iterator[httpx2.Response]:
+        """The answer to a call, its body not read yet. Sent once."""
+        try:
+            with self._http.stream(call.method, call.path, params=call.parameters or None, headers=call.headers) as response:
+                if response.is_error:
+                    response.read()
+                    raise problem_of(response)
+                yield response
+        except _LOST as error:
+            raise self._final(error) from error
+
+    def _final(self, error: Exception) -> Exception:
+        return error if isinstance(error, DermqError) else UnreachableError(self.url, error)
+
+
+class AsyncTransport:
+    """As `Transport`, for asyncio."""
+
+    def __init__(self, address: Address, retries: Retries) -> None:
+        self.url = address.url
+        self._retries = retries
+        try:
+            options = dict(address.options)
+            if address.direct:
+                options["transport"] = httpx2.AsyncHTTPTransport(verify=options["verify"])
+            self._http = httpx2.AsyncClient(**options)
+        except _UNUSABLE as error:
+            raise unusable_proxy(error) from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def send(self, call: Call) -> httpx2.Response:
+        """See Transport.send."""
+        attempts = Attempts(self._retries)
+        while True:
+            try:
+                return _checked(await self._http.send(_request(self._http, call, call.body and _in_thread(call.body))))
+            except (DermqError, httpx2.TransportError, httpx2.InvalidURL) as error:
+                pause = attempts.pause_after(error)
+                if pause is None:
+                    raise (error if isinstance(error, DermqError) else UnreachableError(self.url, error)) from error
+                await asyncio.sleep(pause)
+
+    async def get_object(self, call: Call) -> dict[str, Any]:
+        """The JSON object that answers a call."""
+        return read_object(await self.send(call))
+
+    @asynccontextmanager
+    async def stream(self, call: Call) -> AsyncIterator[httpx2.Response]:
+        """See Transport.stream."""
+        try:
+            async with self._http.stream(
+                call.method, call.path, params=call.parameters or None, headers=call.headers
+            ) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise problem_of(response)
+                yield response
+        except _LOST as error:
+            raise UnreachableError(self.url, error) from error
+
+
+def _request(http: httpx2.Client | httpx2.AsyncClient, call: Call, body: Any) -> httpx2.Request:
+    content = body if call.body else call.content
+    return http.build_request(call.method, call.path, params=call.parameters or None, headers=call.headers, content=content)
+
+
+def _checked(response: httpx2.Response) -> httpx2.Response:
+    if response.is_success:
+        return response
+    raise problem_of(response)
+
+
+async def _in_thread(body: Body) -> AsyncIterator[bytes]:
+    """A body whose blocks are read from the disk in a thread, so that the event loop goes on."""
+    blocks = body()
+    while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+        yield block

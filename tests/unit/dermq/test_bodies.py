@@ -1,0 +1,66 @@
+"""What is sent for a file, a folder, and several of both. The ZIP itself: tests/unit/cli/http/test_requestbody.py."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from dermq.bodies import Payload, read_payload
+from dermq.errors import UnreadableError
+
+
+def unpacked(payload: Payload) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(b"".join(payload.open()))) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "clinic"
+    for name in ("b/1.jpg", "a.jpg"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+    (root / "link.jpg").symlink_to(root / "a.jpg")
+    return root
+
+
+def test_a_file_is_sent_as_it_is(folder: Path) -> None:
+    payload = read_payload(folder / "a.jpg")
+    assert (payload.name, payload.size, payload.exact, b"".join(payload.open())) == ("a.jpg", 5, True, b"a.jpg")
+
+
+def test_a_folder_is_a_zip_with_names_within_it(folder: Path) -> None:
+    payload = read_payload(str(folder))
+    assert (payload.name, payload.exact) == ("clinic.zip", False)
+    assert unpacked(payload) == {"a.jpg": b"a.jpg", "b/1.jpg": b"b/1.jpg", "link.jpg": b""}
+    assert b"".join(payload.open()) == b"".join(payload.open())
+
+
+def test_several_paths_are_one_zip(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(b"x")
+    payload = read_payload([tmp_path / "x.png", folder, tmp_path / "x.png"])
+    assert unpacked(payload) == {
+        "x.png": b"x",
+        "clinic/a.jpg": b"a.jpg",
+        "clinic/b/1.jpg": b"b/1.jpg",
+        "clinic/link.jpg": b"",
+    }
+
+
+def test_two_files_of_one_name_are_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"other")
+    with pytest.raises(UnreadableError, match=r"two files are named a\.jpg"):
+        read_payload([tmp_path / "a.jpg", folder / "a.jpg"])
+
+
+def test_nothing_to_send_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UnreadableError, match="holds no file"):
+        read_payload(tmp_path / "empty")
+    with pytest.raises(UnreadableError, match="holds no file"):
+        read_payload([])
+    with pytest.raises(UnreadableError, match=r"gone\.zip does not exist"):
+        read_payload(tmp_path / "gone.zip")

@@ -1,0 +1,126 @@
+"""Proxies and certificates: real servers, none of them beyond loopback."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from dermq import Client, Retries, UnreachableError, errors
+from dermq.connection import is_loopback
+from tests.support.certificates import Authority
+from tests.unit.cli.laid_out import Answer, LaidOutServer
+
+ELSEWHERE = "http://dermq.clinic.example"
+DEAD = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://localhost:1", True),
+        ("http://LOCALHOST.", True),
+        ("http://a.localhost", True),
+        ("http://127.9.9.9:1", True),
+        ("http://[::1]:1", True),
+        ("http://10.0.0.1", False),
+        ("http://localhost.example", False),
+        ("nothing", False),
+    ],
+)
+def test_addresses_of_this_machine(url: str, expected: bool) -> None:
+    assert is_loopback(url) is expected
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize("proxy", [DEAD, "socks5://127.0.0.1:9", "gopher://127.0.0.1:9"])
+def test_this_machine_is_never_asked_through_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, server: LaidOutServer, name: str, proxy: str
+) -> None:
+    monkeypatch.setenv(name, proxy)
+    server.lay("GET", "/v1/models", Answer({"data": []}))
+    with Client(server.url) as client:
+        assert client.models() == []
+
+
+def test_a_server_elsewhere_is_asked_through_the_environments_proxy(
+    monkeypatch: pytest.MonkeyPatch, server: LaidOutServer
+) -> None:
+    monkeypatch.setenv("http_proxy", server.url)
+    server.lay("GET", "/v1/models", Answer({"data": []}))
+    with Client(ELSEWHERE) as client:
+        assert client.models() == []
+    assert server.seen[0].headers["Host"] == "dermq.clinic.example"
+    monkeypatch.setenv("no_proxy", "clinic.example")
+    with Client(ELSEWHERE, retries=Retries(attempts=1)) as client, pytest.raises(UnreachableError):
+        client.models()
+    assert len(server.seen) == 1
+
+
+def test_a_proxy_of_ones_own(server: LaidOutServer) -> None:
+    server.lay("GET", "/v1/models", Answer({"data": []}))
+    with Client(ELSEWHERE, proxy=server.url) as client:
+        assert client.models() == []
+    assert server.seen[0].headers["Host"] == "dermq.clinic.example"
+
+
+def test_a_proxy_of_an_unknown_kind_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:9")
+    with pytest.raises(errors.ProxyError, match="proxy that the environment names cannot be used: Unknown scheme"):
+        Client(ELSEWHERE)
+
+
+def test_socks_without_its_package_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    monkeypatch.setitem(__import__("sys").modules, "socksio", None)
+    with pytest.raises(errors.ProxyError, match=r"pip install 'dermq-client\[socks\]'"):
+        Client(ELSEWHERE)
+
+
+@pytest.fixture
+def secured(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A server with a certificate of a company's own authority, and the file of that authority."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            """Tests print what they need."""
+
+        def do_GET(self) -> None:
+            body = b'{"data": []}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    authority = Authority()
+    signed = authority.sign("dermq.clinic.example")
+    for name, text in (("ca.pem", authority.certificate), ("cert.pem", signed.certificate), ("key.pem", signed.key)):
+        (tmp_path / name).write_text(text)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.socket = context.wrap_socket(http.socket, server_side=True)
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"https://localhost:{http.server_port}", tmp_path / "ca.pem"
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+def test_a_companys_certificates(monkeypatch: pytest.MonkeyPatch, secured: tuple[str, Path]) -> None:
+    url, authority = secured
+    once = Retries(attempts=1)
+    with Client(url, retries=once) as client, pytest.raises(UnreachableError, match="certificate"):
+        client.models()
+    with Client(url, verify=str(authority)) as client:
+        assert client.models() == []
+    with Client(url, verify=False) as client:
+        assert client.models() == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    with Client(url) as client:
+        assert client.models() == []
