@@ -12,7 +12,7 @@ from dermq import calls
 from dermq.client import USER_AGENT, counted, payload_of, require_success
 from dermq.connection import read_address
 from dermq.errors import WaitTimeoutError
-from dermq.jobinfo import JobInfo
+from dermq.jobinfo import JobHandle, JobInfo
 from dermq.options import JobOptions, RowFilters, Source, address_of, values
 from dermq.progress import Progress, open_progress
 from dermq.results import AsyncResults, Row, list_pages_async
@@ -95,28 +95,12 @@ class AsyncClient:
         return models
 
 
-class AsyncJob:
+class AsyncJob(JobHandle):
     """See Job."""
 
     def __init__(self, client: AsyncClient, raw: dict[str, Any]) -> None:
+        super().__init__(raw)
         self._client = client
-        self.info = JobInfo(raw)
-
-    def __repr__(self) -> str:
-        return f"<dermq.AsyncJob {self.id} {self.name!r}: {self.state}>"
-
-    @property
-    def id(self) -> str:
-        return self.info.id
-
-    @property
-    def name(self) -> str:
-        return self.info.name
-
-    @property
-    def state(self) -> str:
-        """See Job.state."""
-        return self.info.state
 
     async def refresh(self) -> Self:
         """Ask how it stands now."""

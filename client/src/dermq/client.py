@@ -11,7 +11,7 @@ from dermq import calls
 from dermq.bodies import Payload, bytes_payload, read_payload
 from dermq.connection import read_address
 from dermq.errors import JobFailedError, WaitTimeoutError
-from dermq.jobinfo import JobInfo
+from dermq.jobinfo import JobHandle, JobInfo
 from dermq.options import JobOptions, RowFilters, Source, address_of, values
 from dermq.progress import Progress, open_progress
 from dermq.results import Results, Row, list_pages
@@ -115,28 +115,12 @@ class Client:
         return models
 
 
-class Job:
-    """A job, as it was last seen, and what can be done with it. `info` has names for what the server sent."""
+class Job(JobHandle):
+    """A job, as it was last seen, and what can be done with it."""
 
     def __init__(self, client: Client, raw: dict[str, Any]) -> None:
+        super().__init__(raw)
         self._client = client
-        self.info = JobInfo(raw)
-
-    def __repr__(self) -> str:
-        return f"<dermq.Job {self.id} {self.name!r}: {self.state}>"
-
-    @property
-    def id(self) -> str:
-        return self.info.id
-
-    @property
-    def name(self) -> str:
-        return self.info.name
-
-    @property
-    def state(self) -> str:
-        """queued, preparing, running, cancelling, succeeded, failed or cancelled."""
-        return self.info.state
 
     def refresh(self) -> Self:
         """Ask how it stands now."""

@@ -136,3 +136,26 @@ class JobInfo:
         """Risk from which on an image is flagged; None where the model has no risk, or is not known yet."""
         threshold = self.raw.get("threshold")
         return None if threshold is None else float(threshold)
+
+
+class JobHandle:
+    """What `Job` and `AsyncJob` share: the job as it was last seen. `info` has names for all that the server sent."""
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        self.info = JobInfo(raw)
+
+    def __repr__(self) -> str:
+        return f"<dermq.{type(self).__name__} {self.id} {self.name!r}: {self.state}>"
+
+    @property
+    def id(self) -> str:
+        return self.info.id
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    @property
+    def state(self) -> str:
+        """queued, preparing, running, cancelling, succeeded, failed or cancelled."""
+        return self.info.state
