@@ -28,10 +28,12 @@ from cli.commands.tenants import tenants
 from cli.commands.training import FORWARDED, calibrate, data, evaluate, export, train
 from cli.commands.up import up
 from cli.commands.watch import watch
+from cli.commands.watch_folder import watch_folder
 from cli.helpstyle import PlainTyper
 from cli.output.exit_codes import EXIT_CODES_HELP, CliError, ExitCode, as_cli_error
 from core.errors import DermqError
 from core.proxies import keep_loopback_direct
+from dermq.errors import DermqError as ClientError
 
 _SCREENING = "Screen images"
 _JOBS = "Jobs"
@@ -53,6 +55,7 @@ app = PlainTyper(
 app.command("demo", rich_help_panel=_SCREENING)(demo)
 app.command("screen", rich_help_panel=_SCREENING)(screen)
 app.command("submit", rich_help_panel=_SCREENING)(submit)
+app.command("watch-folder", rich_help_panel=_SCREENING)(watch_folder)
 app.command("compare", rich_help_panel=_SCREENING)(compare)
 app.command("jobs", rich_help_panel=_JOBS)(list_jobs)
 app.command("status", rich_help_panel=_JOBS)(status)
@@ -113,6 +116,13 @@ def main() -> None:
         failure = as_cli_error(error)
         print_error(failure)
         sys.exit(failure.code)
+    except ClientError as error:
+        from cli.http.problems import client_error
+        from cli.output.terminal import print_error
+
+        told = client_error(error)
+        print_error(told)
+        sys.exit(told.code)
     except OSError as error:
         from cli.output.terminal import print_error
 

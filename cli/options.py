@@ -100,6 +100,14 @@ LabelOption = Annotated[
 VersionOption = Annotated[
     int | None, typer.Option("--version", metavar="N", min=1, help="Version by number.", rich_help_panel=_MODEL)
 ]
+PathsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH...|ADDRESS|-",
+        help="A folder, an archive, an image, a table of images; several images and folders, patterns too; an address "
+        "(s3://, gs://, az://); or - for standard input.",
+    ),
+]
 PathColumnOption = Annotated[
     str | None,
     typer.Option(

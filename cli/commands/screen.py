@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,6 +14,7 @@ from cli.options import (
     ModelOption,
     OutOption,
     PathColumnOption,
+    PathsArgument,
     StrictOption,
     VersionOption,
     with_common_options,
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
 
 @with_common_options
 def screen(
-    path: Annotated[
-        str, typer.Argument(metavar="PATH|s3://…", help="A folder, an archive, an image, a table of images, or an S3 prefix.")
-    ],
+    paths: PathsArgument,
     *,
     model: ModelOption = None,
     label: LabelOption = None,
@@ -51,8 +50,9 @@ def screen(
     Results go to results.csv, or to --out FILE (.csv, .jsonl, .parquet). What is there stays until they are complete.
     """
     from cli.http.client import JobRequest
+    from cli.http.inputs import reading_sources
     from cli.http.jobview import exit_code
-    from cli.http.submission import check_choice, read_source
+    from cli.http.submission import check_choice
     from cli.output.outfile import choose_out, refuse_two_on_stdout
     from cli.output.terminal import open_err, open_out, print_json
     from cli.service import open_service
@@ -61,9 +61,7 @@ def screen(
     check_choice(label, version)
     target_file = choose_out(out, format, excel=excel)
     refuse_two_on_stdout(target_file, json=common.json)
-    source = read_source(path)
-    options = StackOptions(sources=source.needed)
-    with open_service(common.target, options) as service:
+    with reading_sources(paths) as source, open_service(common.target, StackOptions(sources=source.needed)) as service:
         job = run_job(service, source, JobRequest(model=model, label=label, version=version, path_column=path_column))
         wrote = save_results(service, job, target_file)
         if common.json:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Common, LabelOption, ModelOption, PathColumnOption, VersionOption, with_common_options
+from cli.options import Common, LabelOption, ModelOption, PathColumnOption, PathsArgument, VersionOption, with_common_options
 
 
 class Priority(StrEnum):
@@ -20,9 +20,7 @@ class Priority(StrEnum):
 
 @with_common_options
 def submit(
-    path: Annotated[
-        str, typer.Argument(metavar="PATH|s3://…", help="A folder, an archive, an image, a table of images, or an S3 prefix.")
-    ],
+    paths: PathsArgument,
     *,
     model: ModelOption = None,
     label: LabelOption = None,
@@ -44,16 +42,16 @@ def submit(
     The same images with the same options are the same job: its id is printed again, and nothing runs twice.
     """
     from cli.http.client import JobRequest
-    from cli.http.submission import check_choice, read_source, submit_source
+    from cli.http.inputs import reading_sources
+    from cli.http.submission import check_choice, submit_source
     from cli.output.progress import open_view
     from cli.output.terminal import open_err, print_json
     from cli.service import connect
 
     check_choice(label, version)
-    source = read_source(path)
     request = JobRequest(model, label, version, name, priority.value if priority else None, error_budget, path_column)
     service = connect(common.target)
-    with service.client, open_view() as view:
+    with reading_sources(paths) as source, service.client, open_view() as view:
         job = submit_source(service, source, request, view, once=not again)
     if common.json:
         print_json(job.raw)

@@ -11,14 +11,18 @@ from core.archives.base import Member
 from core.archives.folder import FolderArchive
 from core.errors import ArchiveError, StorageUnavailableError
 from dermq.bodies import Entry, Payload, file_payload, zip_payload
+from dermq.bodies import read_payload as paths_payload
 
 
-def read_payload(path: Path) -> Payload:
-    """Prepare a local file or folder for sending.
+def read_payload(path: Path, *more: Path) -> Payload:
+    """Prepare a local file, a folder, or several of both for sending.
 
     Raises:
         CliError: there is nothing at the path, or the folder holds no file.
+        UnreadableError: of several, one is not there, or two would have the same name.
     """
+    if more:
+        return paths_payload((path, *more))
     if path.is_dir():
         if next(list_folder(path), None) is None:
             raise CliError(f"{path} holds no file", ExitCode.USAGE, "Name a folder of images, an archive or an image.")

@@ -18,19 +18,22 @@ if TYPE_CHECKING:
     from cli.stack.environment import Sources
 
 _S3 = "s3://"
+ADDRESSES = ("s3://", "gs://", "az://")  # what the server fetches by itself
 _TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Images to screen: an s3:// address, or a path of this machine."""
+    """Images to screen: an address such as s3://…, a path of this machine, or several."""
 
     text: str
+    several: tuple[Path, ...] = ()  # `text` is then for people
+    is_sent: bool = False  # even if the server could read the path: it is not there for long
 
     @property
     def path(self) -> Path | None:
-        """The local path, None for an address."""
-        return None if self.text.startswith(_S3) else Path(self.text)
+        """The local path, None for an address and for several."""
+        return None if self.several or self.text.startswith(ADDRESSES) else Path(self.text)
 
     @property
     def needed(self) -> Sources:
@@ -38,6 +41,8 @@ class Source:
         from cli.stack.environment import Sources
         from core.plainlists import check_s3_prefix
 
+        if self.several or self.is_sent:
+            return Sources()
         if self.path is not None:
             return Sources(roots=(self.path.resolve() if self.path.is_dir() else self.path.resolve().parent,))
         try:
@@ -60,7 +65,7 @@ def read_source(text: str) -> Source:
     source = Source(text)
     if "://" in text and source.path is not None and not source.path.exists():
         raise CliError(
-            f"cannot screen {text}: expected a path or an s3:// address",
+            f"cannot screen {text}: expected a path or an address such as s3://bucket/prefix",
             ExitCode.USAGE,
             "Fetch it first, for example with curl, and name the file.",
         )
@@ -82,14 +87,16 @@ def submit_source(
     from cli.http.contentkey import content_key
     from cli.http.requestbody import read_payload
 
-    if source.path is None:
+    if source.path is None and not source.several:
         return JobView(service.client.submit_source(source.text, request))
-    reads = service.reads(source.path) and is_utf8(str(source.path.resolve()))  # else its name cannot be said in JSON
-    key = content_key(source.path, request, sent=not reads) if once else None
-    if reads:
+    if source.path is not None and _is_read(service, source):
+        place = str(source.path.resolve())
+        key = content_key((source.path,), request, sent=False) if once else None
         named = replace(request, name=request.name or source.path.resolve().name)
-        return JobView(service.client.submit_source(str(source.path.resolve()), named, key=key))
-    payload = read_payload(source.path)
+        return JobView(service.client.submit_source(place, named, key=key))
+    paths = source.several or (Path(source.text),)
+    payload = read_payload(*paths)
+    key = content_key(paths, request, sent=True) if once else None
 
     def show(sent: int) -> None:
         if view is not None:
@@ -98,9 +105,15 @@ def submit_source(
     return JobView(service.client.submit(payload, request, key=key, on_sent=show))
 
 
+def _is_read(service: Service, source: Source) -> bool:
+    """Whether the server reads the path where it lies; a name that is no UTF-8 cannot be said in JSON."""
+    path = Path(source.text)
+    return not source.is_sent and service.reads(path) and is_utf8(str(path.resolve()))
+
+
 def _require_readable(path: Path) -> None:
     if not path.exists():
-        raise CliError(f"{path} does not exist", ExitCode.USAGE, "Name a folder, an archive, an image or an s3:// address.")
+        raise CliError(f"{path} does not exist", ExitCode.USAGE, "Name a folder, an archive, an image or an address.")
     if not os.access(path, os.R_OK):
         raise CliError(f"{path} cannot be read", ExitCode.USAGE, "Check its permissions.")
     if path.is_dir() and not any(path.iterdir()):

@@ -76,13 +76,13 @@ def test_a_folder_counts_by_its_files(tmp_path: Path) -> None:
     folder, request = tmp_path / "images", JobRequest(model="m")
     folder.mkdir()
     (folder / "a.jpg").write_bytes(b"one")
-    key = content_key(folder, request, sent=True)
-    assert key == content_key(folder, request, sent=True)
-    assert key != content_key(folder, request, sent=False)
-    assert key != content_key(folder, JobRequest(model="n"), sent=True)
+    key = content_key((folder,), request, sent=True)
+    assert key == content_key((folder,), request, sent=True)
+    assert key != content_key((folder,), request, sent=False)
+    assert key != content_key((folder,), JobRequest(model="n"), sent=True)
     (folder / "b.jpg").write_bytes(b"two")
-    assert key != content_key(folder, request, sent=True)
-    assert content_key(None, request, sent=True) is None
+    assert key != content_key((folder,), request, sent=True)
+    assert content_key((), request, sent=True) is None
 
 
 def test_the_shell_is_offered_jobs_and_models(server: LaidOutServer, job: dict[str, Any]) -> None:
