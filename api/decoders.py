@@ -7,7 +7,6 @@ the API's own process never decodes, and what goes wrong is the error of one pic
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from core.errors import ItemError, ItemErrorCode
+from core.memorylimit import limit_memory
 from core.settings import PictureSettings
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class DecoderPool:
                 self._pool = ProcessPool(
                     max_workers=self._settings.processes,
                     max_tasks=_TASKS_PER_PROCESS,
-                    initializer=_limit_memory,
+                    initializer=limit_memory,
                     initargs=[self._settings.memory_bytes],
                     context=multiprocessing.get_context("spawn"),  # the API has threads: no fork
                 )
@@ -83,13 +83,6 @@ class DecoderPool:
         if pool is not None:
             pool.stop()  # type: ignore[no-untyped-call]
             pool.join()
-
-
-def _limit_memory(max_bytes: int) -> None:
-    """Of this process: what is allocated beyond is a MemoryError, and not the machine's trouble."""
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    soft = max_bytes if hard == resource.RLIM_INFINITY else min(max_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def _get_ready() -> None:

@@ -9,6 +9,7 @@ from celery import Celery
 from celery.signals import worker_process_init, worker_process_shutdown
 
 from core.broker import celery_config
+from core.memorylimit import limit_memory
 from core.settings import Settings
 from core.telemetry.tracing import close_tracing, configure_tracing
 from worker.context import WorkerContext
@@ -56,6 +57,7 @@ def _worker_config(settings: Settings) -> dict[str, Any]:
 
 def _opener(state: ProcessState, settings: Settings) -> Any:
     def open_context(**_: Any) -> None:
+        limit_memory(settings.worker.memory_bytes)
         enter_process(getattr(current_process(), "index", 0))
         configure_tracing(settings.tracing, "dermq-worker")
         state.open().presence.start()

@@ -8,13 +8,14 @@ A job's `turn` grows by the seconds that worker processes have spent on it, divi
 - A chunk in work counts QUANTUM_S before it is done, so that processes which claim at the same moment share themselves out.
 - A job that somebody waits for (`interactive`) is before all others.
 
-Start-time fair queueing (Goyal, Vin, Cheng 1996), with a head start. Turns between tenants become one more expression at the
-beginning of the ORDER BY in `jobs_in_turn`.
+Start-time fair queueing (Goyal, Vin, Cheng 1996), with a head start. Where jobs of several tenants run, the tenant is chosen
+first (core.db.tenantturns), then the job among its own.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,6 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from core.db.models import Chunk, ChunkState, Job, JobState, UtcDateTime
+from core.db.tenantturns import is_anothers_turn, several_tenants, tenants_in_turn
 
 QUANTUM_S = 0.5  # by how much a job may be ahead of another before a process changes over
 HEAD_START_S = 2.0
@@ -46,6 +48,7 @@ WEIGHTS = {0: 0.5, 1: 1.0, 2: 2.0}  # by priority
 _INTERACTIVE_TURN = -1e12
 _NOW = bindparam("now", type_=UtcDateTime())
 _AT_JOB = bindparam("at_job", type_=Uuid())
+_AT_TENANT = bindparam("at_tenant", type_=Uuid())
 _CANDIDATES = 64  # jobs looked at in the order of their stored turns: more than jobs that processes hold chunks of
 
 
@@ -98,17 +101,39 @@ def first_claimable(now: datetime | BindParameter[datetime], job_id: Any) -> Sel
     )
 
 
-def jobs_in_turn(now: datetime | BindParameter[datetime]) -> Select[uuid.UUID]:
-    """Ids of the running jobs that have a claimable chunk, whose turn it is first."""
-    jobs = _candidates(now)
+def jobs_in_turn(
+    now: datetime | BindParameter[datetime], tenant_id: BindParameter[uuid.UUID] | None = None
+) -> Select[uuid.UUID]:
+    """Ids of the running jobs that have a claimable chunk, whose turn it is first; of one tenant or of all."""
+    jobs = _candidates(now, tenant_id=tenant_id)
     held = _held_chunks()
     standing = _standing(jobs, QUANTUM_S * func.coalesce(held.c.chunks, 0))
     return select(jobs.c.id).outerjoin(held, held.c.job_id == jobs.c.id).order_by(standing, jobs.c.id)
 
 
+def _claimable() -> Select[Any]:
+    """The same, with whose they are, and whether jobs of more than one tenant run."""
+    jobs = _candidates(_NOW)
+    held = _held_chunks()
+    standing = _standing(jobs, QUANTUM_S * func.coalesce(held.c.chunks, 0))
+    columns = select(jobs.c.id, jobs.c.tenant_id, jobs.c.turn, several_tenants().label("several"))
+    return columns.outerjoin(held, held.c.job_id == jobs.c.id).order_by(standing, jobs.c.id)
+
+
 def next_chunk(session: Session, now: datetime) -> tuple[uuid.UUID, int] | None:
     """Job and number of the chunk whose turn it is, locked; None if there is none. Rows that others hold are passed over."""
-    for job_id in session.scalars(_JOBS_IN_TURN, {"now": now}).all():
+    rows = session.execute(_CLAIMABLE, {"now": now}).all()
+    if not rows or not rows[0].several:
+        return _take_first(session, now, [row.id for row in rows])
+    for tenant_id in tenants_in_turn(session, now, urgent=[row.tenant_id for row in rows if row.turn < _INTERACTIVE_TURN / 2]):
+        job_ids = session.scalars(_JOBS_OF_TENANT, {"now": now, "at_tenant": tenant_id}).all()
+        if (taken := _take_first(session, now, job_ids)) is not None:
+            return taken
+    return None
+
+
+def _take_first(session: Session, now: datetime, job_ids: Sequence[uuid.UUID]) -> tuple[uuid.UUID, int] | None:
+    for job_id in job_ids:
         number = session.scalar(_TAKE_FIRST, {"now": now, "at_job": job_id})
         if number is not None:
             return job_id, number
@@ -121,7 +146,7 @@ def any_claimable(session: Session, now: datetime) -> bool:
 
 
 def look_around(session: Session, job_id: uuid.UUID, busy_s: float, now: datetime) -> Outlook:
-    """Whether a process shall go on with its chunk. One statement.
+    """Whether a process shall go on with its chunk. One statement, or two where jobs of several tenants run.
 
     Args:
         session: a reading transaction.
@@ -133,8 +158,11 @@ def look_around(session: Session, job_id: uuid.UUID, busy_s: float, now: datetim
     rows = session.execute(_LOOK_AROUND, given).all()
     if not rows or rows[0].id != job_id:
         return Outlook(wanted=False)
-    gives_way = len(rows) > 1 and rows[1].standing + QUANTUM_S <= rows[0].standing
-    return Outlook(wanted=True, gives_way=gives_way, prepare_waits=bool(rows[0].prepare_waits))
+    mine = rows[0]
+    gives_way = len(rows) > 1 and rows[1].tenant_id == mine.tenant_id and rows[1].standing + QUANTUM_S <= mine.standing
+    if mine.several and not gives_way:
+        gives_way = is_anothers_turn(session, now, mine.tenant_id, busy_s)
+    return Outlook(wanted=True, gives_way=gives_way, prepare_waits=bool(mine.prepare_waits))
 
 
 def _prepare_waits() -> ColumnElement[bool]:
@@ -143,16 +171,20 @@ def _prepare_waits() -> ColumnElement[bool]:
 
 
 def _mine_and_the_next() -> Select[Any]:
-    """The job that a process works for, if it still runs, then the one whose turn it is; see `look_around`."""
+    """The job that a process works for, if it still runs, then the one of its tenant whose turn it is; see `look_around`."""
     jobs, held = _candidates(_NOW, also=_AT_JOB), _held_chunks()
     is_mine = jobs.c.id == _AT_JOB
+    is_own = jobs.c.tenant_id == select(Job.tenant_id).where(Job.id == _AT_JOB).scalar_subquery()
     others_s = QUANTUM_S * func.coalesce(held.c.chunks, 0)
     held_s = case((is_mine, others_s - QUANTUM_S + bindparam("busy_s", type_=Float(53))), else_=others_s)
     standing = _standing(jobs, held_s)
     return (
-        select(jobs.c.id, standing.label("standing"), _prepare_waits().label("prepare_waits"))
+        select(
+            *(jobs.c.id, jobs.c.tenant_id, standing.label("standing"), _prepare_waits().label("prepare_waits")),
+            several_tenants().label("several"),
+        )
         .outerjoin(held, held.c.job_id == jobs.c.id)
-        .order_by(is_mine.desc(), standing, jobs.c.id)
+        .order_by(is_mine.desc(), is_own.desc(), standing, jobs.c.id)
         .limit(2)
     )
 
@@ -168,11 +200,17 @@ def catch_up(session: Session, job: Job, now: datetime) -> None:
         job.turn = max(job.turn, present)
 
 
-def _candidates(now: datetime | BindParameter[datetime], also: BindParameter[uuid.UUID] | None = None) -> Subquery:
+def _candidates(
+    now: datetime | BindParameter[datetime],
+    also: BindParameter[uuid.UUID] | None = None,
+    tenant_id: BindParameter[uuid.UUID] | None = None,
+) -> Subquery:
     """The running jobs with the least stored turns that have a claimable chunk; and one job whether it has or not."""
     claimable = first_claimable(now, Job.id).correlate(Job).scalar_subquery().is_not(None)
-    columns = select(Job.id, Job.turn, Job.served_s, Job.priority)
+    columns = select(Job.id, Job.tenant_id, Job.turn, Job.served_s, Job.priority)
     chosen = columns.where(Job.state == JobState.RUNNING, claimable).order_by(Job.turn, Job.id).limit(_CANDIDATES)
+    if tenant_id is not None:
+        chosen = chosen.where(Job.tenant_id == tenant_id)
     if also is None:
         return chosen.subquery("candidates")
     mine = columns.where(Job.state == JobState.RUNNING, Job.id == also)
@@ -200,5 +238,7 @@ def _advance(seconds: ColumnElement[Any], jobs: Any) -> ColumnElement[Any]:
 # Built once: to build one of them anew takes more CPU time than to run it (core.db.statements).
 _JOBS_IN_TURN = jobs_in_turn(_NOW)
 _ANY_IN_TURN = _JOBS_IN_TURN.limit(1)
+_JOBS_OF_TENANT = jobs_in_turn(_NOW, _AT_TENANT)
+_CLAIMABLE = _claimable()
 _TAKE_FIRST = first_claimable(_NOW, _AT_JOB).with_for_update(skip_locked=True)
 _LOOK_AROUND = _mine_and_the_next()

@@ -19,6 +19,11 @@ class WorkerSettings(Concern):
     concurrency: int = Field(
         default_factory=lambda: os.cpu_count() or 1, description="Child processes of a worker; each takes one chunk at a time."
     )
+    memory_bytes: int = Field(
+        default=3 * 1024**3,
+        ge=512 * 1024**2,
+        description="What one child process may allocate, in bytes. An image that needs more fails, and its neighbours do not.",
+    )
     chunk_items: int = Field(
         default=1024,
         gt=0,

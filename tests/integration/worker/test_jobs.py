@@ -17,6 +17,7 @@ from core.db.engine import reading
 from core.db.jobs import read_tallies
 from core.db.models import JobState
 from tests.support.databases import own_database
+from tests.support.hostile import ATTACKS, draw_archive
 from tests.support.servers import broker_binary
 from tests.support.stack import WorkerStack, all_up, jpeg, pictures, png, write_tar, write_zip
 
@@ -62,6 +63,19 @@ def test_every_member_gets_a_row_and_bad_ones_their_code(stack: WorkerStack, fol
     assert [row.error_code for row in rows[60:]] == ["truncated", "not_an_image", "empty"]
     assert {row.version for row in rows} == {2} == {job.version}
     assert all((row.width, row.height) == (40, 30) for row in rows[:60])
+
+
+@ON_SQLITE
+def test_every_attack_costs_its_own_row_and_no_other(stack: WorkerStack, folder: Path) -> None:
+    """The figures of a larger archive through `dermq screen`: `python -m benchmarks.hostile`."""
+    quick = [attack for attack in ATTACKS if "9,900" not in attack.name]  # that one may outlast this stack's short time limits
+    drawn = draw_archive(120, 2 * len(quick), seed=3, attacks=quick)
+    archive = folder / "attacks.zip"
+    archive.write_bytes(drawn.data)
+    job_id = stack.submit(archive)
+    assert stack.wait(job_id, timeout_s=120).state == JobState.SUCCEEDED
+    found = {row.name.decode(): row.error_code for row in stack.results(job_id)}
+    assert found == {name: code and str(code) for name, code in drawn.expected.items()}
 
 
 @BOTH
