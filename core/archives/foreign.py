@@ -42,7 +42,6 @@ _FILES = tuple(
         (rb"PK\x07\x08PK\x03\x04", "one part of a split ZIP", _JOIN),
         (rb"PK\x03\x04.{26}(\[Content_Types\]\.xml|_rels/\.rels|docProps/|xl/)", "an Excel or other Office file", _SAVE_AS_CSV),
         (rb"PK\x03\x04.{26}mimetypeapplication/vnd\.oasis\.", "a LibreOffice file", _SAVE_AS_CSV),
-        (rb".{128}DICM", "a DICOM file", _EXPORT),
         (rb"%PDF-", "a PDF document", _EXPORT),
         (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Office document or an installer (OLE)", _EXPORT),
         (rb"version https://git-lfs", "a pointer of Git LFS, not the file itself", "run git lfs pull, and send the file"),

@@ -18,7 +18,7 @@ from core.storage.base import RandomAccess
 
 HEAD_BYTES = 4096
 _TABLE_NAME = re.compile(r"\.(csv|tsv|tab|txt)\Z", re.IGNORECASE)
-_IMAGE_NAME = re.compile(r"\.(jpe?g|jfif|png|gif|bmp|dib|tiff?|webp|hei[cf]|avif|jp2|jxl)\Z", re.IGNORECASE)
+_IMAGE_NAME = re.compile(r"\.(jpe?g|jfif|png|gif|bmp|dib|tiff?|webp|hei[cf]|avif|jp2|jxl|dcm|dicom)\Z", re.IGNORECASE)
 _PART_NAME = re.compile(r"\.(z\d\d|r\d\d|\d{3}|part\d+\.rar)\Z", re.IGNORECASE)
 _IMAGES = (
     b"\xff\xd8\xff",  # JPEG
@@ -100,7 +100,7 @@ def is_image(head: bytes) -> bool:
     """Whether the first bytes announce an image format, supported or not."""
     if head.startswith(_IMAGES):
         return True
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+    if (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[128:132] == b"DICM":
         return True
     if head[4:8] == b"ftyp" and head[8:12] in _ISO_BRANDS:
         return True

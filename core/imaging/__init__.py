@@ -6,6 +6,7 @@ picture.py    an opened image: size, orientation and profile, read once
 jpeg.py       JPEG: header and strict decode
 plugins.py    all other formats, by Pillow's plugins, once png.py, tiff.py (ifd.py), webp.py, gif.py, bmp.py or heif.py has
               checked the file and taken out what its pixels need (contents.py)
+dicom.py      DICOM, by pydicom, without anything of the patient
 exif.py       orientation and Adobe RGB, out of EXIF and XMP
 copies.py     marks of a bad copy in compressed data
 colour.py     any pixel mode to opaque 8-bit sRGB, with profiles.py for colour profiles

@@ -11,13 +11,14 @@ from typing import Final
 
 from core.archives.foreign import describe_nested
 from core.errors import ItemError, ItemErrorCode
+from core.imaging.dicom import DicomPicture
 from core.imaging.jpeg import JpegPicture
 from core.imaging.picture import Picture, check_pixels
 from core.imaging.plugins import PLUGINS, PluginPicture
 from core.imaging.sniffing import describe_bytes, other_image_format, sniff_format
 from core.settings import ImageLimits
 
-ALLOWED_FORMATS: Final = ("JPEG", *PLUGINS)
+ALLOWED_FORMATS: Final = ("JPEG", *PLUGINS, "DICOM")
 
 # Pillow reports damaged metadata as warnings whose texts hold the file's own numbers: each would be remembered for the life of
 # a worker and printed to its log, and none concerns a pixel.
@@ -43,9 +44,15 @@ def open_image(data: bytes, limits: ImageLimits) -> Picture:
             f"expected at most {limits.max_bytes:,} bytes, got {len(data):,}; an operator can raise DERMQ_IMAGE_MAX_BYTES",
         )
     name = _allowed_format(data)
-    picture = JpegPicture(data) if name == "JPEG" else PluginPicture(name, data)
+    picture = _read(name, data)
     check_pixels(picture.size, limits)
     return picture
+
+
+def _read(name: str, data: bytes) -> Picture:
+    if name == "JPEG":
+        return JpegPicture(data)
+    return DicomPicture(data) if name == "DICOM" else PluginPicture(name, data)
 
 
 def _allowed_format(data: bytes) -> str:

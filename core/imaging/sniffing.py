@@ -26,7 +26,6 @@ _HEIF_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 
 _OTHER_IMAGES: Final = (
-    (128, b"DICM", "DICOM file"),
     (4, b"ftypcrx ", "Canon raw photograph (CR3)"),
     (0, b"%PDF-", "PDF document"),
     (0, b"8BPS", "Photoshop (PSD) image"),
@@ -89,9 +88,11 @@ _LOOK_BYTES: Final = 1024
 
 def sniff_format(data: bytes) -> str | None:
     """Pillow's name of the format that the bytes' signature announces, or None when it is not one that may be decoded."""
+    if data.startswith(b"DICM", 128):  # its preamble may be a TIFF header
+        return "DICOM"
     for signature, name in _ALLOWED_SIGNATURES:
         if data.startswith(signature):
-            return None if name == "TIFF" and data.startswith(b"DICM", 128) else name  # DICOM with a preamble like TIFF
+            return name
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "WEBP"
     if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:

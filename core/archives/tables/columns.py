@@ -40,7 +40,7 @@ KNOWN_COLUMNS = (
     "FullName",  # PowerShell: Get-ChildItem | Export-Csv
     "SourceFile",  # exiftool
 )
-IMAGE_SUFFIXES = ("jpg", "jpeg", "jfif", "png", "tif", "tiff", "bmp", "dib", "webp", "gif", "heic", "heif", "avif")
+IMAGE_SUFFIXES = ("jpg", "jpeg", "jfif", "png", "tif", "tiff", "bmp", "dib", "webp", "gif", "heic", "heif", "avif", "dcm")
 IMAGE_NAME = re.compile(rf"\.(?:{'|'.join(IMAGE_SUFFIXES)})\s*\Z", re.IGNORECASE)
 _WORDS = frozenset(
     ("image", "images", "img", "file", "files", "filename", "filepath", "path", "photo", "picture", "pic", "dermoscopy", "derm")
