@@ -3,7 +3,7 @@
 Only the elements that pixels need are read. No value of any other one is parsed, kept or shown, nor is what pydicom says of a
 broken one: it may quote a name.
 
-- Photometric interpretation: MONOCHROME1 is inverted. PALETTE COLOR, RGB, YBR_FULL, YBR_FULL_422; in JPEG 2000 YBR_ICT, YBR_RCT.
+- Photometric interpretation: MONOCHROME1 is inverted. PALETTE COLOR, RGB, YBR_FULL(_422); in JPEG 2000 YBR_ICT, YBR_RCT.
 - Grey: slope and intercept (modality), then the first window or lookup table for display (C.11.2). Without one the whole range
   of the stored bits.
 - Frames in JPEG go to the decoder of JPEGs, with all that it refuses. pydicom decodes RLE and plain samples, and OpenJPEG
@@ -226,14 +226,16 @@ def _windowed(values: NDArray[np.float64], dataset: Any) -> NDArray[np.float64]:
     centre, width = _first(dataset.get("WindowCenter")), _first(dataset.get("WindowWidth"))
     if centre is None or width is None:
         bits, signed = int(dataset.BitsStored), bool(dataset.get("PixelRepresentation"))
-        ends = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1], np.float64)
-        ends = ends * _number(dataset, "RescaleSlope", 1) + _number(dataset, "RescaleIntercept", 0)
-        return (values - ends.min()) / max(ends.max() - ends.min(), 1)
+        slope, intercept = _number(dataset, "RescaleSlope", 1), _number(dataset, "RescaleIntercept", 0)
+        first = -(2 ** (bits - 1)) if signed else 0
+        low, high = sorted(end * slope + intercept for end in (first, first + 2**bits - 1))
+        return (values - low) / ((high - low) or 1.0)
     function = str(dataset.get("VOILUTFunction") or "LINEAR")
     if function == "LINEAR" and width >= 1:  # C.11.2.1.2.1
         if width == 1:
             return (values > centre - 0.5).astype(np.float64)
-        return (values - (centre - 0.5)) / (width - 1) + 0.5
+        linear: NDArray[np.float64] = (values - (centre - 0.5)) / (width - 1) + 0.5
+        return linear
     if function == "LINEAR_EXACT" and width > 0:  # C.11.2.1.3.2
         return (values - centre) / width + 0.5
     if function == "SIGMOID" and width > 0:  # C.11.2.1.3.1

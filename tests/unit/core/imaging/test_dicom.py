@@ -65,6 +65,7 @@ def test_without_a_window_the_whole_range_is_shown() -> None:
     assert (grey(dicom(signed, "MONOCHROME2", stored=12)) == shown).all()
     sloped = dicom(signed, "MONOCHROME2", stored=12, RescaleSlope="-2", RescaleIntercept="100")
     assert np.abs(grey(sloped).astype(int) - (255 - shown)).max() <= 1
+    assert (grey(dicom(DEEP, "MONOCHROME2", stored=12, RescaleSlope="0.0001")) == shown).all()
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
