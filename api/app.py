@@ -22,11 +22,26 @@ from api.pages import review as review_pages
 from api.pages import signin as signin_pages
 from api.pages import submit as submit_pages
 from api.parameters import refuse_unknown
-from api.routes import admin, classify, decisions, docs, events, groups, health, items, jobs, models, pictures, results, truth
+from api.routes import (
+    admin,
+    classify,
+    decisions,
+    docs,
+    events,
+    groups,
+    health,
+    items,
+    jobs,
+    models,
+    pictures,
+    results,
+    reviewing,
+    truth,
+)
 from api.schemas import DISCLAIMER
 from core.settings import Settings
 
-_API = (jobs, results, events, items, pictures, decisions, truth, groups, classify, models, admin)
+_API = (jobs, results, events, items, pictures, decisions, reviewing, truth, groups, classify, models, admin)
 _PAGES = (docs, assets, signin_pages, submit_pages, job_pages, review_pages, report_pages, model_pages)
 ROUTERS = tuple(module.router for module in (*_API, *_PAGES, health))
 _DESCRIPTION = f"""Screens archives of skin images: class probabilities and a risk score for every image, or a reason why not.

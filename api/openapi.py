@@ -119,9 +119,15 @@ def _form(file_field: str) -> dict[str, Any]:
 def inlined(model: type[BaseModel]) -> dict[str, Any]:
     """A model's schema without references: `$defs` cannot be reached from inside an OpenAPI document."""
     schema = model.model_json_schema()
-    definitions = schema.pop("$defs", {})
-    for field in schema["properties"].values():
-        for part in (field, *field.get("anyOf", ())):
-            if "$ref" in part:
-                part.update(definitions[part.pop("$ref").rpartition("/")[2]])
-    return schema
+    whole: dict[str, Any] = _resolved(schema, schema.pop("$defs", {}))
+    return whole
+
+
+def _resolved(part: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(part, list):
+        return [_resolved(each, definitions) for each in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        part = {**definitions[part["$ref"].rpartition("/")[2]], **{key: each for key, each in part.items() if key != "$ref"}}
+    return {key: _resolved(each, definitions) for key, each in part.items()}

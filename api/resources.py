@@ -18,7 +18,7 @@ from api.drift import DriftFigures
 from api.interactive.direct import DirectClassifier
 from api.pictures import PictureMaker
 from api.publisher import Publisher
-from api.results.duplicates import DuplicateCache
+from api.results.duplicates import DuplicateCache, GroupCache
 from api.results.recent import Recent
 from api.results.reports import KEPT, ReportCache
 from core.access.callers import Caller
@@ -41,6 +41,7 @@ class Resources:
     direct: DirectClassifier
     drift: DriftFigures = field(default_factory=DriftFigures)
     duplicates: DuplicateCache = field(default_factory=DuplicateCache)
+    groups: GroupCache = field(default_factory=GroupCache)
     reports: ReportCache = field(default_factory=lambda: Recent(KEPT))
     clock: Clock = field(default_factory=SystemClock)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set when the server wants to end: streams end themselves

@@ -288,6 +288,12 @@ class ResultObject(BaseModel):
     decision_note: str | None = Field(None, description="The reader's words.")
     decision_by: str | None = Field(None, description="Who has decided.")
     decision_at: datetime | None = Field(None, description="When.")
+    first_decision: Verdict | None = Field(None, description="Of the first reader; these six are absent without second reads.")
+    first_label: str | None = Field(None, description="The class that the first reader sees.")
+    first_by: str | None = Field(None, description="The first reader.")
+    second_decision: Verdict | None = Field(None, description="Of the second reader, who did not see the first one's.")
+    second_label: str | None = Field(None, description="The class that the second reader sees.")
+    second_by: str | None = Field(None, description="The second reader.")
 
 
 class ResultList(BaseModel):

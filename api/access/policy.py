@@ -23,6 +23,8 @@ CHANGES = {
     ("POST", "/v1/jobs/{job_id}/retry"): Scope.SUBMIT,
     ("DELETE", "/v1/jobs/{job_id}"): Scope.SUBMIT,
     ("PUT", "/v1/jobs/{job_id}/items/{item_no}/decision"): Scope.REVIEW,
+    ("POST", "/v1/jobs/{job_id}/decisions"): Scope.REVIEW,
+    ("POST", "/v1/jobs/{job_id}/reviewers"): Scope.REVIEW,
     ("PUT", "/v1/jobs/{job_id}/truth"): Scope.REVIEW,
     ("DELETE", "/v1/jobs/{job_id}/truth"): Scope.REVIEW,
     ("POST", "/jobs/{job_id}/report"): Scope.REVIEW,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from api.pages.rendering import render
 from api.pages.routing import PageRoute
 from api.resources import Here, TenantId
-from api.results.views import base_url
+from api.results.views import base_url, metadata_of
 from api.routes.jobs import view_job
 from api.schemas import Word
 from core.db.engine import reading
@@ -49,6 +49,7 @@ class Decided(StrEnum):
     RELABEL = "relabel"
     UNSURE = "unsure"
     MARKED = "marked"
+    DIFFER = "differ"
 
 
 class View(BaseModel):
@@ -61,6 +62,15 @@ class View(BaseModel):
     note: ItemNote | None = None
     decision: Decided | None = None
     threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    read: Literal["1", "2", "3"] = "1"
+    name: str = Field("", max_length=200)
+    by: str = Field("", max_length=200)
+    group: str = Field("", max_length=200)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a filter is set that is folded away as a rule."""
+        return bool(self.truth or self.note or self.name or self.by or self.read != "1")
 
 
 _ORDERS = {
@@ -76,7 +86,21 @@ _DECIDED = {
     Decided.RELABEL: "another class",
     Decided.UNSURE: "unsure",
     Decided.MARKED: "flagged by a reader",
+    Decided.DIFFER: "readers differ",
 }
+_READS = {"1": "first read", "2": "second read, blind", "3": "settle differences"}
+_ALIKE = "near duplicates"  # as rows.js has it
+_KEYS = (
+    ("agree", "a", "agree with the model"),
+    ("unsure", "x", "unsure"),
+    ("flag", "f", "flag, or take the flag away"),
+    ("note", "n", "write a note"),
+    ("undo", "u", "undo your last change"),
+    ("next", "j", "next picture without a decision"),
+    ("all", "s", "choose all that the filter shows, or none"),
+    ("look", " ", "look closer, and back"),
+    ("help", "?", "this list"),
+)
 
 
 @router.get("/jobs/{job_id}/review")
@@ -86,7 +110,8 @@ def show_review(
     """The frame of the grid; a module fetches rows and thumbnails."""
     base = base_url(request, here.settings.api)
     with reading(here.engine) as session:
-        job = view_job(session, get_job(session, tenant_id, job_id), base)
+        row = get_job(session, tenant_id, job_id)
+        job, columns = view_job(session, row, base), metadata_of(row)
         has_truth = find_truth_set(session, job_id) is not None
     return render(
         "review.html",
@@ -97,4 +122,7 @@ def show_review(
         orders=_ORDERS,
         shown=_SHOWN,
         decided=_DECIDED,
+        reads=_READS,
+        columns={each: each for each in (_ALIKE, *columns)},
+        keys=_KEYS,
     )

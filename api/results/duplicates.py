@@ -1,4 +1,4 @@
-"""Near duplicates of a job that has ended: grouped once for each state of it, and kept in memory."""
+"""Groups of a job that has ended, by likeness or by a column of its table: made once for each state of it, kept in memory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session
 
 from api.results.recent import Recent
 from core.db.duplicates import read_duplicates
+from core.db.itemgroups import ItemGroup, read_item_groups
 from core.db.models import TERMINAL_STATES, Job
 
 _KEPT = 16
+_KEPT_GROUPS = 4  # with four bytes an item
 
 
 @dataclass
@@ -26,3 +28,16 @@ class DuplicateCache:
         if job.state not in TERMINAL_STATES:
             return None
         return self.held.get((job.id, job.revision), lambda: read_duplicates(session, job.id))
+
+
+@dataclass
+class GroupCache:
+    """Items by a column of the table, of the last jobs that were asked for."""
+
+    held: Recent[tuple[UUID, int, str], list[ItemGroup]] = field(default_factory=lambda: Recent(_KEPT_GROUPS))
+
+    def groups(self, session: Session, job: Job, column: str) -> list[ItemGroup]:
+        """As core.db.itemgroups.read_item_groups has them. All rows are read again for a job that runs."""
+        if job.state not in TERMINAL_STATES:
+            return read_item_groups(session, job.id, column)
+        return self.held.get((job.id, job.revision, column), lambda: read_item_groups(session, job.id, column))

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from core.db.models import Decision
+from core.db.decisions import Decided
 from core.db.results import ResultFilter, ResultSort, export_results
 
 _METADATA_BATCH = 2048  # rows with up to 64 KiB of metadata each
@@ -45,7 +45,7 @@ class Export:
     sort: ResultSort
     metadata: tuple[str, ...] = ()  # columns of the table that the images come from
     bom: bool = False  # a CSV begins with a byte order mark, by which Excel knows that it is UTF-8
-    decisions: Mapping[int, Decision] | None = None  # by item; None: the job has none, and no columns for them
+    decided: Decided | None = None  # None: the job has no decision, and no columns for them
     duplicates: Mapping[int, int] | None = None  # the first item of its group, by item; None likewise
     truths: Mapping[int, str] | None = None  # true classes by item; None likewise
 
@@ -60,14 +60,14 @@ class Export:
             tables.make_batch(rows, self.model, self.classes, schema, self.metadata)
             for rows in export_results(engine, self.job_id, chosen=self.chosen, sort=self.sort, **narrower)
         )
-        shown, decided, truths = schema, self.decisions, self.truths
+        shown, decided, truths = schema, self.decided, self.truths
         alike = self.duplicates
         if alike is not None:
             batches, shown = (tables.add_duplicates(batch, alike) for batch in batches), tables.with_duplicates(shown)
         if truths is not None:
             batches, shown = (tables.add_truth(batch, truths) for batch in batches), tables.with_truth(shown)
         if decided is not None:
-            batches, shown = (tables.add_decisions(batch, decided) for batch in batches), tables.with_decisions(shown)
+            batches, shown = (tables.add_decisions(batch, decided) for batch in batches), tables.with_decisions(shown, decided)
         if form == ExportFormat.PARQUET:
             return tables.parquet_blocks(batches, shown)
         if form == ExportFormat.CSV:

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from api.schemas import Word
+from api.schemas import MAX_ITEM, Word
 from core.db.decisions import Verdict
+
+Reviewer = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class DecisionRequest(BaseModel):
@@ -20,7 +22,7 @@ class DecisionRequest(BaseModel):
     label: Word | None = Field(None, description="With `relabel`: the class that the reader sees.")
     flagged: bool = Field(False, description="The picture is to be looked at again.")
     note: Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")] = ""
-    reviewer: Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    reviewer: Reviewer
     revision: int = Field(ge=0, le=2**31 - 2, description="Of the decision that the reader has seen; 0: there was none.")
 
     @model_validator(mode="after")
@@ -42,6 +44,102 @@ class DecisionObject(BaseModel):
     reviewer: str
     at: datetime
     revision: int = Field(description="Grows with each change; send it with the next one.")
+
+
+class DecisionChange(DecisionRequest):
+    """One of several decisions."""
+
+    item: int = Field(ge=0, le=MAX_ITEM)
+
+
+class DecisionBatchRequest(BaseModel):
+    """Decisions about several items, each with the revision that the reader has seen."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decisions: Annotated[list[DecisionChange], Field(min_length=1, max_length=500)]
+
+    @model_validator(mode="after")
+    def _each_item_once(self) -> DecisionBatchRequest:
+        if len({each.item for each in self.decisions}) < len(self.decisions):
+            raise ValueError("expected each item once")
+        return self
+
+
+class DecisionBatch(BaseModel):
+    """What became of several decisions: each was saved, or not, by itself."""
+
+    object: Literal["decision_batch"] = "decision_batch"
+    saved: list[DecisionObject]
+    conflicts: list[DecisionConflict] = Field(description="Not saved: somebody has decided meanwhile, or may not.")
+
+
+class DecisionConflict(BaseModel):
+    """A decision that was not saved."""
+
+    item: int
+    detail: str
+    present: DecisionObject | None = Field(description="What is there instead.")
+
+
+class Disagreement(BaseModel):
+    """An item about which two readers differ."""
+
+    item: int
+    first: DecisionObject
+    second: DecisionObject
+    settled: DecisionObject | None = Field(description="What holds; null: nobody has settled it.")
+
+
+class DisagreementList(BaseModel):
+    """Items about which two readers differ, in the order of the archive."""
+
+    object: Literal["list"] = "list"
+    read_twice: int = Field(description="Items that two readers have judged.")
+    data: list[Disagreement]
+
+
+class ReviewerRequest(BaseModel):
+    """Who is here."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reviewer: Reviewer
+
+
+class ReviewerObject(BaseModel):
+    """Somebody who reads this job's pictures now."""
+
+    reviewer: str
+    seen_at: datetime
+
+
+class ReviewerList(BaseModel):
+    """Who was seen in the last 30 s, by name."""
+
+    object: Literal["list"] = "list"
+    now: datetime = Field(description="The server's time: send it as `since` to hear of later decisions.")
+    data: list[ReviewerObject]
+
+
+class MemberList(BaseModel):
+    """Items in groups. `item` and `group` have the same length."""
+
+    object: Literal["members"] = "members"
+    by: str | None = Field(description="Column of the archive's table; null: near duplicates.")
+    values: list[str] = Field(
+        description="The groups, the highest risk first; of near duplicates, the number of the first item."
+    )
+    item: list[int] = Field(description="Items that are in a group.")
+    group: list[int] = Field(description="Position of the item's group in `values`.")
+
+
+class MatchList(BaseModel):
+    """Items whose name has a text in it, in the order of the archive."""
+
+    object: Literal["matches"] = "matches"
+    name: str
+    item: list[int]
 
 
 class DecisionList(BaseModel):

@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from api.results.classcolumns import class_keys, has_columns, rank
-from api.results.views import DECISION_KEYS, LOOKALIKE, decision_cells, display_name
+from api.results.views import DECISION_KEYS, LOOKALIKE, READ_KEYS, decision_cells, display_name
 from core.csvcells import CONTROL, FORMULA, NEEDS_QUOTES, escape_controls
-from core.db.models import Decision
+from core.db.decisions import Decided
 from core.db.results import ResultRow
 
 ROW_GROUP = 65_536  # rows at least, but for the last one
@@ -88,16 +88,18 @@ def add_duplicates(batch: pa.RecordBatch, groups: Mapping[int, int]) -> pa.Recor
     return pa.RecordBatch.from_arrays([*batch.columns, column], schema=with_duplicates(batch.schema))
 
 
-def with_decisions(schema: pa.Schema) -> pa.Schema:
-    """The same with the columns of decisions at its end."""
-    return pa.schema([*schema, *(pa.field(key, _kind_of(key)) for key in DECISION_KEYS)])
+def with_decisions(schema: pa.Schema, decided: Decided) -> pa.Schema:
+    """The same with the columns of decisions at its end; where there are second reads, with those of both."""
+    keys = DECISION_KEYS if decided.reads is None else DECISION_KEYS + READ_KEYS
+    return pa.schema([*schema, *(pa.field(key, _kind_of(key)) for key in keys)])
 
 
-def add_decisions(batch: pa.RecordBatch, decisions: Mapping[int, Decision]) -> pa.RecordBatch:
+def add_decisions(batch: pa.RecordBatch, decided: Decided) -> pa.RecordBatch:
     """A batch with its items' decisions, as `with_decisions` has the columns."""
-    rows = [decision_cells(decisions.get(item)) for item in batch.column("item").to_pylist()]
-    columns = [pa.array([row[key] for row in rows], _kind_of(key)) for key in DECISION_KEYS]
-    return pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=with_decisions(batch.schema))
+    schema = with_decisions(batch.schema, decided)
+    rows = [decision_cells(decided, item) for item in batch.column("item").to_pylist()]
+    columns = [pa.array([row[each.name] for row in rows], each.type) for each in list(schema)[batch.num_columns :]]
+    return pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema)
 
 
 def _kind_of(key: str) -> pa.DataType:

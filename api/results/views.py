@@ -13,8 +13,9 @@ from fastapi import Request
 
 from api.results.classcolumns import class_keys, class_values
 from api.schemas import Counts, ItemFailure, JobFailure, JobNote, JobObject, Requested, Timestamps
+from core.db.decisions import AnyDecision, Decided
 from core.db.jobs import Tallies
-from core.db.models import Decision, Job, JobState
+from core.db.models import Job, JobState
 from core.db.results import ResultRow
 from core.precision import as_shown, shortest_floats
 from core.settings import ApiSettings
@@ -23,6 +24,7 @@ LOOKALIKE = r"\\x[0-9a-f]{2}"  # what display_name writes for an odd byte
 _LOOKALIKE = re.compile(rb"\\(?=x[0-9a-f]{2})")
 SHORTEST_RUN_S = 0.1  # what is done in less says nothing about a rate
 DECISION_KEYS = ("decision", "decision_label", "decision_flag", "decision_note", "decision_by", "decision_at")
+READ_KEYS = ("first_decision", "first_label", "first_by", "second_decision", "second_label", "second_by")
 _LINKS = {
     "self": "",
     "results": "/results",
@@ -128,8 +130,17 @@ def metadata_of(job: Job) -> tuple[str, ...]:
     return tuple(job.metadata_columns or ())
 
 
-def decision_cells(decision: Decision | None) -> dict[str, Any]:
-    """A decision as a row has it; all null where nobody has decided."""
+def decision_cells(decided: Decided, item: int) -> dict[str, Any]:
+    """What holds for an item, and the two reads where the job has second ones; all null where nobody has decided."""
+    cells = _final_cells(decided.final.get(item))
+    if decided.reads is None:
+        return cells
+    reads = decided.reads.get(item, (None, None))
+    values = [each and getattr(each, name) for each in reads for name in ("verdict", "label", "reviewer")]
+    return cells | dict(zip(READ_KEYS, values, strict=True))
+
+
+def _final_cells(decision: AnyDecision | None) -> dict[str, Any]:
     if decision is None:
         return dict.fromkeys(DECISION_KEYS)
     at = decision.decided_at.isoformat().replace("+00:00", "Z")
@@ -142,7 +153,7 @@ def result_objects(
     model: str,
     classes: Sequence[str],
     metadata: Sequence[str] = (),
-    decisions: Mapping[int, Decision] | None = None,
+    decided: Decided | None = None,
     *,
     duplicates: Mapping[int, int] | None = None,
     truths: Mapping[int, str] | None = None,
@@ -183,7 +194,7 @@ def result_objects(
             **({"metadata": row.metadata or {}} if metadata else {}),
             **({} if duplicates is None else {"duplicate_group": duplicates.get(row.item_no)}),
             **({} if truths is None else {"truth": truths.get(row.item_no)}),
-            **({} if decisions is None else decision_cells(decisions.get(row.item_no))),
+            **({} if decided is None else decision_cells(decided, row.item_no)),
         }
 
 

@@ -8,6 +8,8 @@ from uuid import UUID
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import AwareDatetime
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from api.intake.requests import merge, read_json
@@ -19,10 +21,10 @@ from api.routes.items import ItemNo
 from api.schemas import MAX_ITEM
 from core.access.callers import Caller
 from core.db.access.audit import Action, record
-from core.db.decisions import NewDecision, Verdict, find_decision, read_decisions, save_decision
+from core.db.decisions import AnyDecision, NewDecision, Read, Verdict, find_decision, read_decisions, save_decision
 from core.db.engine import reading, transaction
 from core.db.jobs import get_job
-from core.db.models import Decision
+from core.db.models import Job
 from core.db.overview import OverviewRow, read_overview
 from core.db.results import find_result
 from core.db.truth.store import read_truths
@@ -34,6 +36,8 @@ router = APIRouter(tags=["results"])
 
 _BODY = inlined(DecisionRequest)
 _EXAMPLE = {"verdict": "relabel", "label": "bcc", "flagged": False, "note": "", "reviewer": "Ada", "revision": 0}
+WhichRead = Annotated[Read, Query(description="1: the first read, 2: the second one, 3: what was settled where they differ.")]
+Since = Annotated[AwareDatetime | None, Query(description="Only decisions of this time or later.")]
 _BITS = {str(note): 1 << at for at, note in enumerate(ItemNote)}
 
 
@@ -76,23 +80,27 @@ def get_overview(
 
 
 @router.get("/v1/jobs/{job_id}/decisions", summary="What readers have decided", responses=problems(404, 422, 503))
-def get_decisions(here: Here, tenant_id: TenantId, job_id: UUID) -> DecisionList:
-    """All decisions of the job. Results have them too, as pages and as files."""
+def get_decisions(
+    here: Here, tenant_id: TenantId, job_id: UUID, read: WhichRead = Read.FIRST, since: Since = None
+) -> DecisionList:
+    """All decisions of the job in one read. Results have them too, as pages and as files."""
     with reading(here.engine) as session:
         get_job(session, tenant_id, job_id)
-        found = read_decisions(session, job_id) or {}
-    return DecisionList(data=[_shown(each) for each in found.values()])
+        found = read_decisions(session, job_id, read=read, since=since)
+    return DecisionList(data=[decision_object(each) for each in found.values()])
 
 
 @router.get("/v1/jobs/{job_id}/items/{item_no}/decision", summary="An item's decision", responses=problems(404, 422, 503))
-def get_decision(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo) -> DecisionObject:
+def get_decision(
+    here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo, read: WhichRead = Read.FIRST
+) -> DecisionObject:
     """404 where nobody has decided."""
     with reading(here.engine) as session:
         get_job(session, tenant_id, job_id)
-        decision = find_decision(session, job_id, item_no)
+        decision = find_decision(session, job_id, item_no, read)
     if decision is None:
         raise NotFoundError(f"nobody has decided about item {item_no} of job {job_id}")
-    return _shown(decision)
+    return decision_object(decision)
 
 
 @router.put(
@@ -101,29 +109,43 @@ def get_decision(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo)
     responses=problems(400, 404, 409, 413, 422, 503),
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _BODY, "example": _EXAMPLE}}}},
 )
-async def put_decision(request: Request, here: Here, caller: CallerHere, job_id: UUID, item_no: ItemNo) -> DecisionObject:
+async def put_decision(
+    *, request: Request, here: Here, caller: CallerHere, job_id: UUID, item_no: ItemNo, read: WhichRead = Read.FIRST
+) -> DecisionObject:
     """Saved if the decision is still the one that the reader has seen, by its `revision`; else 409, and nothing is changed.
 
     To take a decision back, send the one before it with the present revision.
     """
     wanted = merge(DecisionRequest, None, await read_json(request))
-    return await run_in_threadpool(_decide, here, caller, job_id, item_no, wanted)
+    return await run_in_threadpool(_decide, here, caller, job_id, item_no, wanted, read=read)
 
 
-def _decide(here: Resources, caller: Caller, job_id: UUID, item_no: int, wanted: DecisionRequest) -> DecisionObject:
+def _decide(
+    here: Resources, caller: Caller, job_id: UUID, item_no: int, wanted: DecisionRequest, *, read: Read
+) -> DecisionObject:
     now = here.clock.now()
     with transaction(here.engine) as session:
         job = get_job(session, caller.tenant_id, job_id)
-        row = find_result(session, job_id, item_no)
-        classes = classes_of(job)
-        if wanted.label is not None and wanted.label not in classes:
-            message = f"expected one of {', '.join(classes)}, got another class"
-            raise RequestValidationError([{"loc": ("body", "label"), "msg": message, "type": "value_error"}])
-        label = row.label if wanted.verdict == Verdict.AGREE else wanted.label
-        new = NewDecision(wanted.verdict, label, wanted.flagged, wanted.note, wanted.reviewer)
-        saved = save_decision(session, job_id, item_no, new, now, expected=wanted.revision)
-        record(session, caller, Action.DECISION, job_id, now, item=item_no, revision=saved.revision)
-        return _shown(saved)
+        new = checked_decision(session, job, item_no, wanted)
+        saved = save_decision(session, job_id, item_no, new, now, expected=wanted.revision, read=read)
+        record(session, caller, Action.DECISION, job_id, now, item=item_no, revision=saved.revision, read=int(read))
+        return decision_object(saved)
+
+
+def checked_decision(session: Session, job: Job, item_no: int, wanted: DecisionRequest) -> NewDecision:
+    """What is to be saved about an item that has a row.
+
+    Raises:
+        NotFoundError: it has none (yet).
+        RequestValidationError: the model does not have that class.
+    """
+    row = find_result(session, job.id, item_no)
+    classes = classes_of(job)
+    if wanted.label is not None and wanted.label not in classes:
+        message = f"expected one of {', '.join(classes)}, got another class"
+        raise RequestValidationError([{"loc": ("body", "label"), "msg": message, "type": "value_error"}])
+    label = row.label if wanted.verdict == Verdict.AGREE else wanted.label
+    return NewDecision(wanted.verdict, label, wanted.flagged, wanted.note, wanted.reviewer)
 
 
 def _margins(rows: list[OverviewRow], classes: int) -> list[float]:
@@ -134,7 +156,8 @@ def _margins(rows: list[OverviewRow], classes: int) -> list[float]:
     return [value for (value,) in shortest_floats((greatest[:, 1] - greatest[:, 0]).reshape(-1, 1))]
 
 
-def _shown(decision: Decision) -> DecisionObject:
+def decision_object(decision: AnyDecision) -> DecisionObject:
+    """A decision as it is shown."""
     return DecisionObject(
         item=decision.item_no,
         verdict=None if decision.verdict is None else Verdict(decision.verdict),

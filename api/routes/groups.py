@@ -1,23 +1,27 @@
-"""Items by a column of the archive's table."""
+"""Items by a column of the archive's table, by likeness, by their name."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from api.openapi import problems
 from api.parameters import unknown_value
 from api.resources import Here, TenantId
-from api.results.schemas import GroupList, GroupObject
+from api.results.schemas import GroupList, GroupObject, MatchList, MemberList
 from api.results.views import metadata_of
 from core.db.engine import reading
-from core.db.itemgroups import read_item_groups
 from core.db.jobs import get_job
+from core.db.models import Job
+from core.db.names import find_named
 from core.precision import as_shown
 
 router = APIRouter(tags=["results"])
+
+Column = Annotated[str, Query(min_length=1, max_length=200, description="Column of the archive's table: patient_id.")]
 
 
 @router.get("/v1/jobs/{job_id}/groups", summary="Patients or lesions, the riskiest first", responses=problems(404, 422, 503))
@@ -26,7 +30,7 @@ def get_groups(
     here: Here,
     tenant_id: TenantId,
     job_id: UUID,
-    by: Annotated[str, Query(min_length=1, max_length=200, description="Column of the archive's table: patient_id.")],
+    by: Column,
     offset: Annotated[int, Query(ge=0, le=10_000_000, description="Groups to pass over.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> GroupList:
@@ -36,10 +40,8 @@ def get_groups(
     """
     with reading(here.engine) as session:
         job = get_job(session, tenant_id, job_id)
-        columns = metadata_of(job)
-        if by not in columns:
-            raise unknown_value("by", by, columns or ("nothing: the archive has no table",))
-        found = read_item_groups(session, job_id, by)
+        _check_column(job, by)
+        found = here.groups.groups(session, job, by)
     data = [
         GroupObject(
             value=group.value,
@@ -52,3 +54,57 @@ def get_groups(
         for group in found[offset : offset + limit]
     ]
     return GroupList(by=by, groups=len(found), data=data)
+
+
+@router.get(
+    "/v1/jobs/{job_id}/members",
+    summary="Which item is in which group",
+    responses={200: {"model": MemberList}, **problems(404, 422, 503)},
+)
+def get_members(here: Here, tenant_id: TenantId, job_id: UUID, by: Column | None = None) -> Response:
+    """By a column of the archive's table; without `by`, near duplicates, which are known once the job has ended."""
+    with reading(here.engine) as session:
+        job = get_job(session, tenant_id, job_id)
+        if by is not None:
+            _check_column(job, by)
+            groups = [(each.value, list(each.members)) for each in here.groups.groups(session, job, by)]
+        else:
+            groups = _alike(here.duplicates.groups(session, job) or {})
+    body = MemberList(
+        by=by,
+        values=[value for value, _ in groups],
+        item=[item for _, members in groups for item in members],
+        group=[place for place, (_, members) in enumerate(groups) for _ in members],
+    )
+    return Response(body.model_dump_json(), media_type="application/json")
+
+
+@router.get(
+    "/v1/jobs/{job_id}/matches",
+    summary="Items by name",
+    responses={200: {"model": MatchList}, **problems(404, 422, 503)},
+)
+def get_matches(
+    here: Here,
+    tenant_id: TenantId,
+    job_id: UUID,
+    name: Annotated[str, Query(min_length=1, max_length=200, description="Text that the name has in it, whatever its case.")],
+) -> Response:
+    """Numbers of the items whose name in the archive has a text in it."""
+    with reading(here.engine) as session:
+        get_job(session, tenant_id, job_id)
+        found = find_named(session, job_id, name)
+    return Response(MatchList(name=name, item=found).model_dump_json(), media_type="application/json")
+
+
+def _check_column(job: Job, by: str) -> None:
+    columns = metadata_of(job)
+    if by not in columns:
+        raise unknown_value("by", by, columns or ("nothing: the archive has no table",))
+
+
+def _alike(leaders: Mapping[int, int]) -> list[tuple[str, list[int]]]:
+    found: dict[int, list[int]] = {}
+    for item, first in leaders.items():
+        found.setdefault(first, []).append(item)
+    return [(str(first), members) for first, members in found.items()]

@@ -12,7 +12,7 @@ from api.openapi import problems
 from api.resources import Here, Resources, TenantId
 from api.results.views import classes_of, metadata_of, result_objects
 from api.schemas import MAX_ITEM, ResultObject
-from core.db.decisions import read_decisions
+from core.db.decisions import read_decided
 from core.db.engine import reading
 from core.db.jobs import get_job
 from core.db.models import Job
@@ -39,7 +39,7 @@ def load_row(here: Resources, tenant_id: UUID, job_id: UUID, item_no: int) -> tu
     with reading(here.engine) as session:
         job = get_job(session, tenant_id, job_id)
         row = find_result(session, job_id, item_no)
-        decided, truths = read_decisions(session, job_id, [item_no]), read_truths(session, job_id, [item_no])
+        decided, truths = read_decided(session, job_id, [item_no]), read_truths(session, job_id, [item_no])
         alike = here.duplicates.groups(session, job)
     cells, classes = metadata_of(job), classes_of(job)
     rows = result_objects([row], job.model, classes, cells, decided, duplicates=alike, truths=truths, every_class=True)

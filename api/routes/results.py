@@ -19,7 +19,7 @@ from api.results.exports import MEDIA_TYPES, Export, ExportFormat
 from api.results.schemas import Histogram
 from api.results.views import base_url, classes_of, item_failures, metadata_of, result_objects, threshold_of
 from api.schemas import ItemFailureList, ResultList, Word
-from core.db.decisions import read_decisions
+from core.db.decisions import read_decided
 from core.db.engine import reading
 from core.db.histograms import read_histogram
 from core.db.jobs import get_job, read_tallies
@@ -105,7 +105,7 @@ def get_results(
         counted = {"count": count_results(session, job_id, chosen)} if count else {}
         page = rows[:limit]
         numbers = [row.item_no for row in page]
-        decided, truths = read_decisions(session, job_id, numbers), read_truths(session, job_id, numbers)
+        decided, truths = read_decided(session, job_id, numbers), read_truths(session, job_id, numbers)
         alike = here.duplicates.groups(session, job)
     response = Response(media_type="application/json")
     following = None
@@ -190,7 +190,7 @@ def export_file(
         raise refused_value("bom", f"only results.csv may begin with a byte order mark, not results.{form}")
     with reading(here.engine) as session:
         job = get_job(session, tenant_id, job_id)
-        decided, truths = read_decisions(session, job_id), read_truths(session, job_id)
+        decided, truths = read_decided(session, job_id), read_truths(session, job_id)
         alike = here.duplicates.groups(session, job)
     check_label(chosen, job)
     export = Export(job.id, job.model, classes_of(job), chosen, sort, metadata_of(job), bom, decided, alike, truths)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from contextlib import closing
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, field
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.db.models import Result
+from core.db.rawrows import fetch_raw, from_json
 
 
 @dataclass(slots=True)
@@ -23,6 +23,7 @@ class ItemGroup:
     flagged: int = 0
     risk: float | None = None  # the highest; None: no item has one
     item: int | None = None  # that has it; of equal ones the first
+    members: array[int] = field(default_factory=lambda: array("i"))  # item numbers
 
 
 def read_item_groups(session: Session, job_id: uuid.UUID, column: str) -> list[ItemGroup]:
@@ -32,20 +33,16 @@ def read_item_groups(session: Session, job_id: uuid.UUID, column: str) -> list[I
     """
     query = select(Result.item_no, Result.risk, Result.flag, Result.error_code, Result.row_metadata)
     chosen = query.where(Result.job_id == job_id, Result.row_metadata.is_not(None)).order_by(Result.item_no)
-    cursor = session.connection().execute(chosen).cursor  # the driver's own tuples, as for pages of results
-    if cursor is None:
-        raise AssertionError("a SELECT has a cursor")
     found: dict[str, ItemGroup] = {}
-    with closing(cursor):
-        for item, risk, flag, error_code, cells in cursor.fetchall():
-            known = json.loads(cells) if isinstance(cells, str) else cells
-            if value := (known or {}).get(column, "").strip():
-                _add(found.setdefault(value, ItemGroup(value)), item, risk, flag=bool(flag), failed=error_code is not None)
+    for item, risk, flag, error_code, cells in fetch_raw(session, chosen):
+        if value := (from_json(cells) or {}).get(column, "").strip():
+            _add(found.setdefault(value, ItemGroup(value)), item, risk, flag=bool(flag), failed=error_code is not None)
     return sorted(found.values(), key=lambda group: (group.risk is None, -(group.risk or 0.0), group.value))
 
 
 def _add(group: ItemGroup, item: int, risk: float | None, *, flag: bool, failed: bool) -> None:
     group.items += 1
+    group.members.append(item)
     group.failed += failed
     group.flagged += flag
     if risk is not None and (group.risk is None or risk > group.risk):

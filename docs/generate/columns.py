@@ -6,9 +6,11 @@ import pyarrow as pa
 
 from api.results.tables import make_schema, with_decisions, with_duplicates, with_truth
 from api.schemas import ResultObject
+from core.db.decisions import Decided
 from docs.generate.markdown import code, sentence, table
 
 _CLASS = "CLASS"
+_TWICE = Decided({}, {})  # with second reads, and their columns
 _KINDS = {
     pa.int32(): "whole number",
     pa.int64(): "whole number",
@@ -23,7 +25,7 @@ def columns_section() -> str:
     """One row for each column, in the order of all formats."""
     rows = [
         (code(each.name), _KINDS[each.type], code(each.type), _meaning(each.name))
-        for each in with_decisions(with_truth(with_duplicates(make_schema((_CLASS,)))))
+        for each in with_decisions(with_truth(with_duplicates(make_schema((_CLASS,)))), _TWICE)
     ]
     return table(("column", "value", "type in Parquet", "meaning"), rows)
 

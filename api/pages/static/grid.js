@@ -106,9 +106,11 @@ export class Grid {
     return cell;
   }
 
-  /** Draw a row again where it is in sight. @param {number} at */
+  /** Draw a row again where it is in sight; without one, all that are. @param {number} [at] */
   redraw(at) {
-    for (const [place, cell] of this.tiles) if (this.rows[place] === at) this.draw(at, /** @type {any} */ (cell.firstChild));
+    for (const [place, cell] of this.tiles) {
+      if (at === undefined || this.rows[place] === at) this.draw(this.rows[place], /** @type {any} */ (cell.firstChild));
+    }
   }
 
   /** Bring a place into sight and give it the focus. @param {number} place @param {boolean} focus */

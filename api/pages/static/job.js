@@ -1,6 +1,7 @@
 // @ts-check
 // One job: server-sent events say that it has changed, the fragment says how. Without events it is asked for.
-import { announce, ask, enableActions, find, localise, replaceParts, showTrouble, Problem } from "./page.js";
+import { enableActions, replaceParts } from "./live.js";
+import { announce, ask, find, localise, showTrouble, Problem } from "./page.js";
 
 // between two looks, however many events come
 const PAUSE_MS = 700;

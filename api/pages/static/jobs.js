@@ -1,6 +1,7 @@
 // @ts-check
 // The list of jobs: fetched again while something in it moves, rarely else, never in a hidden tab.
-import { ask, enableActions, find, localise, replaceParts, showTrouble } from "./page.js";
+import { enableActions, replaceParts } from "./live.js";
+import { ask, find, localise, showTrouble } from "./page.js";
 
 const QUICK_MS = 2000;
 const SLOW_MS = 15000;

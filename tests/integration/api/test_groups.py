@@ -45,3 +45,23 @@ def test_only_columns_that_are_there(api: Api) -> None:
     assert detail == "query.by: expected one of patient_id, site; did you mean patient_id?"
     plain = api.run(1, lambda number: scored(number, (0.0, 0.1, 0.7, 0.2)))
     problem(api.client.get(f"/v1/jobs/{plain}/groups", params={"by": "patient_id"}), 422, "invalid_parameters")
+
+
+def test_which_item_is_in_which_group(any_api: Api) -> None:
+    job = make_job(any_api)
+    found = any_api.client.get(f"/v1/jobs/{job}/members", params={"by": "patient_id"}).json()
+    assert found["values"] == ["P2", "P1", "P3", "P4"]
+    assert list(zip(found["item"], found["group"], strict=True)) == [(1, 0), (5, 0), (0, 1), (2, 1), (4, 2), (6, 3)]
+    alike = any_api.client.get(f"/v1/jobs/{job}/members").json()
+    assert (alike["by"], alike["values"], alike["item"], alike["group"]) == (None, [], [], [])
+    problem(any_api.client.get(f"/v1/jobs/{job}/members", params={"by": "patient"}), 422, "invalid_parameters")
+
+
+def test_a_retried_job_is_grouped_anew(api: Api) -> None:
+    job = make_job(api)
+    url = f"/v1/jobs/{job}/groups?by=patient_id"
+    assert api.client.get(url).json()["data"][2]["value"] == "P3"
+    assert api.client.post(f"/v1/jobs/{job}/retry", json={}).status_code == 200
+    api.finish(job, 1, lambda number: replace(scored(number, (0.0, 0.0, 0.95, 0.05)), metadata={"patient_id": "P3"}))
+    found = api.client.get(url).json()["data"]
+    assert [(each["value"], each["items"], each["risk"]) for each in found[:2]] == [("P3", 2, 0.95), ("P2", 2, 0.9)]

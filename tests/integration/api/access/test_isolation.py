@@ -35,8 +35,17 @@ ROUTES = sorted(
 PROTECTED = [(method, path) for method, path in ROUTES if path not in PUBLIC]
 WITH_ID = [(method, path) for method, path in PROTECTED if "{job_id}" in path]
 # What routes cannot be asked without.
-QUERIES = {"/v1/jobs/{job_id}/thumbnails": "?item=0", "/v1/jobs/{job_id}/groups": "?by=patient_id"}
-BODIES: dict[str, Any] = {"/v1/jobs/{job_id}/items/{item_no}/decision": {"verdict": "agree", "revision": 0, "reviewer": "r"}}
+QUERIES = {
+    "/v1/jobs/{job_id}/thumbnails": "?item=0",
+    "/v1/jobs/{job_id}/groups": "?by=patient_id",
+    "/v1/jobs/{job_id}/matches": "?name=a",
+}
+DECISION = {"verdict": "agree", "revision": 0, "reviewer": "r"}
+BODIES: dict[str, Any] = {
+    "/v1/jobs/{job_id}/items/{item_no}/decision": DECISION,
+    "/v1/jobs/{job_id}/decisions": {"decisions": [{"item": 0, **DECISION}]},
+    "/v1/jobs/{job_id}/reviewers": {"reviewer": "r"},
+}
 
 
 def name_of(route: tuple[str, str]) -> str:
