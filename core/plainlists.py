@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 _HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+BUCKET_SCHEMES = ("s3", "gs", "az")  # Amazon S3 and its like, Google Cloud Storage, Azure
 _ON, _OFF = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
@@ -37,16 +38,17 @@ def read_switch(value: Any, *, on: str) -> Any:
     return (on,) if word in _ON else () if word in _OFF else value
 
 
-def check_s3_prefix(value: str) -> str:
-    """An s3:// address with a slash at its end, so that s3://a/b does not stand for s3://a/bc. s3:// is all buckets.
+def check_bucket_prefix(value: str) -> str:
+    """An address s3://, gs:// or az:// with a slash at its end: s3://a/b does not stand for s3://a/bc. s3:// is all buckets.
 
     Raises:
         ValueError: it is none, or a segment of it is `.` or `..`.
     """
-    if not value.startswith("s3://") or {".", ".."} & set(value.split("/")):
-        raise ValueError(f"expected s3://bucket/prefix, got {value!r}")
-    bare = value[len("s3://") :].strip("/")
-    return f"s3://{bare}/" if bare else "s3://"
+    scheme, separator, rest = value.partition("://")
+    if scheme not in BUCKET_SCHEMES or not separator or {".", ".."} & set(value.split("/")):
+        raise ValueError(f"expected s3://bucket/prefix (or gs://, az://), got {value!r}")
+    bare = rest.strip("/")
+    return f"{scheme}://{bare}/" if bare else f"{scheme}://"
 
 
 def check_host(value: str) -> str:

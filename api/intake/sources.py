@@ -1,4 +1,4 @@
-"""Sources that a client names instead of sending bytes: an s3:// prefix, a path below an allow-listed folder, another job's."""
+"""Sources that a client names instead of sending bytes: a prefix of a bucket, an allowed path, another job's."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-from core.archives.allowlist import allowed_root, check_s3
+from core.archives.allowlist import allowed_root, check_bucket
 from core.errors import ForbiddenSourceError, InvalidRequestError
+from core.plainlists import BUCKET_SCHEMES
 from core.settings import ApiSettings
 
 _JOB = "job:"
@@ -24,14 +25,14 @@ def resolve_source(source: str, settings: ApiSettings) -> tuple[dict[str, Any], 
     if source.startswith(_JOB):
         return _resolve_job(source)
     scheme = source.partition("://")[0].lower() if "://" in source else ""
-    if scheme == "s3":
-        return _resolve_s3(source, settings)
+    if scheme in BUCKET_SCHEMES:
+        return _resolve_bucket(scheme, source, settings)
     if scheme == "file":
         return _resolve_path(unquote(urlsplit(source).path), settings)
     if scheme:
         raise ForbiddenSourceError(
-            f"sources of scheme {scheme}:// are not fetched: expected s3://bucket/prefix or a path on the "
-            "server; else send the bytes"
+            f"sources of scheme {scheme}:// are not fetched: expected s3://, gs:// or az://bucket/prefix or a path "
+            "on the server; else send the bytes"
         )
     return _resolve_path(source, settings)
 
@@ -45,12 +46,13 @@ def _resolve_job(source: str) -> tuple[dict[str, Any], str]:
     return {"kind": "job", "id": str(job_id)}, ""
 
 
-def _resolve_s3(source: str, settings: ApiSettings) -> tuple[dict[str, Any], str]:
-    bucket, _, key = source[len("s3://") :].partition("/")
+def _resolve_bucket(scheme: str, source: str, settings: ApiSettings) -> tuple[dict[str, Any], str]:
+    bucket, _, key = source.partition("://")[2].partition("/")
     if not bucket or any(ord(character) < 32 for character in source):
-        raise InvalidRequestError(f"expected s3://bucket/prefix, got {source!r}")
-    check_s3(f"s3://{bucket}/{key}", settings)
-    return {"kind": "s3", "uri": f"s3://{bucket}/{key}"}, key.rstrip("/").rpartition("/")[2] or bucket
+        raise InvalidRequestError(f"expected {scheme}://bucket/prefix, got {source!r}")
+    uri = f"{scheme}://{bucket}/{key}"
+    check_bucket(uri, settings)
+    return {"kind": "s3", "uri": uri}, key.rstrip("/").rpartition("/")[2] or bucket
 
 
 def _resolve_path(source: str, settings: ApiSettings) -> tuple[dict[str, Any], str]:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from cli.service import Service
     from cli.stack.environment import Sources
 
-_S3 = "s3://"
 ADDRESSES = ("s3://", "gs://", "az://")  # what the server fetches by itself
 _TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 
@@ -39,21 +38,22 @@ class Source:
     def needed(self) -> Sources:
         """What a stack of one's own must be allowed to read for this."""
         from cli.stack.environment import Sources
-        from core.plainlists import check_s3_prefix
+        from core.plainlists import check_bucket_prefix
 
         if self.several or self.is_sent:
             return Sources()
         if self.path is not None:
             return Sources(roots=(self.path.resolve() if self.path.is_dir() else self.path.resolve().parent,))
         try:
-            return Sources(s3=tuple(check_s3_prefix(each) for each in (self.text, *self._beside_table())))
+            return Sources(s3=tuple(check_bucket_prefix(each) for each in (self.text, *self._beside_table())))
         except ValueError:  # the server says what is wrong with it
             return Sources()
 
     def _beside_table(self) -> tuple[str, ...]:
         """Where the images of a table lie, if it is one by its name."""
-        bucket, _, key = self.text.removeprefix(_S3).partition("/")
-        return (f"{_S3}{bucket}/{key.rpartition('/')[0]}",) if key.lower().endswith(_TABLE_SUFFIXES) else ()
+        scheme, _, rest = self.text.partition("://")
+        bucket, _, key = rest.partition("/")
+        return (f"{scheme}://{bucket}/{key.rpartition('/')[0]}",) if key.lower().endswith(_TABLE_SUFFIXES) else ()
 
 
 def read_source(text: str) -> Source:

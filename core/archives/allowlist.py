@@ -11,7 +11,7 @@ from typing import Literal
 from core.errors import ForbiddenSourceError
 from core.settings import ApiSettings
 
-Where = Literal["storage", "path", "s3"]
+Where = Literal["storage", "path", "s3"]  # "s3" is any bucket: its address says of which kind
 
 
 def check_place(where: Where, location: str, settings: ApiSettings) -> None:
@@ -19,7 +19,7 @@ def check_place(where: Where, location: str, settings: ApiSettings) -> None:
 
     Args:
         where: whose place it is.
-        location: a storage key, an absolute path without links, or s3://bucket/key.
+        location: a storage key, an absolute path without links, or an address such as s3://bucket/key.
         settings: has both lists.
 
     Raises:
@@ -28,7 +28,7 @@ def check_place(where: Where, location: str, settings: ApiSettings) -> None:
     if where == "path":
         allowed_root(Path(location), settings)
     elif where == "s3":
-        check_s3(location, settings)
+        check_bucket(location, settings)
 
 
 def allowed_root(path: Path, settings: ApiSettings, *, shown: str = "") -> Path:
@@ -51,8 +51,8 @@ def allowed_root(path: Path, settings: ApiSettings, *, shown: str = "") -> Path:
     return max(roots, key=lambda root: len(root.parts))
 
 
-def check_s3(uri: str, settings: ApiSettings) -> None:
-    """Refuse what lies below none of the allowed s3:// addresses. Keys are compared as they are, segment by segment.
+def check_bucket(uri: str, settings: ApiSettings) -> None:
+    """Refuse what lies below none of the allowed addresses in buckets. Keys are compared as they are, segment by segment.
 
     Raises:
         ForbiddenSourceError: it is not allowed, or its key has a segment `.` or `..`.
@@ -61,7 +61,9 @@ def check_s3(uri: str, settings: ApiSettings) -> None:
     below = any(bare.startswith(allowed) for allowed in settings.allow_s3_sources)
     if below and not {".", ".."} & set(uri.split("/")):
         return
-    state = "is not among those that the operator allows" if settings.allow_s3_sources else "is refused: s3:// sources are off"
+    state = (
+        "is not among those that the operator allows" if settings.allow_s3_sources else "is refused: sources in buckets are off"
+    )
     raise ForbiddenSourceError(
         f"the source {uri!r} {state}: the operator may add it to DERMQ_API_ALLOW_S3_SOURCES (s3://bucket/prefix, for example), "
         "for the API and the workers; else send the bytes"

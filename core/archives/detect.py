@@ -17,7 +17,7 @@ from core.errors import ArchiveError, InvalidRequestError, JobErrorCode, NotFoun
 from core.settings import Settings, StorageSettings
 from core.storage.base import ObjectStorage, ObjectWriter, RandomAccess
 from core.storage.denied import StorageDeniedError
-from core.storage.factory import open_s3, split_s3_uri
+from core.storage.factory import open_bucket, split_bucket_uri
 
 _KINDS = {
     Content.ZIP: ArchiveKind.ZIP,
@@ -108,19 +108,19 @@ def _locate(source: Mapping[str, Any]) -> tuple[Where, str, str, str]:
         return "path", str(path), path.name or str(path), _resolve_root(root)
     if kind == "s3":
         bucket, key = _split(str(source["uri"]))
-        return "s3", f"s3://{bucket}/{key}" if key else f"s3://{bucket}", key.rpartition("/")[2] or bucket, root
+        return "s3", f"{bucket}/{key}" if key else bucket, key.rpartition("/")[2] or bucket.partition("://")[2], root
     raise ArchiveError(f"expected a source of kind upload, path or s3, got {kind!r}")
 
 
 def _split(uri: str) -> tuple[str, str]:
     try:
-        return split_s3_uri(uri)
+        return split_bucket_uri(uri)
     except ValueError as error:
         raise ArchiveError(str(error)) from error
 
 
 def _resolve_root(root: str) -> str:
-    return str(_resolve(root)) if root and not root.startswith("s3://") else root
+    return str(_resolve(root)) if root and "://" not in root else root
 
 
 def _resolve(path: str) -> Path:
@@ -134,8 +134,8 @@ def _resolve(path: str) -> Path:
 
 
 def _is_object(uri: str, settings: StorageSettings) -> bool:
-    bucket, key = split_s3_uri(uri)
-    return bool(key) and _asked(uri, lambda: open_s3(bucket, "", settings).exists(key))
+    bucket, key = split_bucket_uri(uri)
+    return bool(key) and _asked(uri, lambda: open_bucket(bucket, "", settings).exists(key))
 
 
 def _prefix(uri: str, name: str, settings: StorageSettings) -> ArchiveRef:

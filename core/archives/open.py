@@ -55,7 +55,7 @@ def _open_file(ref: ArchiveRef, access: RandomAccess, settings: Settings) -> Arc
         return TarArchive(access, max_bytes)
     if ref.kind is ArchiveKind.SINGLE:
         return SingleImage(access, ref.name, max_bytes)
-    is_s3 = ref.root.startswith("s3://")
+    is_s3 = "://" in ref.root  # a folder is an absolute path
     check_place("s3" if is_s3 else "path", ref.root, settings.api)
     files = S3Root(S3Objects(ref.root, settings.storage)) if is_s3 else _root_folder(ref.root, settings)
     return ManifestArchive(access, ref.root, files, max_bytes, ref.path_column)

@@ -12,7 +12,7 @@ from core.archives.skipping import is_skipped
 from core.errors import ArchiveError, InvalidRequestError, ItemError, ItemErrorCode, JobErrorCode, NotFoundError
 from core.settings import StorageSettings
 from core.storage.denied import as_source
-from core.storage.factory import open_s3, split_s3_uri
+from core.storage.factory import open_bucket, split_bucket_uri
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]")
 
@@ -21,10 +21,10 @@ class S3Objects:
     """Whole objects by name relative to a prefix."""
 
     def __init__(self, uri: str, settings: StorageSettings) -> None:
-        self._bucket, self._prefix = split_s3_uri(uri)
+        self._bucket, self._prefix = split_bucket_uri(uri)
         self._uri = uri
         self._settings = settings
-        self._storage = open_s3(self._bucket, self._prefix, settings)
+        self._storage = open_bucket(self._bucket, self._prefix, settings)
 
     def list(self) -> Iterator[tuple[str, int]]:
         """(name, size in bytes) of each object, in key order; a folder marker is (name + "/", 0).
@@ -52,13 +52,14 @@ class S3Objects:
     def _list_on(self, last: str, refused: InvalidRequestError) -> Iterator[tuple[str, int]]:
         from core.storage.s3_listing import find_credentials, list_keys  # noqa: PLC0415 - hardly ever needed
 
-        credentials = find_credentials(self._settings)
+        scheme, _, bucket = self._bucket.partition("://")
+        credentials = find_credentials(self._settings) if scheme == "s3" else None
         if credentials is None:
             raise ArchiveError(f"{self._uri}: cannot be listed: {refused}; rename that object") from refused
         folder = f"{self._prefix}/" if self._prefix else ""
         start_after = folder + last if last else ""
         try:
-            for key, size in list_keys(self._bucket, folder, start_after, self._settings, credentials):
+            for key, size in list_keys(bucket, folder, start_after, self._settings, credentials):
                 yield key[len(folder) :], size
         except NotFoundError as error:
             raise ArchiveError(f"{self._uri}: cannot be listed: {error}", code=JobErrorCode.ARCHIVE_GONE) from error

@@ -10,7 +10,7 @@ from core.archives.ranges import ReadAhead
 from core.settings import Settings
 from core.storage.base import ObjectStorage, RandomAccess
 from core.storage.denied import as_source
-from core.storage.factory import open_s3, split_s3_uri
+from core.storage.factory import open_bucket, split_bucket_uri
 from core.storage.local import LocalFile
 
 
@@ -51,9 +51,9 @@ def open_source(where: Where, location: str, storage: ObjectStorage, settings: S
         root = allowed_root(Path(location), settings.api)
         return LocalFile(Path(location), opener=lambda path, flags: open_below(root, path, flags))
     if where == "s3":
-        bucket, key = split_s3_uri(location)
+        bucket, key = split_bucket_uri(location)
         with as_source():
-            access = SourceObject(open_s3(bucket, "", settings.storage).open(key))
+            access = SourceObject(open_bucket(bucket, "", settings.storage).open(key))
     else:
         access = storage.open(location)
     return access if isinstance(access, LocalFile) else ReadAhead(access)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from core.plainlists import check_host, check_s3_prefix, read_switch
+from core.plainlists import check_bucket_prefix, check_host, read_switch
 from core.secretfiles import Concern
 from core.settings.reading import Paths, Words, variables_of
 
@@ -37,9 +37,9 @@ class ApiSettings(Concern):
     )
     allow_s3_sources: Words = Field(
         default=(),
-        description="s3:// addresses that a job may name as its source, with all below them (s3://clinic/2026,s3://other). "
-        "DermQ reads them with its own credentials. `true` or s3:// is all that these credentials reach. The workers check it "
-        "again: they need the same list. Empty: none.",
+        description="Addresses in buckets that a job may name as its source, with all below them "
+        "(s3://clinic/2026,gs://other,az://scans). DermQ reads them with its own credentials. `true` or s3:// is all of S3 "
+        "that these reach. The workers check it again: they need the same list. Empty: none.",
     )
     allowed_hosts: Words = Field(
         default=(),
@@ -75,7 +75,7 @@ class ApiSettings(Concern):
     @field_validator("allow_s3_sources", mode="after")
     @classmethod
     def _prefixes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(check_s3_prefix, value))
+        return tuple(map(check_bucket_prefix, value))
 
     @field_validator("allowed_hosts", mode="after")
     @classmethod

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from core.plainlists import check_file_url
+from core.plainlists import BUCKET_SCHEMES, check_file_url
 from core.settings import StorageSettings
 from core.storage.base import ObjectStorage
 from core.storage.local import LocalStorage
@@ -49,6 +49,29 @@ def open_s3(bucket: str, prefix: str, settings: StorageSettings) -> S3Storage:
     from core.storage.s3 import S3Storage  # noqa: PLC0415 - obstore costs memory that a process without S3 should not pay
 
     return S3Storage(bucket, prefix, settings)
+
+
+def open_bucket(address: str, prefix: str, settings: StorageSettings) -> S3Storage:
+    """The objects below a prefix of a bucket that `split_bucket_uri` names."""
+    scheme, _, bucket = address.partition("://")
+    if scheme == "s3":
+        return open_s3(bucket, prefix, settings)
+    from core.storage.clouds import CloudStorage  # noqa: PLC0415 - as above
+
+    return CloudStorage(scheme, bucket, prefix, settings)
+
+
+def split_bucket_uri(uri: str) -> tuple[str, str]:
+    """(scheme://bucket, key or prefix without outer slashes) of s3://, gs:// or az://. Keys are taken literally.
+
+    Raises:
+        ValueError: not such a URI.
+    """
+    scheme, separator, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme not in BUCKET_SCHEMES or not separator or not bucket:
+        raise ValueError(f"expected s3://bucket/prefix (or gs://, az://), got {uri!r}")
+    return f"{scheme}://{bucket}", key.strip("/")
 
 
 def split_s3_uri(uri: str) -> tuple[str, str]:

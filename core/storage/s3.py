@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import obstore
 from obstore import exceptions
-from obstore.store import S3Store
+from obstore.store import AzureStore, GCSStore, S3Store
 
 from core.errors import InvalidRequestError, NotFoundError, StorageUnavailableError
 from core.settings import StorageSettings
@@ -27,6 +27,8 @@ from core.storage.keys import check_key
 
 if TYPE_CHECKING:
     from obstore import WritableFile
+
+    Store = S3Store | GCSStore | AzureStore
 
 _PART_BYTES = 16 * 1024 * 1024  # S3 takes 10,000 parts: objects up to 156 GiB
 _PARTS_IN_FLIGHT = 2
@@ -46,7 +48,8 @@ def _storage_errors(what: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise NotFoundError(f"{what}: no such object") from error
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise StorageDeniedError(f"{what}: access denied; check DERMQ_STORAGE_S3_* and the bucket's policy") from error
+        whose = "DERMQ_STORAGE_S3_*" if what.startswith("s3:") else "the credentials in the environment"
+        raise StorageDeniedError(f"{what}: access denied; check {whose} and the bucket's policy") from error
     except (exceptions.InvalidPathError, ValueError) as error:
         raise InvalidRequestError(f"{what}: {_first_line(error)}") from error
     except (exceptions.BaseError, OSError) as error:
@@ -72,7 +75,7 @@ def _first_line(error: BaseException) -> str:
 class S3Object:
     """One object read by range."""
 
-    def __init__(self, store: S3Store, key: str, label: str) -> None:
+    def __init__(self, store: Store, key: str, label: str) -> None:
         """Ask for the object's size.
 
         Raises:
@@ -105,7 +108,7 @@ class S3Object:
 class S3Writer:
     """A multipart upload of constant memory; an object smaller than one part is a single request at commit()."""
 
-    def __init__(self, store: S3Store, key: str, label: str) -> None:
+    def __init__(self, store: Store, key: str, label: str) -> None:
         self._key = key
         self._label = label
         self._size = 0
@@ -171,17 +174,7 @@ class S3Storage:
         """
         self._prefix = prefix.strip("/")
         self._url = f"s3://{bucket}" + (f"/{self._prefix}" if self._prefix else "")
-        self._store = S3Store(
-            bucket,
-            prefix=self._prefix or None,
-            client_options={
-                "timeout": timedelta(seconds=settings.timeout_s),
-                "connect_timeout": timedelta(seconds=min(_CONNECT_TIMEOUT_S, settings.timeout_s)),
-                "allow_http": settings.s3_endpoint.startswith("http://"),
-            },
-            retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=settings.timeout_s)},
-            **_address(settings),
-        )
+        self._store: Store = S3Store(bucket, prefix=self._prefix or None, **waiting(settings), **_address(settings))
 
     def writer(self, key: str) -> S3Writer:
         """Start a streaming write that replaces what is under the key."""
@@ -279,6 +272,16 @@ class S3Storage:
 
     def _label(self, key: str) -> str:
         return f"{self._url}/{key}" if key else self._url
+
+
+def waiting(settings: StorageSettings) -> dict[str, Any]:
+    """Options of a store: how long it waits, and how often it asks again."""
+    limit = timedelta(seconds=settings.timeout_s)
+    options = {"timeout": limit, "connect_timeout": timedelta(seconds=min(_CONNECT_TIMEOUT_S, settings.timeout_s))}
+    return {
+        "client_options": {**options, "allow_http": settings.s3_endpoint.startswith("http://")},
+        "retry_config": {"max_retries": _RETRIES, "retry_timeout": limit},
+    }
 
 
 def _address(settings: StorageSettings) -> dict[str, Any]:

@@ -56,7 +56,11 @@ def test_a_data_folder_that_cannot_be_made_is_a_sentence(process: str, tmp_path:
     ("variable", "value", "told"),
     [
         ("DERMQ_API_SOURCE_ROOTS", '["/data"', "DERMQ_API_SOURCE_ROOTS: expected items between commas or a JSON list"),
-        ("DERMQ_API_ALLOW_S3_SOURCES", "clinic", "DERMQ_API_ALLOW_S3_SOURCES: expected s3://bucket/prefix, got 'clinic'"),
+        (
+            "DERMQ_API_ALLOW_S3_SOURCES",
+            "clinic",
+            "DERMQ_API_ALLOW_S3_SOURCES: expected s3://bucket/prefix (or gs://, az://), got 'clinic'",
+        ),
         ("DERMQ_API_ALLOWED_HOSTS", "http://a", "DERMQ_API_ALLOWED_HOSTS: expected a host name"),
         ("DERMQ_API_MODELS", "[1]", "DERMQ_API_MODELS: Input should be a valid string, got 1"),
         ("DERMQ_API_CANARY_PERCENT", "101", "DERMQ_API_CANARY_PERCENT: Input should be less than or equal to 100, got '101'"),

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.archives import beneath
-from core.archives.allowlist import allowed_root, check_s3
+from core.archives.allowlist import allowed_root, check_bucket
 from core.archives.base import ArchiveKind, ArchiveRef
 from core.archives.beneath import RootFolder, open_below
 from core.archives.detect import prepare_archive
@@ -186,15 +186,15 @@ def test_nothing_is_left_open(drop: Path, tmp_path: Path) -> None:
 def test_s3_addresses(uri: str, allowed: bool) -> None:
     settings = ApiSettings(allow_s3_sources=("s3://clinic/2026", "s3://other"))
     if allowed:
-        check_s3(uri, settings)
+        check_bucket(uri, settings)
     else:
         with pytest.raises(ForbiddenSourceError, match="DERMQ_API_ALLOW_S3_SOURCES"):
-            check_s3(uri, settings)
+            check_bucket(uri, settings)
 
 
 def test_no_s3_address_is_allowed_by_default() -> None:
     with pytest.raises(ForbiddenSourceError, match="off"):
-        check_s3("s3://clinic/a.zip", ApiSettings())
+        check_bucket("s3://clinic/a.zip", ApiSettings())
     for kind, root in ((ArchiveKind.S3_PREFIX, ""), (ArchiveKind.ZIP, ""), (ArchiveKind.MANIFEST, "s3://clinic")):
         with pytest.raises(ForbiddenSourceError, match="off"):
             open_archive(ArchiveRef(kind, "s3", "s3://clinic/a", "a", root), LocalStorage(Path("o")), Settings())
