@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.archives.base import Archive, Member
+from core.archives.parallel import Read, read_ahead
 from core.db.outcomes import ItemOutcome
 from core.errors import ItemError, ItemErrorCode
 from core.imaging import UnexaminedImage, decode_unexamined
@@ -71,8 +72,8 @@ class BatchDecoder:
             StorageUnavailableError: the archive's bytes cannot be reached now.
         """
         filling = self._begin()
-        for number, member in members:
-            self._add(filling, number, member)
+        for number, member, read in read_ahead(self.archive, members):
+            self._add(filling, number, member, read)
             if len(filling.decoded) == self.batch_items:
                 yield self._complete(filling)
                 filling = self._begin()
@@ -90,7 +91,7 @@ class BatchDecoder:
         self.stopwatch.decode_s += time.monotonic() - began
         return batch
 
-    def _add(self, filling: _Filling, number: int, member: Member) -> None:
+    def _add(self, filling: _Filling, number: int, member: Member, read_bytes: Read) -> None:
         batch = filling.batch
         if member.error is not None:
             error = ItemError(member.error, member.error_text)
@@ -100,7 +101,7 @@ class BatchDecoder:
         self._current = (number, member.name, began)
         read = None  # when all its bytes were there
         try:
-            data = self.archive.read(member)
+            data = read_bytes()
             read = time.monotonic()
             decoded = decode_unexamined(
                 data,

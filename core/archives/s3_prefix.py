@@ -1,4 +1,4 @@
-"""The objects below a foreign s3://bucket/prefix, each read by one request."""
+"""The objects below a foreign s3://bucket/prefix (or gs://, az://), each read by one request."""
 
 from __future__ import annotations
 
@@ -83,6 +83,8 @@ class S3Objects:
 
 class S3PrefixArchive:
     """All objects below a prefix; names are relative to it."""
+
+    reads_in_parallel = True  # each object is a request of its own
 
     def __init__(self, uri: str, settings: StorageSettings, max_bytes: int) -> None:
         """Contacts nothing yet.
