@@ -37,11 +37,12 @@ from api.routes import (
     results,
     reviewing,
     truth,
+    webhooks,
 )
 from api.schemas import DISCLAIMER
 from core.settings import Settings
 
-_API = (jobs, results, events, items, pictures, decisions, reviewing, truth, groups, classify, models, admin)
+_API = (jobs, results, events, items, pictures, decisions, reviewing, truth, groups, classify, models, webhooks, admin)
 _PAGES = (docs, assets, signin_pages, submit_pages, job_pages, review_pages, report_pages, model_pages)
 ROUTERS = tuple(module.router for module in (*_API, *_PAGES, health))
 _DESCRIPTION = f"""Screens archives of skin images: class probabilities and a risk score for every image, or a reason why not.

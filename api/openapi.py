@@ -16,6 +16,7 @@ TAGS = [
     {"name": "results", "description": "Rows of a job: pages, files, failures, pictures. Also while it runs."},
     {"name": "classify", "description": "One image, answered when done."},
     {"name": "models", "description": "What is served: versions, labels, classes."},
+    {"name": "webhooks", "description": "Messages to addresses of yours: when jobs end, on their way, and when models move."},
     {"name": "admin", "description": "Tenants, keys and the audit; for keys with the scope `admin`."},
     {"name": "operations", "description": "For probes and dashboards."},
 ]

@@ -29,6 +29,7 @@ from cli.commands.training import FORWARDED, calibrate, data, evaluate, export, 
 from cli.commands.up import up
 from cli.commands.watch import watch
 from cli.commands.watch_folder import watch_folder
+from cli.commands.webhooks import webhooks
 from cli.helpstyle import PlainTyper
 from cli.output.exit_codes import EXIT_CODES_HELP, CliError, ExitCode, as_cli_error
 from core.errors import DermqError
@@ -75,6 +76,7 @@ for _verb in (train, evaluate, calibrate, export):
 app.add_typer(data, name="data", rich_help_panel=_TRAINING)
 app.add_typer(tenants, name="tenants", rich_help_panel=_ACCESS)
 app.add_typer(keys, name="keys", rich_help_panel=_ACCESS)
+app.add_typer(webhooks, name="webhooks", rich_help_panel=_ACCESS)
 app.command("audit", rich_help_panel=_ACCESS)(audit)
 app.command("up", rich_help_panel=_MACHINE)(up)
 app.command("down", rich_help_panel=_MACHINE)(down)

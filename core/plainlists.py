@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 _HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 BUCKET_SCHEMES = ("s3", "gs", "az")  # Amazon S3 and its like, Google Cloud Storage, Azure
@@ -49,6 +50,19 @@ def check_bucket_prefix(value: str) -> str:
         raise ValueError(f"expected s3://bucket/prefix (or gs://, az://), got {value!r}")
     bare = rest.strip("/")
     return f"{scheme}://{bare}/" if bare else f"{scheme}://"
+
+
+def check_https_prefix(value: str) -> str:
+    """`TENANT=https://host/prefix/`, with a slash at its end; `*` is every tenant.
+
+    Raises:
+        ValueError: it is none, or a segment of it is `.` or `..`.
+    """
+    tenant, _, url = value.partition("=")
+    parts = urlsplit(url)
+    if not tenant or parts.scheme != "https" or not parts.hostname or {".", ".."} & set(url.split("/")):
+        raise ValueError(f"expected TENANT=https://host/prefix, with * for every tenant, got {value!r}")
+    return f"{tenant}={url.rstrip('/')}/"
 
 
 def check_host(value: str) -> str:

@@ -10,6 +10,7 @@ from worker.maintenance.republish import publish_due_jobs, top_up_jobs, wake_idl
 from worker.maintenance.rescue import rescue_chunks, rescue_from_dead_processes, rescue_prepares
 from worker.maintenance.retention import delete_expired, empty_tombstones
 from worker.maintenance.scan import scan_storage
+from worker.maintenance.webhooks import deliver_webhooks
 from worker.telemetry import metrics
 
 DUTIES: tuple[Callable[[WorkerContext], None], ...] = (
@@ -22,6 +23,7 @@ DUTIES: tuple[Callable[[WorkerContext], None], ...] = (
     delete_expired,
     empty_tombstones,
     scan_storage,
+    deliver_webhooks,
 )
 
 

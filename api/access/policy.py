@@ -29,6 +29,10 @@ CHANGES = {
     ("DELETE", "/v1/jobs/{job_id}/truth"): Scope.REVIEW,
     ("POST", "/jobs/{job_id}/report"): Scope.REVIEW,
     ("POST", "/v1/classify"): Scope.SUBMIT,
+    ("POST", "/v1/webhooks"): Scope.SUBMIT,
+    ("DELETE", "/v1/webhooks/{webhook_id}"): Scope.SUBMIT,
+    ("POST", "/v1/webhooks/{webhook_id}/rotate"): Scope.SUBMIT,
+    ("POST", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay"): Scope.SUBMIT,
 }
 
 

@@ -24,6 +24,7 @@ from core.db.splitting import chunk_items, split_chunk
 from core.db.statements import count_items, end_chunk, read_job, renew_lease, take_chunk
 from core.db.turns import QUANTUM_S, charge, charge_job, next_chunk
 from core.db.waiting import waits
+from core.db.webhooks.outbox import emit_progress
 from core.errors import JobErrorCode
 
 
@@ -158,7 +159,10 @@ def finish_chunk(
     if waiting_for is not None:
         _say_waiting(session, claim.job_id, waiting_for, now)
     add_tallies(session, claim.job_id, count_outcomes(outcomes))
-    if not counted.goes_on:
+    if counted.goes_on:
+        done = {"total": counted.total or 0, "remaining": counted.remaining, "done_now": len(outcomes)}
+        emit_progress(session, counted.id, now, **done)
+    else:
         settle_job(session, session.get_one(Job, claim.job_id, populate_existing=True), now)
     return True
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from sqlalchemy import delete, exists, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, object_session
 
 from core.access.callers import Caller
 from core.db.access.audit import Action, record
@@ -21,8 +21,10 @@ from core.db.models import (
     Upload,
 )
 from core.db.tombstones import bury
+from core.db.webhooks.outbox import emit
 from core.errors import ConflictError, JobErrorCode, NotFoundError
 from core.storage.layout import job_prefix, upload_prefix
+from core.webhooks import EventType
 
 _STAMPS = {
     JobState.PREPARING: "preparing_at",
@@ -31,6 +33,12 @@ _STAMPS = {
     JobState.SUCCEEDED: "succeeded_at",
     JobState.FAILED: "failed_at",
     JobState.CANCELLED: "cancelled_at",
+}
+
+_EVENTS = {
+    JobState.SUCCEEDED: EventType.JOB_SUCCEEDED,
+    JobState.FAILED: EventType.JOB_FAILED,
+    JobState.CANCELLED: EventType.JOB_CANCELLED,
 }
 
 INTERNAL_ERROR_TEXT = (
@@ -78,6 +86,16 @@ def enter_state(job: Job, state: JobState, now: datetime) -> None:
         job.owner = None
         job.waiting_for = job.waiting_since = job.waiting_until = None
         job.reopening = None
+        _tell_webhooks(job, state, now)
+
+
+def _tell_webhooks(job: Job, state: JobState, now: datetime) -> None:
+    """In the same transaction: no message is lost, and none is untrue."""
+    session = object_session(job)
+    if session is None:
+        raise AssertionError(f"job {job.id} belongs to no transaction")
+    items = {"total": job.total, "succeeded": job.succeeded, "failed": job.failed}
+    emit(session, _EVENTS[state], {"job": str(job.id), "items": items, "error": job.error_code}, now, job_id=job.id)
 
 
 def settle_job(session: Session, job: Job, now: datetime) -> None:

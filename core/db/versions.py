@@ -12,6 +12,8 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from core.db.models import TERMINAL_STATES, Job, JobState, ModelEvent
+from core.db.webhooks.outbox import emit
+from core.webhooks import EventType
 
 
 class ModelAction(StrEnum):
@@ -32,6 +34,12 @@ class ModelOutcome(StrEnum):
     REFUSED = "refused"  # everything is as it was before
 
 
+_EVENTS = {
+    ModelAction.PROMOTE: EventType.MODEL_PROMOTED,
+    ModelAction.ROLLBACK: EventType.MODEL_ROLLED_BACK,
+    ModelAction.UNLABEL: EventType.MODEL_UNLABELLED,
+    ModelAction.RETIRE: EventType.MODEL_RETIRED,
+}
 MOVES = (ModelAction.PROMOTE, ModelAction.ROLLBACK, ModelAction.UNLABEL)
 
 
@@ -60,7 +68,7 @@ class PinnedJob:
 
 
 def record_event(session: Session, event: NewEvent, now: datetime) -> ModelEvent:
-    """Add an audit record; records are never changed or removed."""
+    """Add an audit record, and tell webhooks of a move; records are never changed or removed."""
     row = ModelEvent(
         at=now,
         actor=event.actor,
@@ -74,6 +82,9 @@ def record_event(session: Session, event: NewEvent, now: datetime) -> ModelEvent
     )
     session.add(row)
     session.flush()
+    if event.outcome == ModelOutcome.DONE and event.action in _EVENTS:
+        said = {"model": event.model, "version": event.version, "label": event.label, "previous": event.previous}
+        emit(session, _EVENTS[event.action], said, now)
     return row
 
 

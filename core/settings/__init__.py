@@ -14,6 +14,7 @@ from core.datafolder import default_data_dir, resolve_data_dir
 from core.secretfiles import with_password
 from core.settings.api import ApiSettings
 from core.settings.data import DataSettings
+from core.settings.egress import EgressSettings
 from core.settings.images import ImageLimits, PictureSettings
 from core.settings.models import ModelSettings, ServingSettings
 from core.settings.services import BrokerSettings, DatabaseSettings, StorageSettings
@@ -25,6 +26,7 @@ __all__ = [
     "BrokerSettings",
     "DataSettings",
     "DatabaseSettings",
+    "EgressSettings",
     "ImageLimits",
     "LogSettings",
     "MetricsSettings",
@@ -60,6 +62,7 @@ class Settings:
     image: ImageLimits = field(default_factory=ImageLimits)
     api: ApiSettings = field(default_factory=ApiSettings)
     pictures: PictureSettings = field(default_factory=PictureSettings)
+    egress: EgressSettings = field(default_factory=EgressSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

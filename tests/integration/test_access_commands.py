@@ -42,6 +42,27 @@ def run(ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd:
     return run_command
 
 
+def test_webhooks_from_their_making_to_their_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERMQ_EGRESS_NETWORKS", "127.0.0.0/8")
+    made = run("webhooks", "create", "http://127.0.0.1:9/dermq", "--event", "job.failed")
+    secret = made.stdout.strip()
+    assert secret.startswith("whsec_")
+    [found] = json.loads(run("webhooks", "list", "--json").stdout)
+    assert (found["url"], found["events"], found["state"]) == ("http://127.0.0.1:9/dermq", ["job.failed"], "active")
+    assert found["id"] in run("webhooks", "list").stdout
+    rotated = json.loads(run("webhooks", "rotate", found["id"], "--json").stdout)
+    assert rotated["secret"] not in ("", secret)
+    assert run("webhooks", "deliveries", found["id"], "--json").stdout == "[]\n"
+    assert "message" in run("webhooks", "deliveries", found["id"]).stdout
+    unknown = run("webhooks", "replay", found["id"], "00000000-0000-0000-0000-000000000001")
+    assert (unknown.returncode != 0, "has no message" in unknown.stderr) == (True, True)
+    assert run("webhooks", "create", "https://10.0.0.1/").returncode != 0
+    assert run("webhooks", "create", "http://127.0.0.1:9/", "--event", "x").returncode != 0
+    assert run("webhooks", "delete", "nonsense").returncode != 0
+    assert run("webhooks", "delete", found["id"]).returncode == 0
+    assert run("webhooks", "list", "--json").stdout == "[]\n"
+
+
 def scopes_of(url: str, token: str) -> frozenset[Scope] | None:
     engine = open_engine(url, DatabaseSettings())
     with reading(engine) as session:

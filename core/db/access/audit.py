@@ -36,6 +36,10 @@ class Action(StrEnum):
     JOB_RETRY = "job.retry"
     JOB_DELETE = "job.delete"
     DECISION = "item.decide"
+    WEBHOOK_CREATE = "webhook.create"
+    WEBHOOK_ROTATE = "webhook.rotate"
+    WEBHOOK_DELETE = "webhook.delete"
+    WEBHOOK_REPLAY = "webhook.replay"
 
 
 def record(

@@ -16,6 +16,7 @@ from core.access.callers import Caller
 from core.db.access.audit import Action, record
 from core.db.access.tables import ApiKey
 from core.db.models import LOCAL_TENANT_ID, Job, Tenant, Upload
+from core.db.webhooks.tables import Webhook
 from core.errors import ConflictError, InvalidRequestError, NotFoundError
 from core.ids import new_id
 
@@ -142,6 +143,7 @@ def delete_tenant(session: Session, caller: Caller, tenant: Tenant, now: datetim
     owned = (exists().where(table.tenant_id == tenant.id) for table in (Job, Upload))
     if any(session.scalar(select(each)) for each in owned):
         raise ConflictError(f"the tenant {tenant.name!r} still has jobs: delete them first, or suspend the tenant")
+    session.execute(delete(Webhook).where(Webhook.tenant_id == tenant.id))
     session.execute(delete(ApiKey).where(ApiKey.tenant_id == tenant.id))
     session.delete(tenant)
     record(session, caller, Action.TENANT_DELETE, tenant.id, now, tenant_id=tenant.id, name=tenant.name)

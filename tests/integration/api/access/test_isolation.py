@@ -34,6 +34,7 @@ ROUTES = sorted(
 )
 PROTECTED = [(method, path) for method, path in ROUTES if path not in PUBLIC]
 WITH_ID = [(method, path) for method, path in PROTECTED if "{job_id}" in path]
+WEBHOOK = {"webhook_id": uuid.UUID(int=1), "delivery_id": uuid.UUID(int=2)}
 # What routes cannot be asked without.
 QUERIES = {
     "/v1/jobs/{job_id}/thumbnails": "?item=0",
@@ -64,7 +65,7 @@ class Shared:
 
     def call(self, method: str, path: str, token: str | None, *, job_id: uuid.UUID | None = None) -> httpx2.Response:
         values = {"job_id": job_id or self.job_id, "item_no": 0, "form": "csv", "code": "not_found", "name": "tiny"}
-        address = path.format(**values, filename="a.zip", tenant="north", key_id="x")
+        address = path.format(**values, filename="a.zip", tenant="north", key_id="x", **WEBHOOK)
         headers = bearer(token) if token else {}
         body = BODIES.get(path)
         return self.api.client.request(method, f"{address}{QUERIES.get(path, '')}", headers=headers, json=body)

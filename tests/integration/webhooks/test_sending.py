@@ -1,0 +1,205 @@
+"""Messages on their way: the sweep's duty, a real HTTP receiver, and the receiver of examples/."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+from standardwebhooks import Webhook as Verifier
+
+from core.access.callers import local_caller
+from core.clock import SystemClock
+from core.db.engine import reading, transaction
+from core.db.jobs import NewJob, create_job
+from core.db.lifecycle import request_cancel
+from core.db.models import LOCAL_TENANT_ID
+from core.db.webhooks.store import NewWebhook, create_webhook, get_webhook, list_deliveries, replay, rotate_secret
+from core.db.webhooks.tables import Webhook, WebhookDelivery
+from core.settings import DatabaseSettings, EgressSettings, Settings, StorageSettings
+from tests.support.servers import ROOT, free_port, running, wait_until
+from worker.context import WorkerContext
+from worker.maintenance import webhooks
+from worker.maintenance.webhooks import deliver_webhooks
+
+CALLER = local_caller(LOCAL_TENANT_ID, "a test")
+
+
+@dataclass
+class Receiver:
+    """Answers each POST with the next status, or with what `answer` writes; keeps what came."""
+
+    statuses: list[int] = field(default_factory=lambda: [204])
+    answer: Callable[[http.server.BaseHTTPRequestHandler], None] | None = None
+    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    url: str = ""
+
+
+@contextmanager
+def receiving(receiver: Receiver) -> Iterator[Receiver]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            receiver.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            if receiver.answer is not None:
+                receiver.answer(self)
+                return
+            self.send_response(receiver.statuses[min(len(receiver.got), len(receiver.statuses)) - 1])
+            self.send_header("Location", f"{receiver.url}/elsewhere")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    receiver.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def context(engine: Engine, database_url: str, tmp_path: Path) -> Iterator[WorkerContext]:
+    settings = Settings(
+        database=DatabaseSettings(url=database_url),
+        storage=StorageSettings(url=(tmp_path / "objects").as_uri()),
+        egress=EgressSettings(networks=("127.0.0.0/8",)),
+    )
+    opened = WorkerContext.open(settings, list)
+    yield opened
+    opened.close()
+
+
+def make(context: WorkerContext, url: str) -> Webhook:
+    with transaction(context.engine) as session:
+        return create_webhook(session, CALLER, NewWebhook(LOCAL_TENANT_ID, url), SystemClock().now())
+
+
+def cancel_one(context: WorkerContext) -> uuid.UUID:
+    now = SystemClock().now()
+    with transaction(context.engine) as session:
+        new = NewJob(LOCAL_TENANT_ID, "patient-7.zip", {"kind": "path", "path": "/patient-7.zip"}, "tiny")
+        job_id = create_job(session, new, now).id
+        request_cancel(session, LOCAL_TENANT_ID, job_id, now)
+    return job_id
+
+
+def newest(context: WorkerContext, webhook: Webhook) -> WebhookDelivery:
+    with reading(context.engine) as session:
+        return list_deliveries(session, webhook.id)[0]
+
+
+def test_a_message_arrives_signed_and_once(context: WorkerContext) -> None:
+    with receiving(Receiver()) as receiver:
+        webhook = make(context, f"{receiver.url}/dermq?ward=3")
+        job_id = cancel_one(context)
+        deliver_webhooks(context)
+        deliver_webhooks(context)
+    [(headers, body)] = receiver.got
+    assert Verifier(webhook.secret).verify(body.decode(), headers)["data"]["job"] == str(job_id)
+    delivery = newest(context, webhook)
+    assert headers["webhook-id"] == f"msg_{delivery.id}"
+    assert headers["content-type"] == "application/json"
+    assert b"patient" not in body
+    assert (delivery.state, delivery.attempts, delivery.last_status) == ("delivered", 1, 204)
+
+
+def test_a_failure_waits_and_a_replay_comes_at_once_with_the_same_id(context: WorkerContext) -> None:
+    with receiving(Receiver([500, 204])) as receiver:
+        webhook = make(context, receiver.url)
+        cancel_one(context)
+        deliver_webhooks(context)
+        deliver_webhooks(context)
+        assert len(receiver.got) == 1
+        failed = newest(context, webhook)
+        assert (failed.state, failed.last_status) == ("pending", 500)
+        with transaction(context.engine) as session:
+            rotate_secret(session, CALLER, get_webhook(session, webhook.id), SystemClock().now())
+            replay(session, CALLER, get_webhook(session, webhook.id), failed.id, SystemClock().now())
+        deliver_webhooks(context)
+    (first, _), (second, body) = receiver.got
+    assert first["webhook-id"] == second["webhook-id"]
+    assert len(second["webhook-signature"].split()) == 2
+    Verifier(webhook.secret).verify(body.decode(), second)  # who has the secret of before goes on
+    assert newest(context, webhook).state == "delivered"
+
+
+def test_a_redirect_is_not_followed(context: WorkerContext) -> None:
+    with receiving(Receiver([302])) as receiver:
+        webhook = make(context, receiver.url)
+        cancel_one(context)
+        deliver_webhooks(context)
+    assert len(receiver.got) == 1
+    assert newest(context, webhook).last_status == 302
+
+
+def test_gone_disables(context: WorkerContext) -> None:
+    with receiving(Receiver([410])) as receiver:
+        webhook = make(context, receiver.url)
+        cancel_one(context)
+        deliver_webhooks(context)
+    with reading(context.engine) as session:
+        assert session.get_one(Webhook, webhook.id).disabled_at is not None
+
+
+def test_what_leads_inside_is_not_asked_and_nobody_there_is_tried_again(context: WorkerContext) -> None:
+    nobody, inside = (
+        make(context, f"http://127.0.0.1:{free_port()}/"),
+        make(context, "https://169.254.169.254/latest/meta-data"),
+    )
+    cancel_one(context)
+    deliver_webhooks(context)
+    assert "ConnectionRefusedError" in str(newest(context, nobody).last_error)
+    assert "not on the public internet" in str(newest(context, inside).last_error)
+    assert newest(context, inside).state == newest(context, nobody).state == "pending"
+
+
+def test_a_receiver_that_answers_byte_by_byte_ends_in_time(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "TIMEOUT_S", 0.6)
+
+    def drip(handler: http.server.BaseHTTPRequestHandler) -> None:
+        try:
+            for _ in range(100):
+                handler.wfile.write(b"H")
+                time.sleep(0.1)
+        except OSError:
+            pass
+
+    with receiving(Receiver(answer=drip)) as receiver:
+        webhook = make(context, receiver.url)
+        cancel_one(context)
+        deliver_webhooks(context)
+        assert newest(context, webhook).attempts == 1
+        assert newest(context, webhook).last_status is None
+
+
+def test_the_receiver_of_the_examples_believes_what_is_signed(context: WorkerContext, tmp_path: Path) -> None:
+    port, secret_file, log = free_port(), tmp_path / "secret.txt", tmp_path / "receiver.log"
+    webhook = make(context, f"http://127.0.0.1:{port}/")
+    forger = make(context, f"http://127.0.0.1:{port}/forged")
+    secret_file.write_text(webhook.secret)
+    command = [sys.executable, str(ROOT / "examples" / "webhook_receiver.py"), "--port", str(port)]
+    with running(command, log=log, env={"WEBHOOK_SECRET_FILE": str(secret_file)}):
+        wait_until(lambda: "listening" in log.read_text(), timeout_s=30, what="the receiver")
+        job_id = cancel_one(context)
+        deliver_webhooks(context)
+        wait_until(lambda: "job.cancelled" in log.read_text(), timeout_s=30, what="the message")
+    assert len(re.findall("job.cancelled", log.read_text())) == 1
+    assert str(job_id) in log.read_text()
+    assert (newest(context, webhook).last_status, newest(context, forger).last_status) == (204, 401)
+    assert json.loads(log.read_text().splitlines()[-1].partition(" ")[2])["job"] == str(job_id)
