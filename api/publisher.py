@@ -14,6 +14,7 @@ from uuid import UUID
 
 from api.metrics import PUBLISH_FAILURES
 from core.broker import celery_config
+from core.brokerclient import open_redis
 from core.errors import BrokerUnavailableError
 from core.messages import Message
 from core.settings import Settings
@@ -67,14 +68,8 @@ class Publisher:
             BrokerUnavailableError: none came within the limit.
         """
         import redis  # noqa: PLC0415 - only here and below Celery
-        from redis.backoff import NoBackoff  # noqa: PLC0415
-        from redis.retry import Retry  # noqa: PLC0415
 
-        url = self._settings.broker.full_url
-        limit = min(limit_s, self._settings.broker.socket_timeout_s)
-        client = redis.Redis.from_url(
-            url, socket_timeout=limit, socket_connect_timeout=limit, retry=Retry(NoBackoff(), 0), single_connection_client=False
-        )
+        client = open_redis(self._settings.broker, min(limit_s, self._settings.broker.socket_timeout_s))
         try:
             client.ping()
         except (redis.RedisError, OSError) as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.messages import QUEUES
-from core.settings import Settings
+from core.settings import BrokerSettings, Settings
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
@@ -32,6 +32,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "health_check_interval": 25,
             "queue_order_strategy": "priority",  # interactive before control before bulk
             "max_retries": 0,
+            **_of_a_shared_redis(broker),
         },
         "task_serializer": "json",
         "accept_content": ["json"],
@@ -42,3 +43,12 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "task_publish_retry": False,  # a lost wake-up is found by the sweeper
         "enable_utc": True,
     }
+
+
+def _of_a_shared_redis(broker: BrokerSettings) -> dict[str, Any]:
+    """The prefix of its keys, and what its sentinels are asked for."""
+    found: dict[str, Any] = {"global_keyprefix": broker.key_prefix} if broker.key_prefix else {}
+    if broker.sentinels is not None:
+        waits = {"socket_timeout": broker.socket_timeout_s, "socket_connect_timeout": broker.socket_timeout_s}
+        found |= {"master_name": broker.sentinels.master, "sentinel_kwargs": waits}
+    return found

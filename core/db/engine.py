@@ -25,20 +25,29 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from core.errors import DatabaseUnavailableError
+from core.errors import ConfigurationError, DatabaseUnavailableError
+from core.filesystems import remote_filesystem
 from core.settings import DatabaseSettings
 
 T = TypeVar("T")
 
 SQLITE_WAL_SAFE_FROM = (3, 51, 3)
+_READ_ONLY = "25006"  # read_only_sql_transaction, of PostgreSQL's table of errors
 
 
 def open_engine(url: str, settings: DatabaseSettings) -> Engine:
     """Create an engine for the ledger. Call it after a fork, never before; dispose it in the lifespan that made it."""
     if make_url(url).get_backend_name() == "sqlite":
         return _open_sqlite(url, settings)
-    return create_engine(
-        url,
+    return _open_postgresql(url, settings)
+
+
+def _open_postgresql(url: str, settings: DatabaseSettings) -> Engine:
+    address = make_url(url)
+    pooled = settings.prepare_threshold == 0 or address.query.get("pgbouncer") == "true"
+    limits = {"statement_timeout": str(settings.statement_timeout_s * 1000), "timezone": "UTC"}
+    engine = create_engine(
+        address.difference_update_query(["pgbouncer"]),
         pool_size=settings.pool_size,
         max_overflow=settings.pool_size,
         pool_pre_ping=True,
@@ -51,15 +60,26 @@ def open_engine(url: str, settings: DatabaseSettings) -> Engine:
             "keepalives_interval": 5,
             "keepalives_count": 2,
             "tcp_user_timeout": 20_000,
-            "options": f"-c statement_timeout={settings.statement_timeout_s * 1000} -c timezone=utc",
             "application_name": "dermq",
+            "prepare_threshold": None if pooled else settings.prepare_threshold,
+            # PgBouncer refuses these, and gives each transaction another session.
+            **({} if pooled else {"options": " ".join(f"-c {name}={value}" for name, value in limits.items())}),
         },
     )
+    if pooled:
+        settle = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in limits.items())
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql(f"SELECT {settle}")
+
+    return engine
 
 
 def _open_sqlite(url: str, settings: DatabaseSettings) -> Engine:
     database = make_url(url).database
     if database and database != ":memory:":
+        _require_own_disk(Path(database))
         Path(database).parent.mkdir(parents=True, exist_ok=True)
     driver = _sqlite_driver()
     engine = create_engine(
@@ -86,6 +106,15 @@ def _open_sqlite(url: str, settings: DatabaseSettings) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _require_own_disk(database: Path) -> None:
+    kind = remote_filesystem(database.absolute().parent.resolve())
+    if kind is not None:
+        raise ConfigurationError(
+            f"the ledger {database} would lie on a file system of another machine ({kind}), where SQLite's locks do not hold: "
+            "name a data folder on a disk of this machine (DERMQ_DATA_DIR, --data-dir), or a PostgreSQL (DERMQ_DATABASE_URL)"
+        )
 
 
 def _sqlite_driver() -> Any:
@@ -163,6 +192,11 @@ def _translated(engine: Engine) -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         raise DatabaseUnavailableError(f"database {engine.url.render_as_string()} does not answer: {error.orig}") from error
     except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
+            engine.dispose()  # the next connection may find the server that can be written
+            raise DatabaseUnavailableError(
+                f"database {engine.url.render_as_string()} can only be read now: it is a standby, or fails over"
+            ) from error
         if error.connection_invalidated:
             raise DatabaseUnavailableError(
                 f"database {engine.url.render_as_string()}: connection lost: {error.orig}"

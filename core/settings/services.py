@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from core.plainlists import check_file_url, check_start
 from core.secretfiles import Concern, with_password
 from core.settings.reading import variables_of
+from core.settings.sentinels import Sentinels, read_sentinels
 
 
 class DatabaseSettings(Concern):
@@ -16,8 +17,8 @@ class DatabaseSettings(Concern):
 
     url: str = Field(
         default="",
-        description="SQLAlchemy URL of the ledger: postgresql+psycopg://user@host/name or sqlite:///path. Empty: SQLite in the "
-        "data folder.",
+        description="URL of the ledger: postgresql://user@host/name (postgres:// too, as hosting providers write it) or "
+        "sqlite:///path. Empty: SQLite in the data folder.",
     )
     password: SecretStr = Field(default=SecretStr(""), description="Put into the URL, which then must hold none.")
     pool_size: int = Field(
@@ -25,11 +26,20 @@ class DatabaseSettings(Concern):
     )
     connect_timeout_s: int = Field(default=5, description="How long to wait for a new connection.")
     statement_timeout_s: int = Field(default=30, description="How long one SQL statement may take before it is cancelled.")
+    prepare_threshold: int = Field(
+        default=5,
+        ge=0,
+        description="After how many runs PostgreSQL keeps a statement prepared. 0: never, and a session keeps nothing else: "
+        "for PgBouncer in transaction mode. `?pgbouncer=true` in the URL does the same.",
+    )
 
     @field_validator("url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        return check_start(value, "postgresql+psycopg://", "sqlite://")
+        scheme, separator, rest = value.partition("://")
+        if scheme in ("postgres", "postgresql") and separator:
+            return f"postgresql+psycopg://{rest}"
+        return check_start(value, "postgresql+psycopg://", "postgresql://", "postgres://", "sqlite://")
 
 
 class BrokerSettings(Concern):
@@ -39,16 +49,19 @@ class BrokerSettings(Concern):
 
     url: SecretStr = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"),
-        description="Address of Redis or Valkey: redis://host:port/0, rediss:// for TLS, or unix:///path of a socket, in which "
-        "% is %25, ? is %3F and # is %23.",
+        description="Address of Redis or Valkey: redis://user:password@host:port/0, rediss:// for TLS, unix:///path of a "
+        "socket, in which % is %25, ? is %3F and # is %23, or sentinel://host:26379,host:26379/0?master=name.",
     )
     password: SecretStr = Field(default=SecretStr(""), description="Put into the URL, which then must hold none.")
+    key_prefix: str = Field(
+        default="", max_length=64, description="Put before each key, where a Redis is shared: dermq: for example."
+    )
     socket_timeout_s: float = Field(default=5.0, description="How long to wait for an answer of the broker.")
 
     @field_validator("url")
     @classmethod
     def _supported(cls, value: SecretStr) -> SecretStr:
-        check_start(value.get_secret_value(), "redis://", "rediss://", "unix:///", "redis+socket:///")
+        check_start(value.get_secret_value(), "redis://", "rediss://", "unix:///", "redis+socket:///", "sentinel://")
         return value
 
     @property
@@ -61,7 +74,15 @@ class BrokerSettings(Concern):
     def celery_url(self) -> str:
         """The same, as Celery has it: a socket is redis+socket:///path there."""
         url = self.full_url
+        if self.sentinels is not None:
+            return self.sentinels.celery_url
         return url.replace("unix:///", "redis+socket:///", 1) if url.startswith("unix:///") else url
+
+    @property
+    def sentinels(self) -> Sentinels | None:
+        """Who knows where the broker is; None where its address is in the URL."""
+        url = self.full_url
+        return read_sentinels(url) if url.startswith("sentinel://") else None
 
 
 class StorageSettings(Concern):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import Field, model_validator
 
+from core.processors import usable_processors
 from core.secretfiles import Concern
 from core.settings.reading import variables_of
 
@@ -17,7 +17,9 @@ class WorkerSettings(Concern):
     model_config = variables_of("DERMQ_WORKER_")
 
     concurrency: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, description="Child processes of a worker; each takes one chunk at a time."
+        default_factory=usable_processors,
+        description="Child processes of a worker; each takes one chunk at a time. Default: the processors that it may use, by "
+        "its affinity and its cgroup's limit.",
     )
     memory_bytes: int = Field(
         default=3 * 1024**3,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.processors import usable_processors
 from serving.embedded.status import invalid_argument
 from serving.embedded.textconfig import read_text
 from serving.protos import batching_pb2
 
 
 def _cores() -> int:
-    return os.cpu_count() or 1
+    return usable_processors()
 
 
 @dataclass(frozen=True)

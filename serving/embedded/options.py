@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from core.processors import usable_processors
 from serving.embedded.flags import OFFICIAL, OWN, Fate, Flag
 
 _TRUE, _FALSE = frozenset({"true", "1", "t", "yes", "y"}), frozenset({"false", "0", "f", "no", "n"})
@@ -22,7 +22,7 @@ class Options:
     port: int = 8500
     grpc_socket_path: str = ""
     rest_api_port: int = 0
-    rest_api_num_threads: int = field(default_factory=lambda: 4 * (os.cpu_count() or 1))
+    rest_api_num_threads: int = field(default_factory=lambda: 4 * usable_processors())
     rest_api_timeout_in_ms: int = 30_000
     rest_api_enable_cors_support: bool = False
     monitoring_config_file: str = ""

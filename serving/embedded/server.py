@@ -13,6 +13,7 @@ from types import FrameType
 import grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
+from core.processors import usable_processors
 from core.telemetry.logs import get_logger
 from serving.embedded.batching import Batcher
 from serving.embedded.configfiles import read_batching, read_entries, read_metrics_path
@@ -52,7 +53,7 @@ class EmbeddedServer:
         self._credentials = read_credentials(options)
         if self._credentials and options.rest_api_port:
             _log.warning("REST and the Prometheus page stay plain HTTP, as TensorFlow Serving's", port=options.rest_api_port)
-        slots = options.tensorflow_inter_op_parallelism or options.tensorflow_session_parallelism or os.cpu_count() or 1
+        slots = options.tensorflow_inter_op_parallelism or options.tensorflow_session_parallelism or usable_processors()
         intra_op = options.tensorflow_intra_op_parallelism or options.tensorflow_session_parallelism or 1
         threads = Threads(intra_op=intra_op)
         manager: ServableManager[SavedModelServable] = ServableManager(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from functools import partial
 
-from redis import Redis
 from redis.exceptions import RedisError
 
+from core.brokerclient import open_redis
 from core.db.engine import transaction
 from core.db.maintenance import republish
 from core.messages import QUEUE_BULK, QUEUE_INTERACTIVE, Message
@@ -50,12 +50,8 @@ def count_messages(context: WorkerContext) -> int | None:
     """Messages about chunks that wait in the queues; None if the broker does not answer."""
     broker = context.settings.broker
     try:
-        with Redis.from_url(
-            broker.full_url,
-            socket_timeout=broker.socket_timeout_s,
-            socket_connect_timeout=broker.socket_timeout_s,
-        ) as redis:
-            return sum(int(redis.llen(queue)) for queue in (QUEUE_INTERACTIVE, QUEUE_BULK))
+        with open_redis(broker, broker.socket_timeout_s) as redis:
+            return sum(int(redis.llen(broker.key_prefix + queue)) for queue in (QUEUE_INTERACTIVE, QUEUE_BULK))
     except RedisError as error:
         metrics.DEPENDENCY_ERRORS.add("broker")
         log.warning("broker_away", error=str(error))
