@@ -95,15 +95,21 @@ def rate(call: Callable[[Images], Any], images: Images, batches: int, in_flight:
 
 @contextmanager
 def served(base: Path) -> Iterator[PredictClient]:
-    """The embedded server in a process of its own."""
+    """The embedded server in a process of its own, with one model."""
+    with embedded("--model_name=bench", f"--model_base_path={base}") as (client, _):
+        client.wait_ready(120, "bench")
+        yield client
+
+
+@contextmanager
+def embedded(*flags: str) -> Iterator[tuple[PredictClient, subprocess.Popen[bytes]]]:
+    """The embedded server in a process of its own: it listens, its models may still be loading."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "serving.embedded", f"--port={port}", "--model_name=bench", f"--model_base_path={base}"]
-    process = subprocess.Popen([*command, "--log_level=ERROR"])
+    process = subprocess.Popen([sys.executable, "-m", "serving.embedded", f"--port={port}", *flags, "--log_level=ERROR"])
     try:
         with PredictClient(f"127.0.0.1:{port}", timeout_s=300) as client:
-            client.wait_ready(120, "bench")
-            yield client
+            yield client, process
     finally:
         process.terminate()
         process.wait(60)
