@@ -10,18 +10,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager.wrap_function import function_from_graph_def
 
 SMALLEST_SIZE = 1024  # values; below this nothing is gained
 
 
-def halve_constants(frozen: Any) -> Any:
-    """The same function with its exactly representable large constants as float16.
-
-    Args:
-        frozen: a concrete function of one tensor without variables.
-    """
-    graph = frozen.graph.as_graph_def()
+def halve_constants(graph: Any, _: Any) -> int:
+    """A pass of `training.rewriting`: large constants that float16 represents exactly become float16."""
     shared = _share_constants(graph)
     halved: list[Any] = []
     for node in graph.node:
@@ -34,10 +28,8 @@ def halve_constants(frozen: Any) -> Any:
         node.attr["dtype"].type = tf.float16.as_datatype_enum
         node.attr.pop("_output_shapes", None)
         halved.append(_cast(name, node.name))
-    if not halved and not shared:
-        return frozen
     graph.node.extend(halved)
-    return function_from_graph_def(graph, [each.name for each in frozen.inputs], [each.name for each in frozen.outputs])
+    return len(halved) + shared
 
 
 def _share_constants(graph: Any) -> int:

@@ -1,8 +1,8 @@
 """Writes a model as a SavedModel that keeps the contract of `core.modelspec`.
 
-The graph is frozen: weights become constants, so that the server's optimiser can fold batch normalisation into convolutions, a
-TF1 session (what TensorFlow Serving runs on) has no variable to initialise, and a CPU needs about a quarter less time. Weights
-that float16 holds exactly take half the space (`training.compact`).
+The graph is frozen: weights become constants, so that a TF1 session (what TensorFlow Serving runs on) has no variable to
+initialise, and a CPU needs about a quarter less time. Batch normalisation is folded into convolutions (`training.folding`).
+Weights that float16 holds exactly take half the space (`training.compact`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from core.modelspec import (
     ModelSpec,
 )
 from training.compact import halve_constants
+from training.folding import fold_normalisation
 from training.novelty.features import with_observed
+from training.rewriting import rewritten
 
 SERVING_SIGNATURE = "serving_default"
 VIEWS_SIGNATURE = "tta"
@@ -85,7 +87,7 @@ def _frozen(model: Any, temperature: float, image_spec: Any, novelty: Callable[[
         return [probabilities] if novelty is None else [probabilities, novelty(found[1])]
 
     concrete = tf.function(answers, autograph=False).get_concrete_function(image_spec)
-    return halve_constants(convert_variables_to_constants_v2(concrete))
+    return rewritten(convert_variables_to_constants_v2(concrete), fold_normalisation, halve_constants)
 
 
 def _mean_over_views(frozen: Any, square: bool) -> Any:
