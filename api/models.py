@@ -6,8 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from api.configuredmodels import configured_models
+from api.modelschemas import ModelObject, Promotion, VersionObject
 from api.resources import Resources
-from api.schemas import ModelObject, Promotion, RetryRequest, VersionObject
+from api.schemas import RetryRequest
 from core.db.engine import reading
 from core.db.jobs import get_job
 from core.db.retrying import Repin

@@ -16,6 +16,9 @@ from core.notes import ItemNote
 DISCLAIMER = "Research use only, not a diagnosis."
 
 # Words and names in parameters: PostgreSQL's text takes no NUL, and no control character is ever meant.
+Tag = Annotated[
+    str, StringConstraints(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f,]*[^\s\x00-\x1f\x7f,][^\x00-\x1f\x7f,]*$")
+]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 MAX_VERSION = 2**63 - 1  # TensorFlow Serving's versions are int64
 MAX_ITEM = 2**31 - 1
@@ -208,7 +211,16 @@ class JobObject(BaseModel):
     waiting_until: datetime | None = Field(description="When it is tried again, where that is known.")
     error: JobFailure | None
     disclaimer: str = DISCLAIMER
+    tags: list[str] = Field([], description="Words by which its owner finds it: PUT /v1/jobs/{job_id}/tags.")
     links: dict[str, str]
+
+
+class TagsRequest(BaseModel):
+    """Words by which a job is found."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tags: Annotated[list[Tag], Field(max_length=16)]
 
 
 class JobList(BaseModel):
@@ -342,47 +354,6 @@ class Problem(BaseModel):
     instance: str = Field(examples=["/v1/jobs/019a9f3e-7c11-7d2b-9a44-0c5b8f6e2d10"])
     code: str = Field(examples=["not_found"])
     request_id: str | None
-
-
-class Promotion(BaseModel):
-    """The last time that a label was put on a version."""
-
-    label: str
-    by: str = Field(examples=["ada@ward7"])
-    at: datetime
-
-
-class VersionObject(BaseModel):
-    """One version of a model as Serving reports it."""
-
-    version: int
-    state: str = Field(examples=["AVAILABLE"])
-    labels: list[str]
-    error: str | None
-    spec: dict[str, Any] | None = Field(None, description="What this version says of itself, while it is AVAILABLE.")
-    promoted: Promotion | None = None
-
-
-class ModelObject(BaseModel):
-    """A served model: versions, labels, and what the stable (else the latest) version says of itself."""
-
-    object: Literal["model"] = "model"
-    name: str
-    default: bool
-    versions: list[VersionObject]
-    labels: dict[str, int]
-    spec: dict[str, Any] | None = Field(
-        description="The ModelSpec: classes, input size, malignant classes, thresholds, metrics."
-    )
-    error: str | None
-
-
-class ModelList(BaseModel):
-    """All models that this server offers."""
-
-    object: Literal["list"] = "list"
-    data: list[ModelObject]
-    next: str | None = None
 
 
 class Check(BaseModel):

@@ -22,6 +22,7 @@ CHANGES = {
     ("POST", "/v1/jobs/{job_id}/cancel"): Scope.SUBMIT,
     ("POST", "/v1/jobs/{job_id}/retry"): Scope.SUBMIT,
     ("DELETE", "/v1/jobs/{job_id}"): Scope.SUBMIT,
+    ("PUT", "/v1/jobs/{job_id}/tags"): Scope.SUBMIT,
     ("PUT", "/v1/jobs/{job_id}/items/{item_no}/decision"): Scope.REVIEW,
     ("POST", "/v1/jobs/{job_id}/decisions"): Scope.REVIEW,
     ("POST", "/v1/jobs/{job_id}/reviewers"): Scope.REVIEW,

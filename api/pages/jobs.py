@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
+from pydantic import BaseModel, Field
 
 from api.pages.charts import class_bars, risk_columns
 from api.pages.rendering import render
@@ -24,20 +26,26 @@ _SHOWN_FAILURES = 20
 _BINS = 40
 _STATES = (JobState.QUEUED, JobState.PREPARING, JobState.RUNNING, JobState.CANCELLING, *TERMINAL_STATES)
 
-States = Annotated[list[JobState] | None, Query()]
-Place = Annotated[str | None, Query(max_length=200)]
+
+class Listed(BaseModel):
+    """The address of a list of jobs."""
+
+    state: list[JobState] | None = None
+    name: str = Field("", max_length=255)
+    tag: str = Field("", max_length=40)
+    cursor: str | None = Field(None, max_length=200)
 
 
 @router.get("/jobs")
-def show_jobs(request: Request, here: Here, tenant_id: TenantId, state: States = None, cursor: Place = None) -> HTMLResponse:
+def show_jobs(request: Request, here: Here, tenant_id: TenantId, view: Annotated[Listed, Query()]) -> HTMLResponse:
     """All jobs, newest first; filter and page are in the address."""
-    return render("jobs.html", page="jobs", **_list(request, here, tenant_id, state, cursor))
+    return render("jobs.html", page="jobs", **_list(request, here, tenant_id, view))
 
 
 @router.get("/jobs/rows")
-def show_rows(request: Request, here: Here, tenant_id: TenantId, state: States = None, cursor: Place = None) -> HTMLResponse:
+def show_rows(request: Request, here: Here, tenant_id: TenantId, view: Annotated[Listed, Query()]) -> HTMLResponse:
     """The table alone, which the page fetches again and again."""
-    return render("_jobs.html", **_list(request, here, tenant_id, state, cursor))
+    return render("_jobs.html", **_list(request, here, tenant_id, view))
 
 
 @router.get("/jobs/{job_id}")
@@ -52,22 +60,28 @@ def show_progress(request: Request, here: Here, tenant_id: TenantId, job_id: UUI
     return render("_job.html", **_details(request, here, tenant_id, job_id))
 
 
-def _list(request: Request, here: Here, tenant_id: UUID, states: list[JobState] | None, cursor: str | None) -> dict[str, Any]:
+def _list(request: Request, here: Here, tenant_id: UUID, view: Listed) -> dict[str, Any]:
     found = get_jobs(
         request=request,
         response=Response(),
         here=here,
         tenant_id=tenant_id,
-        state=states,
+        state=view.state,
+        name=view.name,
+        tag=view.tag,
         limit=_SHOWN_JOBS,
-        cursor=cursor,
+        cursor=view.cursor,
     )
+    kept = view.model_dump(exclude={"cursor"}, exclude_defaults=True, mode="json")
     following = found.next and f"/jobs?{found.next.partition('?')[2]}"
     return {
         "jobs": found.data,
         "next": following,
-        "first": cursor is None,
-        "chosen": states or [],
+        "first": view.cursor is None,
+        "newest": f"/jobs?{urlencode(kept, doseq=True)}" if kept else "/jobs",
+        "chosen": view.state or [],
+        "name": view.name,
+        "tag": view.tag,
         "states": _STATES,
         "ended": TERMINAL_STATES,
     }

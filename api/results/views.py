@@ -89,6 +89,7 @@ def job_object(job: Job, tallies: Tallies, base: str) -> JobObject:
         waiting_since=job.waiting_since,
         waiting_until=job.waiting_until,
         error=JobFailure(code=job.error_code, message=job.error or "") if job.error_code else None,
+        tags=list(tallies.tags),
         links={name: job_url(base, job.id) + path for name, path in _LINKS.items()},
     )
 

@@ -14,11 +14,11 @@ from api.intake.admission import check_room
 from api.intake.requests import merge, read_json, take_job
 from api.intake.submission import Submission, make_job, submit
 from api.models import find_repin
-from api.openapi import job_body, problems
+from api.openapi import inlined, job_body, problems
 from api.resources import CallerHere, Here, Resources, TenantId
 from api.results.cursors import decode_job, encode_job, next_url
 from api.results.views import base_url, job_object, job_url
-from api.schemas import JobList, JobObject, JobParameters, RetryRequest
+from api.schemas import JobList, JobObject, JobParameters, RetryRequest, TagsRequest
 from core.access.callers import Caller
 from core.db.access.audit import Action, record
 from core.db.engine import reading, transaction
@@ -26,6 +26,7 @@ from core.db.jobs import Tallies, get_job, list_jobs, read_all_tallies, read_tal
 from core.db.lifecycle import delete_job, request_cancel
 from core.db.models import TERMINAL_STATES, Job, JobState
 from core.db.retrying import continue_retry, retry_job
+from core.db.review.tags import replace_tags
 from core.db.tombstones import remove
 from core.db.window import WindowPolicy, open_window
 from core.errors import StorageUnavailableError
@@ -124,6 +125,8 @@ def get_jobs(
     here: Here,
     tenant_id: TenantId,
     state: Annotated[list[JobState] | None, Query(description="Only jobs in these states.")] = None,
+    name: Annotated[str, Query(max_length=255, description="Only jobs whose name has this text in it.")] = "",
+    tag: Annotated[str, Query(max_length=40, description="Only jobs with this tag.")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> JobList:
@@ -131,7 +134,7 @@ def get_jobs(
     before = decode_job(cursor) if cursor else None
     base = base_url(request, here.settings.api)
     with reading(here.engine) as session:
-        jobs = list_jobs(session, tenant_id, limit=limit + 1, before=before, states=state or ())
+        jobs = list_jobs(session, tenant_id, limit=limit + 1, before=before, states=state or (), name=name, tag=tag)
         tallies = read_all_tallies(session, [job.id for job in jobs[:limit]])
     data = [job_object(job, tallies[job.id], base) for job in jobs[:limit]]
     following = next_url(request, response, base, encode_job(data[-1].id)) if len(jobs) > limit else None
@@ -145,6 +148,31 @@ def get_one_job(request: Request, response: Response, here: Here, tenant_id: Ten
     if job.state not in TERMINAL_STATES:
         response.headers["Retry-After"] = str(_POLL_S)
     return job
+
+
+@router.put(
+    "/v1/jobs/{job_id}/tags",
+    summary="Put words on a job",
+    responses=problems(400, 404, 413, 422, 503),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": inlined(TagsRequest), "example": {"tags": ["ward 7", "urgent"]}}},
+        }
+    },
+)
+async def put_tags(request: Request, here: Here, caller: CallerHere, job_id: UUID) -> JobObject:
+    """Up to 16 words, in place of those that it has. `GET /v1/jobs?tag=` finds it by them."""
+    wanted = merge(TagsRequest, None, await read_json(request))
+    return await run_in_threadpool(_tag, here, caller, job_id, wanted, base_url(request, here.settings.api))
+
+
+def _tag(here: Resources, caller: Caller, job_id: UUID, wanted: TagsRequest, base: str) -> JobObject:
+    with transaction(here.engine) as session:
+        job = get_job(session, caller.tenant_id, job_id, lock=True)
+        replace_tags(session, job_id, [tag.strip() for tag in wanted.tags])
+        record(session, caller, Action.JOB_TAGS, job_id, here.clock.now(), tags=len(wanted.tags))
+        return view_job(session, job, base)
 
 
 @router.post("/v1/jobs/{job_id}/cancel", summary="Stop a job", responses=problems(404, 409, 503))

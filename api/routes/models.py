@@ -8,9 +8,9 @@ from fastapi import APIRouter, Path
 
 from api.drift import DriftList, list_drift
 from api.models import describe_model, list_models
+from api.modelschemas import ModelList, ModelObject
 from api.openapi import problems
 from api.resources import Here, TenantId
-from api.schemas import ModelList, ModelObject
 
 router = APIRouter(tags=["models"])
 

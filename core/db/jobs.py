@@ -15,6 +15,8 @@ from core.access.callers import Caller
 from core.db.access.audit import Action, record
 from core.db.access.quotas import check_quotas
 from core.db.models import Job, JobState, Tally, Upload
+from core.db.review.tables import JobTag
+from core.db.review.tags import read_tags
 from core.errors import NotFoundError
 from core.ids import new_id
 
@@ -136,13 +138,22 @@ def list_jobs(
     limit: int,
     before: uuid.UUID | None = None,
     states: Sequence[JobState] = (),
+    name: str = "",
+    tag: str = "",
 ) -> Sequence[Job]:
-    """Newest first; `before` is the last id of the previous page (ids sort by time)."""
+    """Newest first; `before` is the last id of the previous page (ids sort by time).
+
+    `name` is a text that the job's name has in it, whatever its case; it is looked for in all names of the tenant.
+    """
     query = select(Job).where(Job.tenant_id == tenant_id).order_by(Job.id.desc()).limit(limit)
     if before is not None:
         query = query.where(Job.id < before)
     if states:
         query = query.where(Job.state.in_(states))
+    if name:
+        query = query.where(Job.name.icontains(name, autoescape=True))
+    if tag:
+        query = query.where(Job.id.in_(select(JobTag.job_id).where(JobTag.tag == tag)))
     return session.scalars(query).all()
 
 
@@ -152,6 +163,7 @@ class Tallies(NamedTuple):
     labels: dict[str, int]
     errors: dict[str, int]  # by code
     notes: dict[str, int]  # by code
+    tags: Sequence[str] = ()  # the owner's words, by name
 
 
 def read_tallies(session: Session, job_id: uuid.UUID) -> Tallies:
@@ -160,13 +172,14 @@ def read_tallies(session: Session, job_id: uuid.UUID) -> Tallies:
 
 
 def read_all_tallies(session: Session, job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Tallies]:
-    """The same of several jobs, in one statement."""
+    """The same of several jobs, in one statement for tallies and one for tags."""
     rows = session.execute(
         select(Tally.job_id, Tally.kind, Tally.name, Tally.items)
         .where(Tally.job_id.in_(job_ids), Tally.items > 0)
         .order_by(Tally.items.desc(), Tally.name)
     ).all()
-    found = {job_id: Tallies({}, {}, {}) for job_id in job_ids}
+    tags = read_tags(session, job_ids)
+    found = {job_id: Tallies({}, {}, {}, tags.get(job_id, ())) for job_id in job_ids}
     for row in rows:
         tallies = found[row.job_id]
         {"label": tallies.labels, "error": tallies.errors, "note": tallies.notes}[row.kind][row.name] = row.items

@@ -86,6 +86,20 @@ function leave() {
   location.assign("/jobs");
 }
 
+/** Put the words of the field on the job. @param {Event} event */
+async function tag(event) {
+  event.preventDefault();
+  const tags = find("#tags").value.split(",").map((/** @type {string} */ each) => each.trim()).filter(Boolean);
+  const { job } = find("#tagging").dataset;
+  try {
+    await ask(`/v1/jobs/${job}/tags`, { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ tags }) });
+    announce(`Saved: ${tags.length} tags`);
+  } catch (error) {
+    showTrouble(/** @type {Error} */ (error).message);
+  }
+}
+
 localise();
+find("#tagging").addEventListener("submit", tag);
 enableActions((action) => (action === "delete" ? leave() : refresh()));
 plan();

@@ -25,7 +25,7 @@ export function enableActions(after) {
 }
 
 /** @param {string} act @param {string} name @returns {Promise<boolean> | boolean} */
-function isMeant(act, name) {
+export function isMeant(act, name) {
   if (act === "delete") {
     return confirmed("Delete this job?", `${name} goes for good, with its results, decisions and uploaded archive.`, "Delete");
   }
@@ -36,7 +36,7 @@ function isMeant(act, name) {
 }
 
 /** @param {string} act @param {string} job @returns {Promise<Response>} */
-function perform(act, job) {
+export function perform(act, job) {
   if (act === "delete") return ask(`/v1/jobs/${job}`, { method: "DELETE" });
   const headers = { "Content-Type": "application/json" };
   return ask(`/v1/jobs/${job}/${act}`, { method: "POST", headers, body: act === "retry" ? "{}" : undefined });

@@ -35,6 +35,7 @@ class Action(StrEnum):
     JOB_CANCEL = "job.cancel"
     JOB_RETRY = "job.retry"
     JOB_DELETE = "job.delete"
+    JOB_TAGS = "job.tag"
     DECISION = "item.decide"
     WEBHOOK_CREATE = "webhook.create"
     WEBHOOK_ROTATE = "webhook.rotate"

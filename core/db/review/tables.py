@@ -1,11 +1,11 @@
-"""Tables of a review by several readers. The first read of an item is in core.db.models.Decision."""
+"""Tables of a review by several readers, and of words on jobs. The first read of an item is in core.db.models.Decision."""
 
 from __future__ import annotations
 
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Integer
+from sqlalchemy import ForeignKey, Index, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db.models import Base
@@ -26,6 +26,16 @@ class FurtherRead(Base):
     note: Mapped[str]
     reviewer: Mapped[str]
     decided_at: Mapped[datetime]
+
+
+class JobTag(Base):
+    """A word by which a job is found."""
+
+    __tablename__ = "job_tags"
+    __table_args__ = (Index("ix_job_tags_tag", "tag"),)
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    tag: Mapped[str] = mapped_column(primary_key=True)
 
 
 class Presence(Base):

@@ -46,6 +46,7 @@ BODIES: dict[str, Any] = {
     "/v1/jobs/{job_id}/items/{item_no}/decision": DECISION,
     "/v1/jobs/{job_id}/decisions": {"decisions": [{"item": 0, **DECISION}]},
     "/v1/jobs/{job_id}/reviewers": {"reviewer": "r"},
+    "/v1/jobs/{job_id}/tags": {"tags": ["a"]},
 }
 
 

@@ -131,3 +131,40 @@ def test_a_job_of_failures_only(api: Api, page: Page) -> None:
     page.goto(f"{api.url}/jobs/{job}")
     assert page.locator("#job-empty h2").inner_text() == "No classified pictures"
     check_accessibility(page)
+
+
+def test_several_jobs_at_once(api: Api, page: Page) -> None:
+    jobs = [api.submit(name=f"bulk-{number}.zip") for number in range(3)]
+    page.goto(f"{api.url}/jobs?name=bulk-")
+    page.get_by_label("Choose all jobs of this page").check()
+    assert page.locator("#selected").inner_text() == "3 chosen"
+    page.get_by_label("Choose bulk-2.zip").uncheck()
+    check_accessibility(page)
+    page.locator("#bulk").get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel the job").click()
+    page.locator(f"#job-{jobs[0]} .pill.cancelled").wait_for()
+    states = [api.client.get(f"/v1/jobs/{job}").json()["state"] for job in jobs]
+    assert states == ["cancelled", "cancelled", "queued"]
+    assert not page.locator("#bulk").is_visible()
+    page.get_by_label("Choose all jobs of this page").check()
+    assert page.locator("#bulk").get_by_role("button", name="Delete").is_enabled()
+    page.locator("#bulk").get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete", exact=True).last.click()
+    page.locator(f"#job-{jobs[0]}").wait_for(state="detached")
+    assert [api.client.get(f"/v1/jobs/{job}").status_code for job in jobs] == [404, 404, 200]
+
+
+def test_jobs_are_tagged_and_searched(api: Api, page: Page) -> None:
+    job = api.submit(name="tagged.zip")
+    page.goto(f"{api.url}/jobs/{job}")
+    page.get_by_label("Tags").fill("ward 7, second visit")
+    page.get_by_label("Tags").press("Enter")
+    page.locator("#announcer", has_text="Saved: 2 tags").wait_for(state="attached")
+    page.goto(f"{api.url}/jobs")
+    page.get_by_role("link", name="second visit").click()
+    page.wait_for_url("**/jobs?tag=second%20visit")
+    assert page.locator("tbody th a").first.inner_text() == "tagged.zip"
+    assert page.locator("tbody tr").count() == 1
+    page.get_by_label("Name").fill("none of these")
+    page.get_by_label("Name").press("Enter")
+    page.locator("#jobs-empty h2", has_text="No job here").wait_for()
