@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,57 @@ def test_the_notebook(served: Served) -> None:
     done = served.run(sys.executable, "-c", code, EXAMPLES / "explore.ipynb")
     assert f"'succeeded': {IMAGES}" in done.stdout
     assert "not_an_image: broken/notes.jpg" in done.stdout
-    assert done.stdout.count("risk 0.") + done.stdout.count("risk 0.9 to 1.0") >= 10
+    assert done.stdout.count("risk 0.") == 10
+    assert (served.folder / "results.parquet").stat().st_size > 0
+
+
+def test_several_archives_with_asyncio(served: Served) -> None:
+    write_sample_archive(served.folder / "second.zip", images=3)
+    done = served.run(sys.executable, EXAMPLES / "screen_many.py", served.archive, served.folder / "second.zip")
+    found = sorted(done.stdout.splitlines())
+    assert re.fullmatch(rf".*lesions\.zip: {IMAGES} classified, 3 failed, \d+ flagged", found[0])
+    assert re.fullmatch(r".*second\.zip: 3 classified, 3 failed, \d flagged", found[1])
+
+
+def test_a_job_for_label_studio_and_for_fiftyone(served: Served) -> None:
+    with zipfile.ZipFile(served.archive) as archive:
+        archive.extractall(served.folder / "images")
+    job = served.run("dermq", "submit", served.folder / "images").stdout.strip()
+    served.run("dermq", "watch", job)
+    tasks = json.loads(served.run(sys.executable, EXAMPLES / "label_studio.py", job).stdout)
+    assert len(tasks) == IMAGES
+    for task in tasks:
+        assert task["data"]["image"] == f"{served.url}/v1/jobs/{job}/items/{task['data']['item']}/image"
+        (prediction,) = task["predictions"]
+        assert 0 < prediction["score"] <= 1
+        assert prediction["model_version"].startswith("starter version ")
+        (result,) = prediction["result"]
+        assert (result["from_name"], result["to_name"], result["type"]) == ("class", "image", "choices")
+    served.run(sys.executable, EXAMPLES / "fiftyone_dataset.py", job, served.folder / "images", served.folder / "fo")
+    written = json.loads((served.folder / "fo/labels.json").read_text())
+    by_name = {task["data"]["name"]: task for task in tasks}
+    assert len(written["labels"]) == IMAGES
+    for name, label in written["labels"].items():
+        task = by_name[label["attributes"]["name"]]
+        assert task["predictions"][0]["result"][0]["value"]["choices"] == [written["classes"][label["label"]]]
+        (image,) = (served.folder / "fo/data").glob(f"{name}.*")
+        assert image.read_bytes() == (served.folder / "images" / label["attributes"]["name"]).read_bytes()
+
+
+def test_the_sketch_for_airflow_names_what_the_client_has() -> None:
+    """Airflow is not installed here: its two functions are run with decorators that change nothing."""
+    source = (
+        (EXAMPLES / "airflow_dag.py")
+        .read_text()
+        .replace("from airflow.sdk import dag, task", "dag = task = lambda **_: lambda f: f")
+    )
+    calls: list[tuple[str, str]] = []
+    found: dict[str, object] = {}
+    exec(compile(source.replace("\nscreen_lesions()\n", "\n"), "airflow_dag.py", "exec"), found)  # noqa: S102 - our own file
+    found["submit"] = lambda archive: f"job of {archive}"
+    found["fetch"] = lambda job, table: calls.append((job, table))
+    found["screen_lesions"]()  # type: ignore[operator]
+    assert calls == [("job of /data/incoming/{{ ds }}.zip", "/data/flagged/{{ ds }}.csv")]
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed (Debian: apt-get install curl)")
