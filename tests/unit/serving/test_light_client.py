@@ -31,7 +31,10 @@ SETTINGS = {
 # What structlog looks for: rich, with its own, and greenlet, which the tests of the web pages bring.
 LOGS = {"structlog", "rich", "pygments", "attr", "attrs", "markdown_it", "mdurl", "greenlet"}
 OWN = {"core", "core.telemetry", "serving"} | {
-    *(f"core.{name}" for name in ("datafolder", "errors", "modelspec", "plainlists", "plaintext", "secretfiles", "settings")),
+    *(
+        f"core.{name}"
+        for name in ("datafolder", "errors", "modelspec", "plainlists", "plaintext", "processors", "secretfiles", "settings")
+    ),
     *(f"core.telemetry.{name}" for name in ("logs", "spans", "tracing")),
     *(
         f"serving.{name}"
