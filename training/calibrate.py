@@ -18,6 +18,7 @@ import numpy as np
 
 from core.errors import DermqError, InvalidRequestError
 from core.evaluation import metrics
+from training.answers import add_json_option
 from training.datasets.base import FloatArray, IntArray
 from training.runs import Predictions, RunFolder
 from training.scaling import apply_temperature, fit_temperature
@@ -84,6 +85,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.cal
     """`python -m training.calibrate RUN`; exit status 0, or 2 for a request that cannot be carried out."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a run")
+    add_json_option(parser)
     run = RunFolder(parser.parse_args(arguments).run)
     try:
         found = calibrate_run(run)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import DermqError
+from training.answers import add_json_option, answer
 from training.cache import load_pixels
 from training.datasets.base import Dataset, UInt8Array
 from training.datasets.registry import DATASETS, load_dataset
@@ -162,6 +163,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.dat
     parser.add_argument("name", choices=tuple(DATASETS), help="kind of the data set: " + ", ".join(DATASETS))
     parser.add_argument("--data", type=Path, default=None, help="the data set; by default where the project keeps it")
     parser.add_argument("--out", type=Path, default=None, help="the page; by default data/<name>.html")
+    add_json_option(parser)
     chosen = parser.parse_args(arguments)
     try:
         dataset = load_dataset(chosen.name, chosen.data)
@@ -173,8 +175,10 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.dat
     path = chosen.out or Path("data") / f"{chosen.name}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
-    print("\n".join(imbalance(dataset)))
-    print(f"report: {path}")
+    lines = imbalance(dataset)
+    answer(
+        "\n".join([*lines, f"report: {path}"]), {"object": "report", "path": str(path), "imbalance": lines}, as_json=chosen.json
+    )
     return 0
 
 

@@ -23,6 +23,7 @@ from core.errors import DermqError
 from core.evaluation import metrics
 from core.evaluation.bootstrap import intervals
 from core.evaluation.figures import describe, to_json
+from training.answers import add_json_option
 from training.calibrate import UNCALIBRATED, Calibration, calibrate
 from training.datasets.base import FloatArray, IntArray
 from training.runs import Predictions, RunFolder
@@ -125,6 +126,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.eva
     parser.add_argument(
         "--results", type=Path, default=None, help="a job's exported rows to hold against the run's predictions"
     )
+    add_json_option(parser)
     chosen = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     run, name = RunFolder(chosen.run), "evaluation-tta" if chosen.tta else "evaluation"

@@ -21,6 +21,7 @@ from core.errors import ConflictError, DermqError, InvalidRequestError
 from core.evaluation.figures import to_json
 from core.imaging import preprocessing_hash
 from core.modelspec import ModelSpec
+from training.answers import add_json_option, answer, working
 from training.calibrate import OPERATING_POINT, Calibration, calibrate_run
 from training.card import render_card
 from training.evaluate import evaluate
@@ -173,24 +174,28 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.exp
         help="the detector of pictures unlike the training part's; best compares all, none leaves it out",
     )
     parser.add_argument("--data", type=Path, default=None, help="the data set, for --novelty; by default where it was")
+    add_json_option(parser)
     chosen = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        target = export_run(
-            RunFolder(chosen.run),
-            model=chosen.model,
-            root=chosen.root,
-            version=chosen.version,
-            tta=chosen.tta,
-            novelty=chosen.novelty,
-            data=chosen.data,
-        )
+        with working(as_json=chosen.json):
+            target = export_run(
+                RunFolder(chosen.run),
+                model=chosen.model,
+                root=chosen.root,
+                version=chosen.version,
+                tta=chosen.tta,
+                novelty=chosen.novelty,
+                data=chosen.data,
+            )
     except DermqError as error:
         print(f"export: {error}", file=sys.stderr)
         return 2
-    print(f"published: {target}")
-    print(f"to serve it with the stack of this machine: {next_command(chosen.model, target)}")
-    print((target / "README.md").read_text(encoding="utf-8"))
+    following = next_command(chosen.model, target)
+    text = f"published: {target}\nto serve it with the stack of this machine: {following}\n"
+    text += (target / "README.md").read_text(encoding="utf-8")
+    version = {"object": "version", "model": chosen.model, "version": int(target.name), "path": str(target), "next": following}
+    answer(text, version, as_json=chosen.json)
     return 0
 
 

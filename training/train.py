@@ -20,6 +20,7 @@ from typing import Any
 
 from core.errors import DermqError, InvalidRequestError
 from core.imaging import preprocessing_hash
+from training.answers import add_json_option, answer, working
 from training.cache import load_pixels
 from training.datasets.base import Dataset
 from training.datasets.registry import CLASSES, load_dataset
@@ -243,6 +244,21 @@ def list_experiments() -> str:
     return "\n".join(rows)
 
 
+def _as_object(experiment: Experiment) -> dict[str, Any]:
+    published = experiment.published.accuracy if experiment.published else None
+    return {
+        "id": experiment.id,
+        "title": experiment.title,
+        "height": experiment.height,
+        "width": experiment.width,
+        "parameters": experiment.parameters,
+        "epochs": experiment.epochs,
+        "minutes": measured_minutes(experiment.id) or experiment.minutes,
+        "measured": measured_minutes(experiment.id) is not None,
+        "published_accuracy": published,
+    }
+
+
 def main(arguments: list[str] | None = None, prog: str = "python -m training.train") -> int:
     """`python -m training.train EXPERIMENT …`; exit status 0, or 2 for a request that cannot be carried out."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -270,22 +286,28 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.tra
         help="search for better settings by the validation part, in N trials of all epochs, and end; goes on where it stopped",
     )
     parser.add_argument("--xla", action="store_true", help="compile with XLA, for a GPU")
+    add_json_option(parser)
     chosen = vars(parser.parse_args(arguments))
+    as_json = chosen.pop("json")
     if chosen.pop("list") or chosen["experiment"] is None:
-        print(list_experiments())
+        answer(list_experiments(), [_as_object(each) for each in EXPERIMENTS.values()], as_json=as_json)
         return 0
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         experiment = find_experiment(chosen.pop("experiment"))
         summary, trials = chosen.pop("summary"), chosen.pop("tune")
-        if summary or trials:
-            print(_summary(experiment, Options(**chosen)) if summary else tune(experiment, Options(**chosen), trials))
-            return 0
-        folder = train(experiment, Options(**chosen))
+        with working(as_json=as_json):
+            if summary or trials:
+                text = _summary(experiment, Options(**chosen)) if summary else tune(experiment, Options(**chosen), trials)
+            else:
+                folder = train(experiment, Options(**chosen))
     except DermqError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
-    print(f"run: {folder.path}")
+    if summary or trials:
+        answer(text, {"experiment": experiment.id, "text": text}, as_json=as_json)
+    else:
+        answer(f"run: {folder.path}", {"object": "run", "path": str(folder.path)}, as_json=as_json)
     return 0
 
 

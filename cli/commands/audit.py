@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from json import dumps
 from typing import Annotated, Any
 
 import typer
 
-from cli.options import DataDirOption
+from cli.options import DataDirOption, JsonOption
 
 _PAGE = 1000
 
@@ -16,10 +17,10 @@ def audit(
     *,
     tenant: Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Only what belongs to this tenant.")] = None,
     since: Annotated[datetime | None, typer.Option("--since", metavar="WHEN", help="Only from this instant on (UTC).")] = None,
+    json: JsonOption = False,  # noqa: ARG001 - it prints nothing but JSON
     data_dir: DataDirOption = None,
 ) -> None:
     """Print the audit, oldest first, one JSON object a line. Moves of model versions are in `dermq models`."""
-    import json
     from datetime import UTC
 
     from cli.ledger import open_ledger, settings_of
@@ -36,7 +37,7 @@ def audit(
                 page = list_audit(session, tenant_id=tenant_id, after=after, limit=_PAGE)
             for event in page:
                 if begin is None or event.at >= begin:
-                    print(json.dumps(_raw(event), ensure_ascii=False))
+                    print(dumps(_raw(event), ensure_ascii=False))
             after = page[-1].id if len(page) == _PAGE else None
 
 

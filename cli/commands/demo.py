@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DataDirOption
+from cli.options import DataDirOption, JsonOption
 
 IMAGES = 42
 
@@ -15,6 +15,7 @@ IMAGES = 42
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the summary instead of leaving the API up.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write the results.")] = Path("results.csv"),
+    json: JsonOption = False,
     data_dir: DataDirOption = None,
 ) -> None:
     """Draw a sample archive, screen it, show the summary, and leave the API up until Ctrl-C.
@@ -25,13 +26,14 @@ def demo(
     from cli.http.client import JobRequest
     from cli.http.jobview import exit_code
     from cli.http.submission import read_source
-    from cli.output.outfile import choose_out
-    from cli.output.terminal import open_err, open_out
+    from cli.output.outfile import choose_out, refuse_two_on_stdout
+    from cli.output.terminal import open_err, open_out, print_json
     from cli.service import Target, open_service
     from cli.stack.folder import DataFolder
     from cli.stack.stack import StackOptions
 
     target_file = choose_out(out, None)
+    refuse_two_on_stdout(target_file, json=json)
     folder = DataFolder.at(data_dir)
     folder.create()
     with folder.faults_named("written"):
@@ -40,9 +42,12 @@ def demo(
     with open_service(Target(None, None, data_dir), StackOptions(sources=source.needed)) as service:
         job = run_job(service, source, JobRequest())
         wrote = save_results(service, job, target_file)
-        show_end(service, job, console=open_err() if target_file.is_stdout else open_out(), wrote=wrote)
+        console = open_err() if json or target_file.is_stdout else open_out()
+        if json:
+            print_json(job.raw)
+        show_end(service, job, console=console, wrote=wrote)
         if not once and service.is_own:
-            open_out().print(f"\nThe API is up at {service.client.url} (docs at /docs). Stop it with Ctrl-C.", soft_wrap=True)
+            console.print(f"\nThe API is up at {service.client.url} (docs at /docs). Stop it with Ctrl-C.", soft_wrap=True)
             _wait_for_ctrl_c()
     raise typer.Exit(exit_code(job))
 

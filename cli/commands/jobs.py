@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -9,9 +10,27 @@ import typer
 from cli.options import Common, JobArgument, with_common_options
 
 
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 @with_common_options
 def list_jobs(
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many of the newest jobs.")] = 20, *, common: Common
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many of the newest jobs.")] = 20,
+    *,
+    state: Annotated[
+        list[JobState] | None, typer.Option("--state", help="Only jobs in this state; may be repeated.", show_default=False)
+    ] = None,
+    search: Annotated[str | None, typer.Option("--search", metavar="TEXT", help="Only jobs with this in their name.")] = None,
+    common: Common,
 ) -> None:
     """List jobs, the newest first."""
     from cli.http.jobview import JobView
@@ -19,14 +38,16 @@ def list_jobs(
     from cli.output.terminal import open_err, open_out, print_json
     from cli.service import connect
 
+    asked: dict[str, str | list[str]] = {"state": [each.value for each in state]} if state else {}
+    asked |= {"name": search} if search else {}
     with connect(common.target).client as client:
-        found = list(client.rows("/v1/jobs", limit))
+        found = list(client.rows("/v1/jobs", limit, asked))
     if common.json:
         print_json(found)
     elif found:
         print_jobs(open_out(), [JobView(raw) for raw in found])
     else:
-        open_err().print("No jobs yet. Submit one with `dermq submit PATH`.")
+        open_err().print("No such job." if asked else "No jobs yet. Submit one with `dermq submit PATH`.")
 
 
 @with_common_options

@@ -26,7 +26,7 @@ from dermq.transport import Transport
 from dermq.waiting import updates
 
 API = calls.API
-_Value = str | int | float
+_Value = calls.Value
 _TIMEOUT_S = 60.0
 
 
@@ -42,7 +42,7 @@ class JobRequest:
     error_budget: float | None = None
     path_column: str | None = None
 
-    def parameters(self) -> dict[str, str | int | float]:
+    def parameters(self) -> dict[str, _Value]:
         """The query or JSON parameters that are set."""
         return calls.given({key: getattr(self, key) for key in self.__slots__})
 
@@ -136,15 +136,11 @@ class Client:
         """Stream …/results.<suffix> into a file, which appears whole or not at all; `-` is stdout."""
         self._save(path, self.result_blocks(job_id, suffix, parameters))
 
-    def result_blocks(
-        self, job_id: str, suffix: str, parameters: Mapping[str, str | int | float] | None = None
-    ) -> Iterator[bytes]:
+    def result_blocks(self, job_id: str, suffix: str, parameters: Mapping[str, _Value] | None = None) -> Iterator[bytes]:
         """The bytes of …/results.<suffix>."""
         return self._blocks(calls.download(job_id, f"results.{suffix}", parameters))
 
-    def put_truth(
-        self, job_id: str, table: bytes | None, filename: str, parameters: Mapping[str, str | int | float]
-    ) -> dict[str, Any]:
+    def put_truth(self, job_id: str, table: bytes | None, filename: str, parameters: Mapping[str, _Value]) -> dict[str, Any]:
         """PUT …/truth: a CSV, or, with None, what the job's archive says itself."""
         return self._object(calls.put_truth(job_id, table, plain_text(filename), parameters))
 

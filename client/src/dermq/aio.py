@@ -82,9 +82,9 @@ class AsyncClient:
         """One job by its id."""
         return AsyncJob(self, await self.transport.get_object(calls.get(calls.job_path(job_id))))
 
-    async def jobs(self, *, state: str | None = None) -> AsyncIterator[AsyncJob]:
+    async def jobs(self, *, state: str | None = None, name: str | None = None) -> AsyncIterator[AsyncJob]:
         """See Client.jobs."""
-        asked = {"state": state, "limit": calls.PAGE_ROWS}
+        asked = {"state": state, "name": name, "limit": calls.PAGE_ROWS}
         async for page in list_pages_async(self.transport, f"{calls.API}/jobs", asked):
             for raw in page:
                 yield AsyncJob(self, raw)

@@ -13,7 +13,7 @@ from dermq.bodies import Payload
 
 API = "/v1"
 PAGE_ROWS = 200  # as many as the API gives in one page
-Value = str | int | float
+Value = str | int | float | list[str]
 Body = Callable[[], Iterator[bytes]]
 
 

@@ -104,9 +104,9 @@ class Client:
         """One job by its id."""
         return Job(self, self.transport.get_object(calls.get(calls.job_path(job_id))))
 
-    def jobs(self, *, state: str | None = None) -> Iterator[Job]:
-        """All jobs, the newest first, page by page; with `state`, those in that state."""
-        for page in list_pages(self.transport, f"{calls.API}/jobs", {"state": state, "limit": calls.PAGE_ROWS}):
+    def jobs(self, *, state: str | None = None, name: str | None = None) -> Iterator[Job]:
+        """All jobs, the newest first, page by page; with `state` or `name`, those in that state, or with it in their name."""
+        for page in list_pages(self.transport, f"{calls.API}/jobs", {"state": state, "name": name, "limit": calls.PAGE_ROWS}):
             yield from (Job(self, raw) for raw in page)
 
     def models(self) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ class Seen:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    target: str = ""  # path and query, as sent
 
 
 @dataclass
@@ -76,7 +77,7 @@ def laid_out_server() -> Iterator[LaidOutServer]:
         def _serve(self) -> None:
             address = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(address.query).items()}
-            laid.seen.append(Seen(self.command, address.path, query, dict(self.headers), self._read_body()))
+            laid.seen.append(Seen(self.command, address.path, query, dict(self.headers), self._read_body(), self.path))
             answer = laid.next_answer(self.command, address.path)
             if answer.drop:
                 self.close_connection = True

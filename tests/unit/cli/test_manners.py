@@ -183,3 +183,13 @@ def test_logs_are_the_last_lines_of_this_run(run: Run, folder: DataFolder) -> No
     missing = run("logs", "nothing", *data)
     assert missing.returncode == 4
     assert "there are api, worker" in missing.stderr
+
+
+def test_jobs_are_found_by_state_and_name(run: Run, server: LaidOutServer, job: dict[str, Any]) -> None:
+    server.lay("GET", "/v1/jobs", Answer({"data": [job], "next": None}))
+    done = run("jobs", "--state", "failed", "--state", "cancelled", "--search", "lesion", "--json", "--server", server.url)
+    assert json.loads(done.stdout) == [job]
+    assert server.seen[0].target == "/v1/jobs?state=failed&state=cancelled&name=lesion&limit=20"
+    server.lay("GET", "/v1/jobs", Answer({"data": [], "next": None}))
+    assert "No such job." in run("jobs", "--search", "x", "--server", server.url).stderr
+    assert "'gone' is not one of" in " ".join(run("jobs", "--state", "gone", "--server", server.url).stderr.split())

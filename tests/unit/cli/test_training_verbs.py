@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -11,6 +12,8 @@ from typer.testing import CliRunner
 from cli.commands import training as verbs
 from cli.main import app
 from cli.output.exit_codes import CliError, ExitCode
+from training.answers import answer, working
+from training.experiments.registry import EXPERIMENTS
 from training.train import list_experiments
 
 
@@ -21,6 +24,26 @@ def test_train_lists_the_experiments_without_tensorflow() -> None:
     *table, modules = done.stdout.splitlines()
     assert "\n".join(table).strip() == list_experiments().strip()
     assert modules == "set()"
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "calibrate", "export", "data report"])
+def test_json_is_an_option_of_every_verb(verb: str) -> None:
+    assert "--json" in CliRunner().invoke(app, [*verb.split(), "--help"]).output
+
+
+def test_the_list_of_experiments_as_json() -> None:
+    found = json.loads(CliRunner().invoke(app, ["train", "--list", "--json"]).output)
+    assert [each["id"] for each in found] == list(EXPERIMENTS)
+    assert all(each["height"] > 0 and each["epochs"] > 0 and each["title"] for each in found)
+
+
+def test_what_work_prints_goes_to_stderr_with_json(capsys: pytest.CaptureFixture[str]) -> None:
+    for as_json in (False, True):
+        with working(as_json=as_json):
+            sys.stdout.write("epoch 1\n")
+        answer("run: a", {"path": "a"}, as_json=as_json)
+    out, err = capsys.readouterr()
+    assert (out, err) == ('epoch 1\nrun: a\n{"path": "a"}\n', "epoch 1\n")
 
 
 @pytest.mark.parametrize("verb", ["train", "evaluate", "calibrate", "export", "data report"])

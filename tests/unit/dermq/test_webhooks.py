@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pytest
 
+from core.webhooks import new_secret, sign
 from dermq import verify_webhook
 from dermq.errors import WebhookError
 
@@ -49,3 +51,13 @@ def test_what_was_changed_is_refused(changed: dict[str, Any], words: str) -> Non
     given = {"body": BODY, "headers": HEADERS, "secret": SECRET, "now": NOW} | changed
     with pytest.raises(WebhookError, match=words):
         verify_webhook(given["body"], given["headers"], given["secret"], now=given["now"])
+
+
+def test_what_the_server_signs_is_accepted() -> None:
+    old, new = new_secret(), new_secret()
+    at = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
+    headers = sign("msg_1", at, BODY, [old, new])
+    for secret in (old, new, [new_secret(), new]):
+        assert verify_webhook(BODY, headers, secret, now=NOW) == {"test": 2432232314}
+    with pytest.raises(WebhookError, match="no signature fits"):
+        verify_webhook(BODY, headers, new_secret(), now=NOW)
