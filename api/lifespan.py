@@ -17,9 +17,10 @@ from api.metrics import render_page
 from api.pictures import PictureMaker
 from api.publisher import Publisher
 from api.resources import Resources
+from api.timekeeping import Timekeeper
 from api.watching import make_watch
-from core.clock import SystemClock
-from core.db.engine import open_engine, transaction
+from core.clock import Clock, SharedClock, SystemClock
+from core.db.engine import open_engine, read_time, transaction
 from core.db.waiting import SILENT, note_waiting
 from core.settings import MetricsSettings, Settings
 from core.storage.factory import open_storage
@@ -39,16 +40,19 @@ def make_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContex
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = open_engine(settings.database_url, settings.database)
-        publisher = Publisher(settings, on_lost=_noting(engine))
+        clock = SharedClock(lambda: read_time(engine), until_known=SystemClock())
+        publisher = Publisher(settings, on_lost=_noting(engine, clock))
         serving = settings.serving
         client = PredictClient(serving.address, min(_MODEL_TIMEOUT_S, serving.timeout_s), security=serving)
         storage = open_storage(settings.storage_url, settings.storage)
         decoders = DecoderPool(settings.pictures)
         pictures = PictureMaker(settings.pictures, settings.image, decoders)
-        direct = DirectClassifier(settings, engine, storage, decoders, SystemClock())
-        resources = Resources(settings, engine, storage, publisher, client, pictures, direct)
+        direct = DirectClassifier(settings, engine, storage, decoders, clock)
+        resources = Resources(settings, engine, storage, publisher, client, pictures, direct, clock=clock)
         app.state.resources = resources
         configure_tracing(settings.tracing, "dermq-api")
+        timekeeper = Timekeeper(clock)
+        timekeeper.start()
         watch = make_watch(settings, engine, publisher)
         if settings.api.watch_interval_s:
             watch.start()
@@ -59,6 +63,7 @@ def make_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContex
             yield
         finally:
             await run_in_threadpool(watch.close)
+            await run_in_threadpool(timekeeper.close)
             await run_in_threadpool(publisher.close)
             await run_in_threadpool(direct.close)
             await run_in_threadpool(decoders.close)
@@ -83,9 +88,9 @@ def _serve_metrics(here: Resources) -> MetricsServer | None:
     return serve_metrics(where, lambda: render_page(settings, here.engine, here.drift, here.clock.now()))
 
 
-def _noting(engine: Engine) -> Callable[[UUID], None]:
+def _noting(engine: Engine, clock: Clock) -> Callable[[UUID], None]:
     def note(job_id: UUID) -> None:
         with transaction(engine) as session:
-            note_waiting(session, job_id, SILENT.format("broker"), SystemClock().now())
+            note_waiting(session, job_id, SILENT.format("broker"), clock.now())
 
     return note

@@ -26,31 +26,46 @@ class SystemClock:
 class SharedClock:
     """The clock of a server that all hosts ask, so that leases and due times compare whatever a host's own clock says.
 
-    Between two questions it goes on by this machine's monotonic clock, which no clock adjustment moves. Before the first answer
-    it is the machine's own clock.
+    Between two questions it goes on by this machine's monotonic clock, which no clock adjustment moves.
     """
 
-    def __init__(self, local: Clock | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._local = local or SystemClock()
+    def __init__(
+        self, ask: Callable[[], datetime], *, until_known: Clock | None = None, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Ask nothing yet.
+
+        Args:
+            ask: returns the server's present instant, timezone-aware.
+            until_known: what tells the time before the first answer. None: whoever wants to know the time asks the server.
+            monotonic: seconds that only grow.
+        """
+        self._ask = ask
+        self._until_known = until_known
         self._monotonic = monotonic
         self._base: tuple[datetime, float] | None = None
 
     def now(self) -> datetime:
-        if self._base is None:
-            return self._local.now()
-        instant, at = self._base
+        """The server's present instant.
+
+        Raises:
+            Exception: what `ask` raises, where the server has never answered and nothing else tells the time.
+        """
+        if self._base is None and self._until_known is not None:
+            return self._until_known.now()
+        instant, at = self._base or self.sync()
         return instant + timedelta(seconds=self._monotonic() - at)
 
-    def sync(self, ask: Callable[[], datetime]) -> None:
+    def sync(self) -> tuple[datetime, float]:
         """Ask the server. Its answer is taken for the middle of the time that the question took.
 
-        Args:
-            ask: returns the server's present instant, timezone-aware; what it raises goes on.
+        Returns:
+            The server's instant, and this machine's monotonic second that it belongs to.
         """
         asked = self._monotonic()
-        instant = ask()
+        instant = self._ask()
         answered = self._monotonic()
         self._base = (instant, (asked + answered) / 2)
+        return self._base
 
 
 class ManualClock:

@@ -23,8 +23,7 @@ def create_beat(settings: Settings) -> Celery:
             "sweep": {
                 "task": SWEEP,
                 "schedule": interval_s,
-                # Without a worker, ticks must not pile up in the queue.
-                "options": {"queue": QUEUE_CONTROL, "expires": interval_s * 2},
+                "options": {"queue": QUEUE_CONTROL},
             }
         },
     )
@@ -34,7 +33,7 @@ def create_beat(settings: Settings) -> Celery:
 def _scheduler(settings: Settings) -> object:
     path = settings.worker.heartbeat_file
     if path is None:
-        return "celery.beat:Scheduler"
+        return "worker.ticking:TickScheduler"
     from worker.telemetry.heartbeat import watched_scheduler  # noqa: PLC0415 - only where somebody asks for signs of life
 
     return watched_scheduler(Heartbeat(path, max(STALLED_S, 3 * settings.worker.sweep_interval_s)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from core.clock import Clock, SharedClock, SystemClock
-from core.db.engine import open_engine
+from core.db.engine import open_engine, read_time
 from core.db.maintenance.rescue import RescuePolicy
 from core.db.window import WindowPolicy
 from core.messages import Message
@@ -48,9 +48,10 @@ class WorkerContext:
     @classmethod
     def open(cls, settings: Settings, publish: Callable[[Iterable[Message]], None]) -> WorkerContext:
         """Make engine, storage and client. Nothing connects before its first use."""
+        engine = open_engine(settings.database_url, settings.database)
         return cls(
             settings=settings,
-            engine=open_engine(settings.database_url, settings.database),
+            engine=engine,
             storage=open_storage(settings.storage_url, settings.storage),
             client=PredictClient(
                 settings.serving.address,
@@ -59,7 +60,7 @@ class WorkerContext:
                 security=settings.serving,
             ),
             publish=publish,
-            clock=SharedClock(),
+            clock=SharedClock(lambda: read_time(engine)),
         )
 
     @property

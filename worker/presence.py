@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from core.clock import Clock, SharedClock
 from core.db.chunks import Claim, renew_chunk
-from core.db.engine import read_time, transaction
+from core.db.engine import transaction
 from core.db.preparing import PrepareClaim, renew_prepare
 from core.db.processes import forget_process, note_alive
 from core.errors import DatabaseUnavailableError
@@ -72,7 +72,7 @@ class Presence:
         held = self._held
         try:
             if isinstance(self.clock, SharedClock):
-                self.clock.sync(lambda: read_time(self.engine))
+                self.clock.sync()
             now = self.clock.now()
             with transaction(self.engine) as session:
                 note_alive(session, self.owner, now)

@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 from worker.context import WorkerContext
 from worker.maintenance.republish import publish_due_jobs, top_up_jobs, wake_idle
-from worker.maintenance.rescue import rescue_chunks, rescue_from_dead_processes, rescue_prepares
+from worker.maintenance.rescue import pull_in_far_times, rescue_chunks, rescue_from_dead_processes, rescue_prepares
 from worker.maintenance.retention import delete_expired, empty_tombstones
 from worker.maintenance.scan import scan_storage
 from worker.maintenance.webhooks import deliver_webhooks
 from worker.telemetry import metrics
 
 DUTIES: tuple[Callable[[WorkerContext], None], ...] = (
+    pull_in_far_times,
     rescue_from_dead_processes,
     publish_due_jobs,
     rescue_prepares,

@@ -4,8 +4,7 @@ small, and so that its failure is in a log like any other's.
 
 from __future__ import annotations
 
-from core.clock import SystemClock
-from core.db.engine import open_engine, transaction
+from core.db.engine import open_engine, read_time, transaction
 from core.db.maintenance.rescue import expire_all_leases
 from core.db.schema.migrate import current_revision, upgrade
 from core.environment import start_process
@@ -19,7 +18,7 @@ def ready_ledger() -> None:
     try:
         upgrade(engine)
         with transaction(engine) as session:
-            expire_all_leases(session, SystemClock().now())
+            expire_all_leases(session, read_time(engine))
         get_logger(__name__).info("ledger_ready", revision=current_revision(engine))
     finally:
         engine.dispose()

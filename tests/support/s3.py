@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import boto3
+import httpx2
 from moto.server import ThreadedMotoServer
 
 from core.settings import StorageSettings
@@ -67,3 +68,9 @@ def put_object(settings: StorageSettings, bucket: str, key: str, data: bytes) ->
 def storage_in(settings: StorageSettings, bucket: str, prefix: str = "") -> S3Storage:
     """The product's own storage on that server."""
     return S3Storage(bucket, prefix, settings)
+
+
+def refuse_after(settings: StorageSettings, requests: int | None) -> None:
+    """From now on the server takes so many requests, then it answers 403 to all. None: it takes all again."""
+    count = b"inf" if requests is None else str(requests).encode()
+    httpx2.post(f"{settings.s3_endpoint}/moto-api/reset-auth", content=count).raise_for_status()

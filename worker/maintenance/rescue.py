@@ -9,7 +9,7 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from core.db.engine import reading, transaction
-from core.db.maintenance import rescue
+from core.db.maintenance import due, rescue
 from core.db.maintenance.rescue import Rescue, RescuePolicy
 from core.db.processes import forget_silent_processes
 from core.errors import JobErrorCode
@@ -34,6 +34,16 @@ def rescue_from_dead_processes(context: WorkerContext) -> None:
     for owner in filter(is_certainly_dead, owners):
         found = _rescue(context, "dead_owners", partial(_rescue_owned, owner))
         log.warning("rescued_from_dead_process", owner=owner, messages=found)
+
+
+def pull_in_far_times(context: WorkerContext) -> None:
+    """What waits for a time that a wrong clock has written."""
+    worker = context.settings.worker
+    longest_s = 2 * max(worker.lease_s, worker.republish_s, worker.max_backoff_s, 64 * worker.backoff_s)
+    with transaction(context.engine) as session:
+        rows = due.pull_in_far_times(session, context.clock.now(), longest_s=longest_s, lease_s=worker.lease_s)
+    if rows:
+        log.warning("far_times_pulled_in", rows=rows, consequence="a clock was put back: this work waits no longer for it")
 
 
 def rescue_prepares(context: WorkerContext) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery, bootsteps
-from celery.beat import Scheduler
 
 from worker.telemetry.health import INTERVAL_S, Heartbeat
+from worker.ticking import TickScheduler
 
 
 def watch_worker(app: Celery, heartbeat: Heartbeat) -> None:
@@ -43,10 +43,10 @@ def watch_worker(app: Celery, heartbeat: Heartbeat) -> None:
     app.steps["consumer"].add(Turn)
 
 
-def watched_scheduler(heartbeat: Heartbeat) -> type[Scheduler]:
+def watched_scheduler(heartbeat: Heartbeat) -> type[TickScheduler]:
     """A scheduler for beat that is ready when its last message was taken."""
 
-    class WatchedScheduler(Scheduler):  # type: ignore[misc]
+    class WatchedScheduler(TickScheduler):
         def setup_schedule(self) -> None:
             super().setup_schedule()
             heartbeat.start()

@@ -12,7 +12,11 @@ from prometheus_client import Counter, Gauge
 
 from core.telemetry.metrics import registry, render
 
-TICKS = Counter("dermq_beat_ticks", "Scheduler ticks for the sweep that the broker took.", registry=registry)
+TICKS = Counter(
+    "dermq_beat_ticks",
+    "Scheduler ticks for the sweep that the broker took, or still held so many of that no other was needed.",
+    registry=registry,
+)
 LAST_TICK = Gauge("dermq_beat_last_tick_timestamp_seconds", "When the last of them went out; 0 if none did.", registry=registry)
 
 

@@ -1,14 +1,16 @@
-"""Rows whose due time has come, locked for one sweep."""
+"""Rows whose due time has come, locked for one sweep; and due times that nobody can have meant."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.db.models import Job, JobState
+from core.db.models import Chunk, ChunkState, Job, JobState
+
+PAGE = 200  # rows of a kind in one transaction
 
 
 def lock_due_jobs(session: Session, state: JobState, now: datetime, limit: int) -> Sequence[Job]:
@@ -20,3 +22,38 @@ def lock_due_jobs(session: Session, state: JobState, now: datetime, limit: int) 
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
+
+
+def pull_in_far_times(session: Session, now: datetime, *, longest_s: float, lease_s: float) -> int:
+    """Bring due times near that lie further ahead than any wait or lease: a clock wrote them that was put back since.
+
+    Their work would stand still until that clock comes there again. It is due after one lease: whoever holds it lives and
+    renews it before, or does not.
+
+    Args:
+        session: its transaction.
+        now: the present.
+        longest_s: longest wait or lease that DermQ gives, in seconds.
+        lease_s: a lease, in seconds.
+
+    Returns:
+        How many rows were changed: at most PAGE of chunks and of jobs.
+    """
+    far, near = now + timedelta(seconds=longest_s), now + timedelta(seconds=lease_s)
+    chunks = session.scalars(
+        select(Chunk)
+        .where(Chunk.state.in_((ChunkState.PENDING, ChunkState.RUNNING)), Chunk.due_at > far)
+        .limit(PAGE)
+        .with_for_update(skip_locked=True)
+    ).all()
+    jobs = session.scalars(
+        select(Job)
+        .where(Job.state.in_((JobState.QUEUED, JobState.PREPARING)), Job.due_at > far)
+        .limit(PAGE)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for chunk in chunks:
+        chunk.due_at = near
+    for job in jobs:
+        job.due_at = near
+    return len(chunks) + len(jobs)

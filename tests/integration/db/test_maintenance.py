@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import Engine, update
 
+from core.db.chunks import put_back_chunk
 from core.db.engine import transaction
 from core.db.lifecycle import request_cancel
-from core.db.maintenance import republish, rescue, retention
+from core.db.maintenance import due, republish, rescue, retention
 from core.db.models import LOCAL_TENANT_ID, ChunkState, Job, JobState
 from core.db.preparing import claim_prepare, note_opening
 from core.db.tombstones import list_due
@@ -109,3 +112,29 @@ def test_retention_removes_ended_jobs_only(ledger: Ledger) -> None:
         assert retention.delete_expired_jobs(session, now) == 1
         assert list_due(session, now, 10) == [f"jobs/{ended}/"]
     assert ledger.job(running).state == JobState.RUNNING
+
+
+def test_work_that_a_clock_before_it_was_put_back_has_put_off_does_not_wait_for_it(ledger: Ledger) -> None:
+    """A lease, a back-off, a wake-up and a prepare wait for their times. Then the clock goes back by an hour."""
+    held = ledger.start(items=8)
+    assert ledger.claim(held, 0) is not None
+    waiting = ledger.claim(held, 1)
+    assert waiting is not None
+    queued, preparing, now = ledger.submit(), ledger.submit(), ledger.clock.now()
+    with transaction(ledger.engine) as session:
+        put_back_chunk(session, waiting, "serving: away", now + timedelta(seconds=30), now)
+        assert claim_prepare(session, preparing, owner="w/1/1/1", now=now, lease_s=LEASE_S) is not None
+    ledger.clock.advance(-3600)
+    now, near = ledger.clock.now(), ledger.clock.now() + timedelta(seconds=LEASE_S)
+    with transaction(ledger.engine) as session:
+        assert due.pull_in_far_times(session, now, longest_s=3700, lease_s=LEASE_S) == 0, "no wait is so long"
+        assert due.pull_in_far_times(session, now, longest_s=300, lease_s=LEASE_S) == 4
+    assert [chunk.due_at for chunk in ledger.chunks(held)] == [near, near]
+    assert [ledger.job(job_id).due_at for job_id in (queued, preparing)] == [near, near]
+    ledger.clock.advance(LEASE_S)
+    assert ledger.run(held, 1), "its back-off is over"
+    with transaction(ledger.engine) as session:
+        assert rescue.rescue_chunks(session, ledger.rescue, ledger.clock.now())
+        rescue.rescue_prepares(session, ledger.rescue, ledger.clock.now())
+    assert ledger.run(held, 0)
+    assert ledger.job(preparing).state == JobState.QUEUED
