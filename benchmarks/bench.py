@@ -2,25 +2,36 @@
 
 For each workload all contestants are made ready, then take turns, in another order in each round. A ratio is that of two
 rates of the same round, so that a busy minute of the machine hits both. The last line is one JSON object: the medians of the
-ratios of DermQ to the loop with Pillow's decoder.
+ratios of DermQ to the loop with Pillow's decoder, those of rates and those of CPU time.
+
+`--full` adds the peers, then the benchmarks of fairness, of one image while somebody waits, and of the ledger. It ends within
+about `--minutes`: a workload whose time is over takes no further round. A peer that fails is left out, and said.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import random
+import signal
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks.peers.contestant import Contestant, Round, running
 from benchmarks.workloads import WORKLOADS, Workload, make_inputs
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,12 @@ FULL = (
     Entry("Celery, 1 image a task", "benchmarks.peers.celeryservice", ("--images", "1")),
     Entry("Celery, 64 images a task", "benchmarks.peers.celeryservice", ("--images", "64")),
 )
+FURTHER = (
+    ("benchmarks.fairness", "--rounds", "3", "--giant-items", "10000"),
+    ("benchmarks.classify", "{folder}/B.zip", "--rounds", "100"),
+    ("benchmarks.ledger", "--rows", "20000"),
+)
+FURTHER_SHARE = 0.3  # of the time, for these
 COUNTS = {"short": {"A": 512, "B": 5_000}, "full": {"A": 1_024, "B": 10_015}}
 
 
@@ -49,6 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--full", action="store_true", help="all peers, and archives of the whole size")
+    parser.add_argument("--minutes", type=float, default=20.0, help="no round begins later")
     parser.add_argument("--workload", choices=[workload.name for workload in WORKLOADS], help="only this one")
     parser.add_argument("--settings", default="", help='settings for DermQ, as "DERMQ_WORKER_BATCH_ITEMS=8 …"')
     chosen = parser.parse_args()
@@ -56,42 +74,99 @@ def main() -> None:
         Entry(DERMQ.name, DERMQ.module, ("--settings", chosen.settings)) if entry is DERMQ and chosen.settings else entry
         for entry in (FULL if chosen.full else SHORT)
     ]
-    ratios = {}
+    ends = time.monotonic() + 60 * chosen.minutes
+    workloads = [workload for workload in WORKLOADS if chosen.workload in (None, workload.name)]
+    share_s = 60 * chosen.minutes * (1 - FURTHER_SHARE if chosen.full else 1) / len(workloads)
+    ratios, cpu_ratios = {}, {}
     with tempfile.TemporaryDirectory(prefix="dermq-inputs-") as name:
         print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
         print(make_inputs(Path(name), COUNTS["full" if chosen.full else "short"]), flush=True)
-        for workload in WORKLOADS:
-            if chosen.workload in (None, workload.name):
-                rounds = take_rounds(workload, Path(name), entries, chosen.rounds)
-                print(describe(workload, rounds), flush=True)
-                ratios[workload.name] = round(statistics.median(ratios_of(rounds, DERMQ.name)), 3)
-    print(json.dumps({"ratios": ratios}))
+        for workload in workloads:
+            rounds = take_rounds(workload, Path(name), entries, chosen.rounds, time.monotonic() + share_s)
+            print(describe(workload, rounds), flush=True)
+            ratios[workload.name] = round(statistics.median(ratios_of(rounds, DERMQ.name)), 3)
+            cpu_ratios[workload.name] = round(cpu_ms(rounds[LIMIT.name]) / cpu_ms(rounds[DERMQ.name]), 3)
+        for command in FURTHER if chosen.full else ():
+            run_further([part.format(folder=name) for part in command], ends - time.monotonic())
+    print(json.dumps({"ratios": ratios, "cpu_ratios": cpu_ratios}))
 
 
-def take_rounds(workload: Workload, folder: Path, entries: list[Entry], rounds: int) -> dict[str, list[Round]]:
-    """The rounds of each contestant, by its name."""
+def run_further(command: list[str], left_s: float) -> None:
+    """Another benchmark, whose output is passed on; ended where it takes longer than a minute beyond what is left."""
+    print(f"\n{' '.join(command)}", flush=True)
+    process = subprocess.Popen([sys.executable, "-m", *command])
+    try:
+        code = process.wait(max(0.0, left_s) + 60)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)  # it stops the stack that it has started
+        try:
+            code = process.wait(60)
+        except subprocess.TimeoutExpired:  # where SIGINT is ignored, as behind a shell's `&`
+            process.kill()
+            code = process.wait()
+    if code:
+        print(f"{command[0]} ended with {code}, without all its figures", flush=True)
+
+
+def take_rounds(
+    workload: Workload, folder: Path, entries: list[Entry], rounds: int, until: float = math.inf
+) -> dict[str, list[Round]]:
+    """The rounds of each contestant, by its name; the same number of each.
+
+    Args:
+        workload: what is measured.
+        folder: with the inputs.
+        entries: the contestants.
+        rounds: of each.
+        until: no further round begins then, by time.monotonic(); one is always taken.
+    """
     found: dict[str, list[Round]] = {entry.name: [] for entry in entries}
     with ExitStack() as stack:
-        contestants: list[Contestant] = [
+        contestants = [
             stack.enter_context(running(entry.name, entry.module, entry.arguments, workload, folder)) for entry in entries
         ]
-        for contestant in contestants:
-            contestant.wait_ready()
+        for contestant in tuple(contestants):
+            attempt(contestant, contestant.wait_ready, contestants, found)
         for number in range(rounds):
+            if number and time.monotonic() > until:
+                break
             random.Random(number).shuffle(contestants)
-            for contestant in contestants:
-                taken = contestant.take_round()
-                found[contestant.name].append(taken)
-                text = (
-                    f"{workload.name} {number + 1}/{rounds} {contestant.name}: {taken.rate:.0f}/s, {taken.cpu_ms:.3f} ms of CPU"
-                )
-                print(text, file=sys.stderr, flush=True)
+            for contestant in tuple(contestants):
+                taken = attempt(contestant, contestant.take_round, contestants, found)
+                if taken is not None:
+                    found[contestant.name].append(taken)
+                    text = f"{contestant.name}: {taken.rate:.0f}/s, {taken.cpu_ms:.3f} ms of CPU"
+                    print(f"{workload.name} {number + 1}/{rounds} {text}", file=sys.stderr, flush=True)
     return found
+
+
+def attempt(
+    contestant: Contestant, what: Callable[[], Answer], contestants: list[Contestant], found: dict[str, list[Round]]
+) -> Answer | None:
+    """What it answers; None of a peer that fails, which takes no further part.
+
+    Raises:
+        RuntimeError: the loop or DermQ fails.
+    """
+    try:
+        return what()
+    except RuntimeError as error:
+        if contestant.name in (LIMIT.name, DERMQ.name):
+            raise
+        print(f"left out: {error}", flush=True)
+        contestants.remove(contestant)
+        del found[contestant.name]
+        return None
 
 
 def ratios_of(rounds: dict[str, list[Round]], name: str) -> list[float]:
     """Rate by rate of the loop in the same round."""
     return [taken.rate / limit.rate for taken, limit in zip(rounds[name], rounds[LIMIT.name], strict=True)]
+
+
+def cpu_ms(rounds: list[Round]) -> float:
+    """The median CPU time of an image, milliseconds."""
+    return statistics.median(taken.cpu_ms for taken in rounds)
 
 
 def describe(workload: Workload, rounds: dict[str, list[Round]]) -> str:
@@ -102,9 +177,9 @@ def describe(workload: Workload, rounds: dict[str, list[Round]]) -> str:
         "| contestant | images/s | ratio to the loop | CPU ms an image | ratio of CPU | cores busy |",
         "|---|---|---|---|---|---|",
     ]
-    limit = statistics.median(taken.cpu_ms for taken in rounds[LIMIT.name])
+    limit = cpu_ms(rounds[LIMIT.name])
     for name, taken in rounds.items():
-        cpu = statistics.median(each.cpu_ms for each in taken)
+        cpu = cpu_ms(taken)
         busy = statistics.median(each.cpu_s / each.seconds for each in taken)
         rates, ratios = [each.rate for each in taken], ratios_of(rounds, name)
         lines.append(f"| {name} | {_spread(rates, 0)} | {_spread(ratios, 2)} | {cpu:.3f} | {limit / cpu:.2f} | {busy:.2f} |")

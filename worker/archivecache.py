@@ -27,8 +27,8 @@ class OpenJob:
     def members(self, claim: Claim) -> Iterator[tuple[int, Member]]:
         """The chunk's items with their members, read from its slice of the index alone."""
         lines = self.index.read_at(claim.index_offset, claim.index_length).splitlines()
-        for number in claim.item_numbers:
-            yield number, Member.from_line(lines[number - claim.index_first_item])
+        chosen = [lines[number - claim.index_first_item] for number in claim.item_numbers]
+        yield from zip(claim.item_numbers, Member.from_lines(chosen), strict=True)
 
     def close(self) -> None:
         self.archive.close()

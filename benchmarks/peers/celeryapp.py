@@ -19,7 +19,7 @@ from benchmarks.workloads import WORKLOADS
 BROKER, WORKLOAD, FOLDER = (f"DERMQ_BENCH_{name}" for name in ("BROKER", "WORKLOAD", "FOLDER"))
 
 app = Celery("peers", broker=os.environ.get(BROKER), backend=os.environ.get(BROKER))
-app.conf.update(worker_prefetch_multiplier=2, worker_proc_alive_timeout=120, broker_connection_retry_on_startup=True)
+app.conf.update(worker_prefetch_multiplier=2, worker_proc_alive_timeout=600, broker_connection_retry_on_startup=True)
 _held: dict[str, Any] = {}
 
 

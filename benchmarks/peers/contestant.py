@@ -115,7 +115,7 @@ def _read_stat(path: Path) -> tuple[int, float]:
 
 @contextmanager
 def running(name: str, module: str, arguments: tuple[str, ...], workload: Workload, folder: Path) -> Iterator[Contestant]:
-    """A contestant that makes itself ready; ended with the block."""
+    """A contestant that makes itself ready; ended with the block, killed if it does not end."""
     command = [sys.executable, "-m", module, workload.name, str(folder), *arguments]
     log = folder / f"{module}.{workload.name}.log"  # TensorFlow says much as it starts
     with log.open("ab") as file:
@@ -125,4 +125,8 @@ def running(name: str, module: str, arguments: tuple[str, ...], workload: Worklo
         yield Contestant(name, process, log)
     finally:
         process.stdin.close()
-        process.wait(90)
+        try:
+            process.wait(90)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

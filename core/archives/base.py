@@ -8,7 +8,7 @@ one does.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol, Self
@@ -69,8 +69,17 @@ class Member:
     @classmethod
     def from_line(cls, line: bytes) -> Self:
         """The inverse of `to_line`."""
-        name, offset, packed_size, size, method, crc32, error, error_text, *more = json.loads(line)
-        return cls(name, offset, packed_size, size, method, crc32, ItemErrorCode(error) if error else None, error_text, *more)
+        return cls.from_lines([line])[0]
+
+    @classmethod
+    def from_lines(cls, lines: Sequence[bytes]) -> list[Self]:
+        """As `from_line`, of many in one call of the parser."""
+        return [
+            cls(name, offset, packed_size, size, method, crc32, ItemErrorCode(error) if error else None, error_text, *more)
+            for name, offset, packed_size, size, method, crc32, error, error_text, *more in json.loads(
+                b"[%b]" % b",".join(lines)
+            )
+        ]
 
 
 @dataclass(frozen=True, slots=True)

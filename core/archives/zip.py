@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import stat
-import zlib
 from collections.abc import Iterator
 from functools import cache
+
+from isal import isal_zlib
 
 from core.archives import inflate
 from core.archives.base import Member
@@ -149,10 +150,8 @@ class ZipArchive:
         if member.error is not None:
             raise ItemError(member.error, member.error_text)
         raw = inflate.unpack(member.method, self._packed(member), member.size)
-        if member.crc32 is not None and zlib.crc32(raw) != member.crc32:
-            raise ItemError(
-                ItemErrorCode.BAD_CHECKSUM, f"expected CRC-32 {member.crc32:08x}, got {zlib.crc32(raw):08x}: damaged"
-            )
+        if member.crc32 is not None and (found := isal_zlib.crc32(raw)) != member.crc32:
+            raise ItemError(ItemErrorCode.BAD_CHECKSUM, f"expected CRC-32 {member.crc32:08x}, got {found:08x}: damaged")
         return raw
 
     def _packed(self, member: Member) -> bytes:

@@ -57,7 +57,7 @@ class DecodedImage:
     notes: tuple[ItemNote, ...] = ()  # in the order of the enum
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class UnexaminedImage:
     """One image as the model sees it, and samples of it, until `examine` has looked at them."""
 
@@ -112,7 +112,7 @@ def decode_unexamined(
     with decoding(picture.format, picture.size):
         small, size, lines = _render(picture, (width, height), resize)
         filled = _middle_of(pixels, small.size)
-        filled[...] = np.asarray(small)
+        filled[...] = np.frombuffer(small.tobytes(), np.uint8).reshape(filled.shape)
     if size[0] < width or size[1] < height:
         picture.notes.add(ItemNote.LOW_RESOLUTION)
     return UnexaminedImage(pixels, *size, picture.notes, points_of(filled), lines)

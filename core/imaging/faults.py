@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
+from types import TracebackType
 from typing import Final
 
 from PIL import Image
@@ -46,14 +47,32 @@ _TRUNCATED_WORDS: Final = ("truncated", "cannot read full", "end of file", "unex
 _HUGE: Final = Lock()
 
 
-@contextmanager
-def decoding(name: str, size: tuple[int, int]) -> Iterator[None]:
+def decoding(name: str, size: tuple[int, int]) -> AbstractContextManager[None]:
     """Pixels of an image of format `name` and `size` are decoded within: what goes wrong there leaves as an ItemError."""
-    try:
-        with _own_pixel_limit(size):
-            yield
-    except DECODER_ERRORS as error:
-        raise item_error(name, error, at_end=False, doing="decoding its pixels") from error
+    return _Decoding(name, size)
+
+
+class _Decoding(AbstractContextManager[None]):
+    """No generator: for each image, that would cost three times as much."""
+
+    __slots__ = ("_lifted", "_name", "_size")
+
+    def __init__(self, name: str, size: tuple[int, int]) -> None:
+        self._name = name
+        self._size = size
+        self._lifted: AbstractContextManager[None] | None = None
+
+    def __enter__(self) -> None:
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit is not None and self._size[0] * self._size[1] > limit:
+            self._lifted = _own_pixel_limit()
+            self._lifted.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._lifted is not None:
+            self._lifted.__exit__(None, None, None)
+        if isinstance(error, DECODER_ERRORS):
+            raise item_error(self._name, error, at_end=False, doing="decoding its pixels") from error
 
 
 def truncated(name: str, what: str) -> ItemError:
@@ -98,15 +117,11 @@ def item_error(name: str, error: Exception, *, at_end: bool, doing: str) -> Item
 
 
 @contextmanager
-def _own_pixel_limit(size: tuple[int, int]) -> Iterator[None]:
+def _own_pixel_limit() -> Iterator[None]:
     """Some plugins ask Pillow's process-wide limit once more when they load; an image within ours must pass it.
 
     The limit is lifted for as long as such a huge image takes, one at a time, and then put back: nobody else loses it for good.
     """
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is None or size[0] * size[1] <= limit:
-        yield
-        return
     with _HUGE:
         saved, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:

@@ -33,9 +33,13 @@ def _read_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _GONE:
-            raise NotFoundError(f"{what}: no such object ({error.strerror})") from error
-        raise StorageUnavailableError(f"{what}: {error.strerror or error}") from error
+        raise _translated(what, error) from error
+
+
+def _translated(what: str, error: OSError) -> NotFoundError | StorageUnavailableError:
+    if error.errno in _GONE:
+        return NotFoundError(f"{what}: no such object ({error.strerror})")
+    return StorageUnavailableError(f"{what}: {error.strerror or error}")
 
 
 @contextmanager
@@ -81,7 +85,7 @@ class LocalFile:
         length = min(length, self._size - offset)
         if offset < 0 or length <= 0:
             return b""
-        with _read_errors(self._label):
+        try:  # not `_read_errors`: a generator costs as much as the read of a small image
             data = os.pread(self._fd, length, offset)
             if len(data) == length:
                 return data
@@ -89,6 +93,8 @@ class LocalFile:
             while data and (missing := length - sum(map(len, pieces))) > 0:
                 data = os.pread(self._fd, missing, offset + length - missing)
                 pieces.append(data)
+        except OSError as error:
+            raise _translated(self._label, error) from error
         return b"".join(pieces)
 
     def close(self) -> None:
