@@ -1,14 +1,8 @@
-"""The API key that a command shows: given, or in a file, so that it stands neither in arguments nor in the environment."""
+"""The API key that a command shows: as `dermq` reads it, with errors for people."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from cli.output.exit_codes import CliError, ExitCode
-
-_FILE_VARIABLE = "DERMQ_API_KEY_FILE"
-_LARGEST = 4096  # bytes
 
 
 def read_key(given: str | None) -> str | None:
@@ -20,21 +14,11 @@ def read_key(given: str | None) -> str | None:
     Raises:
         CliError: the file cannot be read, or holds no key. The message never quotes what it holds.
     """
-    if given and not given.startswith("@"):
-        return given.strip() or None
-    named = given[1:] if given else os.environ.get(_FILE_VARIABLE)
-    if not named:
-        return None
+    from dermq import apikey
+    from dermq.errors import UnreadableError
+
     try:
-        with Path(named).expanduser().open("rb") as file:
-            content = file.read(_LARGEST)
-    except OSError as error:
-        raise CliError(
-            f"the file of the API key cannot be read: {named}: {error.strerror}",
-            ExitCode.USAGE,
-            f"Name a file that holds a key, with --api-key @FILE or {_FILE_VARIABLE}.",
-        ) from error
-    key = content.strip()
-    if not key or any(byte <= 32 or byte >= 127 for byte in key):
-        raise CliError(f"the file {named} holds no API key: expected one line such as dq_live_…", ExitCode.USAGE)
-    return key.decode("ascii")
+        return apikey.read_key(given)
+    except UnreadableError as error:
+        hint = f"Name a file that holds a key, with --api-key @FILE or {apikey.FILE_VARIABLE}."
+        raise CliError(str(error), ExitCode.USAGE, hint) from error

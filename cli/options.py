@@ -103,7 +103,7 @@ VersionOption = Annotated[
 PathsArgument = Annotated[
     list[str],
     typer.Argument(
-        metavar="PATH...|ADDRESS|-",
+        metavar="PATH|ADDRESS|-",
         help="A folder, an archive, an image, a table of images; several images and folders, patterns too; an address "
         "(s3://, gs://, az://); or - for standard input.",
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from cli.models.operator import ByOption, ModelArgument, ServingOption, TimeoutO
 from cli.options import Common, DataDirOption, JsonOption, with_common_options
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    pass
 
 models = PlainTyper(
     invoke_without_command=True,
@@ -31,6 +31,7 @@ def list_models(context: typer.Context, *, common: Common) -> None:
     """List the models that are served: versions, states, labels, who put them there, metrics and classes."""
     if context.invoked_subcommand is not None:
         return
+    from cli.output.modeltable import print_models
     from cli.output.terminal import open_out, print_json
     from cli.service import connect
 
@@ -39,7 +40,7 @@ def list_models(context: typer.Context, *, common: Common) -> None:
     if common.json:
         print_json(found)
         return
-    open_out().print(_model_table(found))
+    print_models(open_out(), found)
 
 
 @models.command("verify")
@@ -111,25 +112,3 @@ def unlabel(
     with StackStatus() as status, open_rollout(data_dir, serving, by, timeout, status.progress) as rollout:
         moved = rollout.unlabel(name, label)
     show_moved(moved, as_json=json)
-
-
-def _model_table(found: list[dict[str, Any]]) -> Table:
-    from cli.output.summary import make_table
-
-    table = make_table("Model", "Version", "State", "Labels", "Promoted", "Metrics", "Classes", right=(1,))
-    for model in found:
-        for version in model.get("versions") or []:
-            spec = version.get("spec") or model.get("spec") or {}
-            metrics = ", ".join(
-                f"{key.removeprefix('test_')} {value:.3g}" for key, value in (spec.get("metrics") or {}).items()
-            )
-            classes = ", ".join(spec.get("classes") or [])
-            cells = (version["state"], ", ".join(version["labels"]), _promoted(version.get("promoted")), metrics, classes)
-            table.add_row(model["name"], str(version["version"]), *cells)
-    return table
-
-
-def _promoted(event: dict[str, Any] | None) -> str:
-    from core.formats import format_moment
-
-    return f"{event['label']} by {event['by']}, {format_moment(event['at'])}" if event else ""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from dermq.apikey import read_key
 from dermq.errors import ProxyError
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
@@ -32,7 +33,8 @@ def read_address(
 
     Args:
         server: base URL; None is `DERMQ_SERVER`, else http://127.0.0.1:8080.
-        api_key: sent as a bearer token; None is `DERMQ_API_KEY`; empty sends none.
+        api_key: sent as a bearer token; @FILE names a file that holds it. None is `DERMQ_API_KEY`, else the file that
+            `DERMQ_API_KEY_FILE` names. Empty sends none.
         user_agent: what the server's logs call this program.
         proxy: URL of a proxy for this server. None takes the environment's (`http_proxy`, `https_proxy`, `all_proxy`,
             `no_proxy`), never for an address of this machine.
@@ -40,7 +42,7 @@ def read_address(
         verify: True trusts what the system trusts (and `SSL_CERT_FILE`); a path is a file of certificates to trust instead.
     """
     url = (server or os.environ.get("DERMQ_SERVER") or DEFAULT_SERVER).rstrip("/")
-    key = os.environ.get("DERMQ_API_KEY") if api_key is None else api_key
+    key = read_key(os.environ.get("DERMQ_API_KEY") if api_key is None else api_key) if api_key != "" else None
     headers = {"User-Agent": user_agent, "Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     options: dict[str, Any] = {"base_url": url, "headers": headers}
     options["timeout"] = httpx2.Timeout(timeout_s, connect=5.0, pool=5.0)

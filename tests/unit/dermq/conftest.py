@@ -15,7 +15,7 @@ JOB_ID = "019a9f3e-7c11-7d2b-9a44-0c5b8f6e2d10"
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the shell that runs the tests: no server, no key, no proxy."""
-    for name in ("DERMQ_SERVER", "DERMQ_API_KEY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+    for name in ("DERMQ_SERVER", "DERMQ_API_KEY", "DERMQ_API_KEY_FILE", "http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
 

@@ -173,7 +173,7 @@ def test_a_job_that_is_gone_ends_the_waiting(server: LaidOutServer, client: Clie
         client.job(JOB_ID).wait()
 
 
-def test_the_environment_names_server_and_key(server: LaidOutServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_names_server_and_key(server: LaidOutServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DERMQ_SERVER", server.url + "/")
     monkeypatch.setenv("DERMQ_API_KEY", "from-the-environment")
     server.lay("GET", "/v1/models", Answer({"data": []}))
@@ -183,3 +183,9 @@ def test_the_environment_names_server_and_key(server: LaidOutServer, monkeypatch
     with Client(api_key="") as client:
         client.models()
     assert "Authorization" not in server.seen[1].headers
+    (tmp_path / "key").write_text("from-a-file\n")
+    with Client(api_key=f"@{tmp_path / 'key'}") as client:
+        client.models()
+    assert server.seen[2].headers["Authorization"] == "Bearer from-a-file"
+    with pytest.raises(errors.UnreadableError, match="the file of the API key cannot be read"):
+        Client(api_key="@gone")
