@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from sqlalchemy import inspect
@@ -11,6 +10,7 @@ from core.clock import SystemClock
 from core.db.access.keys import has_usable_key
 from core.db.engine import open_engine, reading
 from core.errors import DatabaseUnavailableError
+from core.hosts import is_loopback
 from core.settings import ApiSettings, Settings
 from core.telemetry.logs import get_logger
 
@@ -65,13 +65,3 @@ def check_keys(settings: Settings) -> None:
             "this server asks for API keys (DERMQ_API_REQUIRE_KEYS, or others can reach it), and no key works yet: expected at "
             "least one. Make it with `dermq keys create first --scope admin`, on the ledger that DERMQ_DATABASE_URL names"
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server on that host."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -212,5 +212,5 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_disconnect(request: Request, _error: Exception) -> Response:
-    _log.info("client left in mid-request", path=request.url.path)
+    _log.info("client left in mid-request", path=getattr(request.scope.get("route"), "path", "(none)"))
     return Response(status_code=_CLIENT_CLOSED)

@@ -26,6 +26,7 @@ from core.telemetry.spans import Kind, Span
 _log = get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_ID = re.compile(r"[0-9]{1,10}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds
 _LINGER_S = 2.0
 
@@ -62,6 +63,14 @@ class Envelope:
                 await response(scope, exchange.receive, exchange.send)
             finally:
                 exchange.record(span)
+
+
+def _without_names(template: str, values: dict[str, Any]) -> str:
+    """An address for the log: ids and numbers as they are. A file's name, or what is no id, may say who a patient is."""
+    for name, value in values.items():
+        if _ID.fullmatch(str(value)):
+            template = template.replace(f"{{{name}}}", str(value))
+    return template
 
 
 class _Exchange:
@@ -131,6 +140,7 @@ class _Exchange:
         if status >= 500 or not status:
             span.fail(str(status))
         level = "debug" if path in _QUIET and status < 400 else "info"
+        shown = _without_names(template, self._scope.get("path_params", {}))
         getattr(_log, level)(
-            "request", request_id=self.request_id, method=method, path=path, status=status, seconds=round(seconds, 4)
+            "request", request_id=self.request_id, method=method, path=shown, status=status, seconds=round(seconds, 4)
         )

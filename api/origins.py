@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.binding import is_loopback
 from api.errors import CROSS_SITE, UNKNOWN_HOST, Kind, problem_response
+from core.hosts import is_loopback
 from core.settings import ApiSettings
 
 _PORTS = {"http": 80, "https": 443}

@@ -98,6 +98,13 @@ class JobParameters(BaseModel):
     error_budget: float | None = Field(
         None, ge=0, le=1, allow_inf_nan=False, description="Share of failed items beyond which the job fails; none by default."
     )
+    retention_days: float | None = Field(
+        None,
+        ge=0,
+        le=36_500,
+        allow_inf_nan=False,
+        description="How long the job is kept after its end, at most; the server's and the tenant's limits hold, too.",
+    )
     path_column: Word | None = Field(
         None,
         description="Where the source is a table: its column that names the images; by default found by its name or values.",

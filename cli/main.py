@@ -19,6 +19,7 @@ from cli.commands.keys import keys
 from cli.commands.logs import logs
 from cli.commands.models import models
 from cli.commands.promote import promote
+from cli.commands.purge import purge
 from cli.commands.results import errors, results
 from cli.commands.retire import retire
 from cli.commands.rollback import rollback
@@ -77,6 +78,7 @@ app.add_typer(data, name="data", rich_help_panel=_TRAINING)
 app.add_typer(tenants, name="tenants", rich_help_panel=_ACCESS)
 app.add_typer(keys, name="keys", rich_help_panel=_ACCESS)
 app.add_typer(webhooks, name="webhooks", rich_help_panel=_ACCESS)
+app.command("purge", rich_help_panel=_ACCESS)(purge)
 app.command("audit", rich_help_panel=_ACCESS)(audit)
 app.command("up", rich_help_panel=_MACHINE)(up)
 app.command("down", rich_help_panel=_MACHINE)(down)

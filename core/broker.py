@@ -17,6 +17,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
     broker, worker = settings.broker, settings.worker
     return {
         "broker_url": broker.celery_url,
+        "broker_use_ssl": broker.tls_options or None,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_pool_limit": 4,

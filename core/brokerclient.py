@@ -24,7 +24,7 @@ def open_redis(broker: BrokerSettings, timeout_s: float) -> Redis:
     waits: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
     found = broker.sentinels
     if found is None:
-        return redis.Redis.from_url(broker.full_url, retry=Retry(NoBackoff(), 0), **waits)
+        return redis.Redis.from_url(broker.full_url, retry=Retry(NoBackoff(), 0), **waits, **broker.tls_options)
     from redis.sentinel import Sentinel  # noqa: PLC0415
 
     login = {"username": found.user or None, "password": found.password or None}

@@ -58,7 +58,7 @@ def read_settings() -> Settings:
     try:
         settings = Settings()
         with_password(settings.database.url, settings.database.password, variable="DERMQ_DATABASE")
-        _ = settings.broker.full_url
+        settings.broker.require_password()
     except ValidationError as error:
         concern = getattr(core.settings, error.title)
         faults = "; ".join(_describe(concern, each) for each in error.errors(include_url=False))

@@ -159,9 +159,14 @@ def make_job(resources: Resources, submission: Submission) -> NewJob:
         idempotency_key=submission.idempotency_key,
         upload=submission.upload,
         traceparent=current_traceparent(),
-        retention_s=timedelta(days=resources.settings.worker.retention_days).total_seconds(),
+        retention_s=timedelta(days=_retention_days(resources, asked)).total_seconds(),
     )
     return replace(new, request_hash=_hash_request(new)) if new.idempotency_key else new
+
+
+def _retention_days(resources: Resources, asked: JobParameters) -> float:
+    most = resources.settings.worker.retention_days
+    return most if asked.retention_days is None else min(most, asked.retention_days)
 
 
 def _hash_request(new: NewJob) -> str:

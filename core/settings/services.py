@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
 from pydantic import Field, SecretStr, field_validator
 
+from core.hosts import is_loopback
 from core.plainlists import check_file_url, check_start
 from core.secretfiles import Concern, with_password
 from core.settings.reading import variables_of
@@ -56,13 +61,46 @@ class BrokerSettings(Concern):
     key_prefix: str = Field(
         default="", max_length=64, description="Put before each key, where a Redis is shared: dermq: for example."
     )
+    ca: Path | None = Field(
+        default=None, description="PEM file of the authorities that sign the broker's certificate. Empty: the system's."
+    )
     socket_timeout_s: float = Field(default=5.0, description="How long to wait for an answer of the broker.")
 
     @field_validator("url")
     @classmethod
     def _supported(cls, value: SecretStr) -> SecretStr:
         check_start(value.get_secret_value(), "redis://", "rediss://", "unix:///", "redis+socket:///", "sentinel://")
+        if "ssl_" in urlsplit(value.get_secret_value()).query:
+            raise ValueError("expected no ssl_... in it: rediss:// is always verified, and DERMQ_BROKER_CA names authorities")
         return value
+
+    @field_validator("ca")
+    @classmethod
+    def _a_file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError(f"expected a PEM file, and there is none at {value}")
+        return value
+
+    @property
+    def tls_options(self) -> dict[str, Any]:
+        """What redis-py is to be told where the address is rediss://: the certificate and its name are verified. Else empty."""
+        if not self.url.get_secret_value().startswith("rediss://"):
+            return {}
+        options: dict[str, Any] = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+        return options | ({"ssl_ca_certs": str(self.ca)} if self.ca else {})
+
+    def require_password(self) -> None:
+        """Refuse a broker that others can reach, and that asks nobody who is there.
+
+        Raises:
+            ValueError: it is beyond loopback, and neither the URL nor DERMQ_BROKER_PASSWORD has a password.
+        """
+        parts = urlsplit(self.full_url)
+        if parts.hostname and not parts.password and not is_loopback(parts.hostname):
+            raise ValueError(
+                f"expected a password for the broker at {parts.hostname}, beyond loopback: whoever reaches it could stop all "
+                "work; set DERMQ_BROKER_PASSWORD, and the same in Redis (requirepass, or a user with an ACL)"
+            )
 
     @property
     def full_url(self) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from PIL import Image
 from pyarrow import parquet
@@ -100,6 +101,49 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     finally:
         process.terminate()
         process.wait(60)
+
+
+def test_no_name_of_a_file_and_no_text_of_one_comes_into_logs_or_metrics(up: Up) -> None:
+    """Names and texts of a whole run, of which some members and one archive fail, by upload, by address and by path."""
+    secret = "Zoltan-Quixby"
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 48), (120, 80, 70)).save(picture, "JPEG")
+    members = {
+        f"{secret}/1.jpg": picture.getvalue(),
+        f"{secret}/2.jpg": f"Patient {secret}, follow up".encode(),
+        f"../{secret}.jpg": picture.getvalue(),
+        f"{secret}.csv": f"image,note\n{secret}/1.jpg,{secret}\n".encode(),
+    }
+    folder = up.work / secret
+    folder.mkdir()
+    archive = folder / f"{secret}.zip"
+    with zipfile.ZipFile(archive, "w") as out:
+        for name, data in members.items():
+            out.writestr(name, data)
+    broken = folder / f"{secret}-broken.zip"
+    broken.write_bytes(archive.read_bytes()[:-40])
+    for each in (archive, broken, folder):
+        assert secret in up.run("screen", str(each), "--json", "--out", str(up.work / "secret.csv")).stdout
+    assert secret in (up.work / "secret.csv").read_text()
+    url = up.state.url
+    with httpx2.Client(base_url=url, timeout=60) as client:
+        job = client.put(f"/v1/jobs/{secret}.zip", content=archive.read_bytes()).json()
+        for path in (
+            f"/v1/jobs/{job['id']}/items/0/image",
+            f"/{secret}",
+            f"/v1/jobs/{secret}/results",
+            f"/v1/jobs?state={secret}",
+        ):
+            client.get(path)
+        client.post("/v1/jobs", json={"source": str(folder / "nothing-there.zip")})
+        client.post(
+            "/v1/classify", content=members[f"{secret}/2.jpg"], headers={"Content-Disposition": f'x; filename="{secret}"'}
+        )
+        metrics = client.get("/metrics").text
+    logs = {path: path.read_text(errors="replace") for path in [up.log, *up.folder.root.glob("logs/**/*")] if path.is_file()}
+    assert any("request" in text for text in logs.values())
+    leaks = [line for text in [*logs.values(), metrics] for line in text.splitlines() if secret in line]
+    assert leaks == []
 
 
 @pytest.fixture(scope="module")

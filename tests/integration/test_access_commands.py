@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from cli.main import main
 from core.access.scopes import Scope
-from core.clock import SystemClock
+from core.clock import ManualClock, SystemClock
+from core.db.access.audit import list_audit
 from core.db.access.keys import caller_of, find_key
 from core.db.engine import open_engine, reading
+from core.db.models import Job, Result, Tombstone
 from core.db.schema.migrate import upgrade
 from core.settings import DatabaseSettings
+from core.storage.local import LocalStorage
+from tests.support.ledger import Ledger
 from tests.unit.cli.in_process import Done, Run
 
 
@@ -40,6 +46,37 @@ def run(ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd:
         return Done(int(ended.value.code or 0), *capfd.readouterr())
 
     return run_command
+
+
+def test_purge_removes_ended_jobs_and_says_what_went(run: Run, ledger_url: str, tmp_path: Path) -> None:
+    engine = open_engine(ledger_url, DatabaseSettings())
+    ledger = Ledger(engine, clock=ManualClock(SystemClock().now() - timedelta(days=10)))
+    storage = LocalStorage(tmp_path / "data" / "objects")
+    done = ledger.start(items=8)
+    while (claim := ledger.claim_next()) is not None:
+        ledger.finish(claim)
+    running = ledger.start(items=8)
+    for key in (f"jobs/{done}/index", f"jobs/{running}/index"):
+        with storage.writer(key) as writer:
+            writer.write(b"index")
+            writer.commit()
+    assert json.loads(run("purge", "--older-than", "30", "--json").stdout)["jobs"] == 0
+    counts = json.loads(run("purge", "--older-than", "5", "--dry-run", "--json").stdout)
+    assert counts == {"jobs": 1, "items": 8, "dry_run": True}
+    assert (
+        run("purge", "--older-than", "5", "--by", "ada").stdout == "1 jobs are gone, with 8 items and 1 objects of 5 bytes.\n"
+    )
+    assert [info.key for info in storage.list("")] == [f"jobs/{running}/index"]
+    with reading(engine) as session:
+        kept = [session.get(Job, job_id) is not None for job_id in (done, running)]
+        rows = session.scalar(select(func.count()).select_from(Result))
+        left = session.scalar(select(func.count()).select_from(Tombstone))
+        events = [(each.action, each.actor, each.detail) for each in list_audit(session)][-2:]
+    engine.dispose()
+    assert (kept, rows, left) == ([False, True], 0, 0)
+    assert events[0] == ("job.delete", "ada", {"succeeded": 8, "failed": 0, "objects": 1})
+    assert events[1] == ("jobs.purge", "ada", {"jobs": 1, "items": 8, "objects": 1, "bytes": 5})
+    assert run("purge", "--older-than", "0", "--job", "nonsense").returncode != 0
 
 
 def test_webhooks_from_their_making_to_their_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

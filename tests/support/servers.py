@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from serving.repository import list_versions
+from tests.support.certificates import Signed
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTER = [*list_versions(ROOT / "serving" / "models" / "starter").values()][-1]  # what a fresh stack serves as stable
@@ -100,8 +101,10 @@ def postgres_programs() -> Path | None:
 
 
 @contextmanager
-def running_postgres(*, fsync: bool = False) -> Iterator[str]:
+def running_postgres(*, fsync: bool = False, tls: Signed | None = None) -> Iterator[str]:
     """A PostgreSQL cluster of its own; yields the URL of its superuser without a database name.
+
+    With `tls` it speaks TLS, too, and the user tls_only must.
 
     Its folder is not under pytest's, which each session of pytest closes to other users, and PostgreSQL does not run as root.
     """
@@ -116,6 +119,8 @@ def running_postgres(*, fsync: bool = False) -> Iterator[str]:
         initdb = [str(programs / "initdb"), "-D", str(home / "data"), *settings]
         subprocess.run(initdb, check=True, user=user, cwd=home, stdout=subprocess.DEVNULL)
         command = [str(programs / "postgres"), "-D", str(home / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", folder]
+        if tls is not None:
+            command += _postgres_tls(home / "data", tls, user)
         if not fsync:  # a database a test: many files, which nobody needs after a power cut
             command += ["-c", "fsync=off"]
         with running(command, log=home / "postgres.log", user=user):
@@ -129,6 +134,34 @@ def running_postgres(*, fsync: bool = False) -> Iterator[str]:
             ]  # it listens before it takes anybody
             wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, timeout_s=60, what=f"PostgreSQL on {port}")
             yield f"postgresql+psycopg://dermq@127.0.0.1:{port}"
+
+
+def _postgres_tls(data: Path, tls: Signed, user: str | None) -> list[str]:
+    """Write certificate and key where PostgreSQL wants them, and let it refuse plain connections of one user; its options."""
+    for name, text in (("server.crt", tls.certificate), ("server.key", tls.key)):
+        path = data / name
+        path.write_text(text)
+        path.chmod(0o600)
+        if user is not None:
+            os.chown(path, pwd.getpwnam(user).pw_uid, -1)
+    (data / "pg_hba.conf").write_text("hostnossl all tls_only 127.0.0.1/32 reject\nhost all all 127.0.0.1/32 trust\n")
+    return ["-c", "ssl=on"]
+
+
+@contextmanager
+def running_tls_broker(folder: Path, tls: Signed, users: Sequence[str]) -> Iterator[int]:
+    """A Redis that speaks TLS alone, with these ACL users; yields its port."""
+    binary = broker_binary("redis")
+    assert binary is not None, "Redis is not installed"
+    port = free_port()
+    for name, text in (("server.crt", tls.certificate), ("server.key", tls.key), ("users.acl", "\n".join(users) + "\n")):
+        (folder / name).write_text(text)
+    command = [binary, "--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+    command += ["--tls-cert-file", str(folder / "server.crt"), "--tls-key-file", str(folder / "server.key")]
+    command += ["--tls-auth-clients", "no", "--aclfile", str(folder / "users.acl")]
+    with running(command, log=folder / "redis.log"):
+        wait_until(lambda: accepts(port), timeout_s=10, what=f"Redis with TLS on port {port}")
+        yield port
 
 
 @contextmanager

@@ -37,6 +37,7 @@ class Action(StrEnum):
     JOB_DELETE = "job.delete"
     JOB_TAGS = "job.tag"
     DECISION = "item.decide"
+    PURGE = "jobs.purge"
     WEBHOOK_CREATE = "webhook.create"
     WEBHOOK_ROTATE = "webhook.rotate"
     WEBHOOK_DELETE = "webhook.delete"

@@ -39,6 +39,36 @@ def _condition(where: str | None) -> TextClause | None:
     return None if where is None else text(where)
 
 
+def make_append_only(table: str) -> None:
+    """Let the database itself refuse to change or remove rows of a table that is only added to. Locks it for an instant."""
+    if op.get_bind().dialect.name != "postgresql":
+        for verb in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{table} is only added to'); END"
+            )
+        return
+    op.execute(
+        f"CREATE OR REPLACE FUNCTION {table}_only_added_to() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION '{table} is only added to'; END $$"
+    )
+    for when, rows in (("UPDATE OR DELETE", "ROW"), ("TRUNCATE", "STATEMENT")):
+        name = f"{table}_no_{'truncate' if rows == 'STATEMENT' else 'change'}"
+        op.execute(
+            f"CREATE OR REPLACE TRIGGER {name} BEFORE {when} ON {table} "
+            f"FOR EACH {rows} EXECUTE FUNCTION {table}_only_added_to()"
+        )
+
+
+def make_changeable(table: str) -> None:
+    """Take `make_append_only` back."""
+    if op.get_bind().dialect.name != "postgresql":
+        for verb in ("update", "delete"):
+            op.execute(f"DROP TRIGGER {table}_no_{verb}")
+        return
+    op.execute(f"DROP FUNCTION {table}_only_added_to() CASCADE")
+
+
 def drop_index(name: str, table: str) -> None:
     """DROP INDEX CONCURRENTLY on PostgreSQL, a plain one on SQLite."""
     if op.get_bind().dialect.name != "postgresql":

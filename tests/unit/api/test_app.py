@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from api.app import create_app
-from api.binding import UnsafeBindingError, check_binding, is_loopback, keys_required
+from api.binding import UnsafeBindingError, check_binding, keys_required
+from core.hosts import is_loopback
 from core.settings import ApiSettings, Settings
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - to be refused

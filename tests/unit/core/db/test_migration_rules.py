@@ -36,7 +36,7 @@ def faults(source: str) -> list[str]:
 
 def _fault(call: ast.Call, created: set[str]) -> str | None:
     name = _name(call)
-    if name in ("op.create_table", "op.f", "online.create_index"):
+    if name in ("op.create_table", "op.f", "online.create_index", "online.make_append_only"):
         return None
     if name == "op.add_column" and _may_be_left_out(call.args[1]):
         return None
