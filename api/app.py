@@ -14,6 +14,7 @@ from api.lifespan import make_lifespan
 from api.middleware import Envelope
 from api.openapi import TAGS, describe_api
 from api.origins import OwnSiteOnly
+from api.pages import admin as admin_pages
 from api.pages import assets
 from api.pages import comparison as comparison_pages
 from api.pages import jobs as job_pages
@@ -44,7 +45,18 @@ from api.schemas import DISCLAIMER
 from core.settings import Settings
 
 _API = (jobs, results, events, items, pictures, decisions, reviewing, truth, groups, classify, models, webhooks, admin)
-_PAGES = (docs, assets, signin_pages, submit_pages, job_pages, review_pages, report_pages, comparison_pages, model_pages)
+_PAGES = (
+    docs,
+    assets,
+    signin_pages,
+    submit_pages,
+    job_pages,
+    review_pages,
+    report_pages,
+    comparison_pages,
+    model_pages,
+    admin_pages,
+)
 ROUTERS = tuple(module.router for module in (*_API, *_PAGES, health))
 _DESCRIPTION = f"""Screens archives of skin images: class probabilities and a risk score for every image, or a reason why not.
 

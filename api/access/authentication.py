@@ -15,11 +15,12 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access.rates import RateLimiter
-from api.access.sessions import COOKIE, SIGNED_IN
+from api.access.sessions import COOKIE, IS_ADMIN, SIGNED_IN
 from api.binding import keys_required
 from api.errors import UnauthenticatedError, on_dermq_error
 from api.resources import Resources, current_resources
 from core.access.callers import Caller, local_caller
+from core.access.scopes import Scope as KeyScope
 from core.access.tokens import PREFIX
 from core.db.access.keys import caller_of, find_key, is_use_to_note, note_use
 from core.db.access.sessions import find_session_key
@@ -64,10 +65,12 @@ class Authentication:
             return
         scope.setdefault("state", {})["caller"] = caller
         reset = SIGNED_IN.set(caller.actor if in_session else None)
+        reset_admin = IS_ADMIN.set(caller.may(KeyScope.ADMIN))
         try:
             await self._app(scope, receive, send)
         finally:
             SIGNED_IN.reset(reset)
+            IS_ADMIN.reset(reset_admin)
 
     async def _identify(self, request: Request) -> tuple[Caller, bool]:
         shown = _read(request)

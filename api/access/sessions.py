@@ -17,6 +17,9 @@ LIFETIME = timedelta(hours=8)  # a working day
 # The name of the key with which the reader of a page has signed in; None without a session.
 SIGNED_IN: ContextVar[str | None] = ContextVar("SIGNED_IN", default=None)
 
+# Whether whoever reads a page may administer: signed in with such a key, or on a machine that asks for none.
+IS_ADMIN: ContextVar[bool] = ContextVar("IS_ADMIN", default=False)
+
 
 def set_cookie(response: Response, token: str) -> None:
     """Hand a session to the browser."""

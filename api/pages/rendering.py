@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from api.access.sessions import SIGNED_IN
+from api.access.sessions import IS_ADMIN, SIGNED_IN
 from api.schemas import DISCLAIMER
 from core.errors import ItemErrorCode, JobErrorCode
 from core.formats import format_bytes, format_count, format_duration, format_rate, format_share
@@ -46,7 +46,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals |= {"disclaimer": DISCLAIMER, "signed_in": SIGNED_IN.get}
+    environment.globals |= {"disclaimer": DISCLAIMER, "signed_in": SIGNED_IN.get, "is_admin": IS_ADMIN.get}
     environment.filters |= {
         "number": show_number,
         "instant": show_instant,

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs
-
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.access.sessions import COOKIE, LIFETIME, clear_cookie, set_cookie
 from api.binding import keys_required
+from api.pages.forms import read_form
 from api.pages.rendering import render
 from api.pages.routing import PageRoute
 from api.resources import Here, Resources
 from core.db.access.keys import find_key
 from core.db.access.sessions import end_session, open_session
 from core.db.engine import transaction
-from core.errors import TooLargeError
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
-
-_FORM_BYTES = 8192
 
 
 @router.get("/sign-in", response_model=None)
@@ -34,8 +30,8 @@ def show_sign_in(here: Here, target: str = Query("/", alias="next", max_length=2
 @router.post("/sign-in", response_model=None)
 async def sign_in(request: Request, here: Here) -> Response:
     """Open a session for the key in the form. The key itself goes into no cookie, page or log."""
-    form = parse_qs((await _read_form(request)).decode("utf-8", "replace"))
-    token, target = (form.get(name, [""])[0].strip() for name in ("key", "next"))
+    form = await read_form(request)
+    token, target = form.get("key", ""), form.get("next", "")
     value = await run_in_threadpool(_open, here, token)
     if value is None:
         return _form(target, refused=True)
@@ -61,15 +57,6 @@ def own_path(target: str) -> str:
 
 def _form(target: str, *, refused: bool = False) -> HTMLResponse:
     return render("signin.html", 401 if refused else 200, page="", target=own_path(target), refused=refused)
-
-
-async def _read_form(request: Request) -> bytes:
-    body = bytearray()
-    async for block in request.stream():
-        body += block
-        if len(body) > _FORM_BYTES:
-            raise TooLargeError(f"expected at most {_FORM_BYTES} bytes of form")
-    return bytes(body)
 
 
 def _open(here: Resources, token: str) -> str | None:

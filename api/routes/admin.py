@@ -71,7 +71,7 @@ def get_tenants(here: Here) -> TenantList:
 async def post_tenant(request: Request, here: Here, caller: CallerHere) -> TenantObject:
     """It has no keys yet."""
     wanted = merge(NewTenantRequest, None, await read_json(request))
-    return await run_in_threadpool(_make_tenant, here, caller, wanted)
+    return await run_in_threadpool(make_tenant, here, caller, wanted)
 
 
 @router.get("/tenants/{tenant}", summary="Look at a tenant", responses=problems(404, 422, 503))
@@ -90,7 +90,7 @@ def get_tenant(here: Here, tenant: TenantPath) -> TenantObject:
 async def patch_tenant(request: Request, here: Here, caller: CallerHere, tenant: TenantPath) -> TenantObject:
     """What is not named stays. A suspended tenant's keys do not work from the next request on; its jobs run on."""
     wanted = merge(TenantChange, None, await read_json(request))
-    return await run_in_threadpool(_change_tenant, here, caller, tenant, wanted)
+    return await run_in_threadpool(change_tenant, here, caller, tenant, wanted)
 
 
 @router.delete("/tenants/{tenant}", status_code=204, summary="Delete a tenant", responses=problems(404, 409, 422, 503))
@@ -122,7 +122,7 @@ async def post_key(request: Request, response: Response, here: Here, caller: Cal
     """`key` is shown this once: only its SHA-256 is stored."""
     wanted = merge(NewKeyRequest, None, await read_json(request))
     response.headers["Cache-Control"] = "no-store"
-    return await run_in_threadpool(_make_key, here, caller, wanted)
+    return await run_in_threadpool(make_key, here, caller, wanted)
 
 
 @router.post(
@@ -136,7 +136,7 @@ async def post_rotation(request: Request, response: Response, here: Here, caller
     """A new key like the old one, which ends at once or after an overlap."""
     wanted = merge(RotationRequest, None, await read_json(request))
     response.headers["Cache-Control"] = "no-store"
-    return await run_in_threadpool(_rotate, here, caller, key_id, wanted)
+    return await run_in_threadpool(replace_key, here, caller, key_id, wanted)
 
 
 @router.post("/keys/{key_id}/revoke", summary="Revoke a key", responses=problems(404, 409, 422, 503))
@@ -164,13 +164,15 @@ def get_audit(
     return AuditList(data=[audit_object(each) for each in found], next=found[-1].id if len(found) == limit else None)
 
 
-def _make_tenant(here: Resources, caller: Caller, wanted: NewTenantRequest) -> TenantObject:
+def make_tenant(here: Resources, caller: Caller, wanted: NewTenantRequest) -> TenantObject:
+    """A new tenant, as it is shown."""
     quotas = Quotas(**wanted.model_dump(exclude={"name", "weight"}))
     with transaction(here.engine) as session:
         return tenant_object(create_tenant(session, caller, wanted.name, here.clock.now(), quotas=quotas, weight=wanted.weight))
 
 
-def _change_tenant(here: Resources, caller: Caller, name: str, wanted: TenantChange) -> TenantObject:
+def change_tenant(here: Resources, caller: Caller, name: str, wanted: TenantChange) -> TenantObject:
+    """A changed tenant, as it is shown."""
     now = here.clock.now()
     with transaction(here.engine) as session:
         tenant = find_tenant(session, name)
@@ -191,7 +193,8 @@ def _suspend(session: Session, caller: Caller, tenant: Tenant, here: Resources, 
     suspend_tenant(session, caller, tenant, here.clock.now())
 
 
-def _make_key(here: Resources, caller: Caller, wanted: NewKeyRequest) -> MadeKeyObject:
+def make_key(here: Resources, caller: Caller, wanted: NewKeyRequest) -> MadeKeyObject:
+    """A new key, with its text, as it is shown this once."""
     now = here.clock.now()
     ends = now + timedelta(days=wanted.expires_in_days) if wanted.expires_in_days else None
     with transaction(here.engine) as session:
@@ -200,7 +203,8 @@ def _make_key(here: Resources, caller: Caller, wanted: NewKeyRequest) -> MadeKey
         return _shown(here, made, tenant.name)
 
 
-def _rotate(here: Resources, caller: Caller, key_id: str, wanted: RotationRequest) -> MadeKeyObject:
+def replace_key(here: Resources, caller: Caller, key_id: str, wanted: RotationRequest) -> MadeKeyObject:
+    """The same for a key in the place of another one."""
     overlap = timedelta(hours=wanted.overlap_hours)
     with transaction(here.engine) as session:
         key = get_key(session, key_id)

@@ -122,23 +122,25 @@ def test_no_name_of_a_file_and_no_text_of_one_comes_into_logs_or_metrics(up: Up)
             out.writestr(name, data)
     broken = folder / f"{secret}-broken.zip"
     broken.write_bytes(archive.read_bytes()[:-40])
-    for each in (archive, broken, folder):
-        assert secret in up.run("screen", str(each), "--json", "--out", str(up.work / "secret.csv")).stdout
+    assert secret in up.run("screen", str(archive), "--json", "--out", str(up.work / "secret.csv")).stdout
     assert secret in (up.work / "secret.csv").read_text()
-    url = up.state.url
-    with httpx2.Client(base_url=url, timeout=60) as client:
-        job = client.put(f"/v1/jobs/{secret}.zip", content=archive.read_bytes()).json()
-        for path in (
-            f"/v1/jobs/{job['id']}/items/0/image",
-            f"/{secret}",
-            f"/v1/jobs/{secret}/results",
-            f"/v1/jobs?state={secret}",
-        ):
-            client.get(path)
+    called = {"Content-Disposition": f'attachment; filename="{secret}.jpg"'}
+    with httpx2.Client(base_url=up.state.url, timeout=60) as client:
+        jobs = [
+            client.put(f"/v1/jobs/{secret}.zip", content=broken.read_bytes()).json()["id"],
+            client.post("/v1/jobs", json={"source": str(folder)}).json()["id"],
+        ]
         client.post("/v1/jobs", json={"source": str(folder / "nothing-there.zip")})
-        client.post(
-            "/v1/classify", content=members[f"{secret}/2.jpg"], headers={"Content-Disposition": f'x; filename="{secret}"'}
-        )
+        client.post("/v1/classify", content=members[f"{secret}/2.jpg"], headers=called)
+        for path in (f"jobs/{jobs[1]}/items/0/image", secret, f"jobs/{secret}/results", f"jobs?state={secret}"):
+            client.get(f"/v1/{path}")
+        for job_id in jobs:
+            wait_until(
+                lambda job_id=job_id: client.get(f"/v1/jobs/{job_id}").json()["state"] in ("succeeded", "failed"),
+                timeout_s=100,
+                what="the end of a job",
+                poll_s=0.3,
+            )
         metrics = client.get("/metrics").text
     logs = {path: path.read_text(errors="replace") for path in [up.log, *up.folder.root.glob("logs/**/*")] if path.is_file()}
     assert any("request" in text for text in logs.values())

@@ -79,6 +79,11 @@ def record(
     session.flush()
 
 
+def newest_audit(session: Session, *, limit: int) -> Sequence[AuditEvent]:
+    """The last records, newest first."""
+    return session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(limit)).all()
+
+
 def list_audit(
     session: Session, *, tenant_id: uuid.UUID | None = None, after: int = 0, limit: int = 1000
 ) -> Sequence[AuditEvent]:

@@ -1,0 +1,26 @@
+"""Forms of pages: small, as browsers send them without a script."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+from fastapi import Request
+
+from core.errors import TooLargeError
+
+_FORM_BYTES = 8192
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """Fields that are not empty, without blanks around them; several values of one name are joined by a space.
+
+    Raises:
+        TooLargeError: it is no small form.
+    """
+    body = bytearray()
+    async for block in request.stream():
+        body += block
+        if len(body) > _FORM_BYTES:
+            raise TooLargeError(f"expected at most {_FORM_BYTES} bytes of form")
+    fields = parse_qs(body.decode("utf-8", "replace"))
+    return {name: joined for name, values in fields.items() if (joined := " ".join(each.strip() for each in values))}
