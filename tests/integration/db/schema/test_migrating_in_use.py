@@ -39,6 +39,9 @@ def postgres(postgres_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+ADDED_TO = ("audit_events", "model_events")
+
+
 def made_up(column: sa.Column[Any]) -> Any:
     """A value that a column takes; the same for all columns of a type, so that foreign keys are met."""
     moment = datetime(2026, 1, 2, tzinfo=UTC if getattr(column.type, "timezone", False) else None)
@@ -71,6 +74,8 @@ def test_what_a_former_release_reads_and_writes_works_on_the_newest_schema(empty
             keys = [column == row[table.name][column.name] for column in table.primary_key.columns]
             found = connection.execute(sa.select(*table.columns).where(*keys)).one()
             assert dict(found._mapping) == row[table.name]
+            if table.name in ADDED_TO:
+                continue  # no release changes or removes their rows
             some = list(table.columns)[-1]
             assert connection.execute(table.update().where(*keys).values({some.name: row[table.name][some.name]})).rowcount == 1
             assert connection.execute(table.delete().where(*keys)).rowcount == 1
