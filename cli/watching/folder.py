@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MEMORY = ".dermq-watched"
 _PARTIAL = (".part", ".partial", ".crdownload", ".download", ".tmp", ".filepart")  # as browsers and copying programs name them
-_AGAIN_S = 30.0  # a server that is away is asked again
+_FIRST_AGAIN_S, _AGAIN_S = 1.0, 30.0  # a server that is away is asked again, less and less often
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,25 +151,27 @@ def watch(watched: WatchedFolder, service: Service, request: JobRequest, *, once
     The idempotency key is made of the file's bytes: a crash between the submission and the note of it makes no second job.
     """
     with watched.held():
-        changes = _changes(watched)
+        changes, pause_s = _changes(watched), 0.0
         while True:
-            away = False
             for path in watched.settled(time.monotonic()):
-                away = not _submit(watched, path, service, request, as_json=as_json) or away
+                if not _submit(watched, path, service, request, as_json=as_json, silent=pause_s > 0):
+                    pause_s = min(_AGAIN_S, pause_s * 2 or _FIRST_AGAIN_S)
+                    time.sleep(pause_s)
+                    break
+                pause_s = 0.0
             if once and not watched.waits:
                 return
-            if away:
-                time.sleep(min(_AGAIN_S, watched.settle_s))
             next(changes)
 
 
-def _submit(watched: WatchedFolder, path: Path, service: Service, request: JobRequest, *, as_json: bool) -> bool:
-    """Whether the server has answered."""
+def _submit(watched: WatchedFolder, path: Path, service: Service, request: JobRequest, *, as_json: bool, silent: bool) -> bool:
+    """Whether the server has answered. That it has not is said unless `silent`: it was said before."""
     try:
         job = submit_source(service, Source(str(path)), request, once=True)
     except CliError as error:
         if error.code is ExitCode.UNREACHABLE:
-            open_err().print(f"{path.name}: {error}; it is tried again", soft_wrap=True)
+            if not silent:
+                open_err().print(f"{error}; {path.name} and what else comes waits for it", soft_wrap=True)
             return False
         if isinstance(error.__cause__, ProblemError) and error.__cause__.status in (401, 403):
             raise  # of the key, not of the file

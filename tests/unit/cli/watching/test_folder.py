@@ -148,3 +148,17 @@ def test_a_watch_that_was_killed_goes_on_where_it_was(accepting: LaidOutServer, 
         wait_until(lambda: names(accepting)[2:] == ["c.zip"], timeout_s=60, what="the third file")
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(60) == ExitCode.INTERRUPTED, log.read_text()
+
+
+def test_a_server_that_is_away_is_waited_for_and_said_once(run: Run, accepting: LaidOutServer, inbox: Path) -> None:
+    """Two pauses, of 1 and 2 s, between three attempts that each try several times."""
+    (inbox / "a.zip").write_bytes(b"one")
+    away = Answer(
+        {"code": "database_unavailable", "detail": "database away"}, 503, {"Retry-After": "0"}, "application/problem+json"
+    )
+    found = accepting.next_answer("POST", "/v1/jobs")
+    accepting.lay("POST", "/v1/jobs", *[away] * 8, found)
+    done = run("watch-folder", str(inbox), "--once", "--settle", "0.1", "--server", accepting.url)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
+    assert done.stderr.count("database away") == 1
+    assert len({seen.headers["Idempotency-Key"] for seen in accepting.seen}) == 1
