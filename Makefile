@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test fuzz chaos coverage bench lint format docs reference lock clean renew
+.PHONY: help setup setup-dev demo test fuzz chaos coverage bench lint audit sbom format docs reference lock clean renew
 
 # The interpreter: the first of these that runs and is new enough; `make setup PYTHON=/path/to/python3.12` takes another.
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -69,6 +69,9 @@ fuzz: $(VENV)/.dev ## Hold archives against other readers for FUZZ_S seconds (12
 chaos: $(VENV)/.dev ## Kill, freeze and cut off parts of a real stack under a stream of jobs (KILLS, SEED, JOBS, DB=sqlite|postgres)
 	$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED) --jobs $(JOBS) --db $(DB)
 
+# What is installed somewhere.
+LOCKS = api worker serving training flower up
+
 # Every shell script, by its first line.
 SCRIPTS = $(shell grep -rlIE --exclude-dir=__pycache__ --exclude-dir=node_modules '^\#!.*[ /](ba)?sh$$' .ci deploy examples requirements)
 
@@ -83,6 +86,15 @@ lint: $(VENV)/.dev .ci/javascript/node_modules/.stamp ## Check style, types, who
 	$(BIN)/shellcheck $(SCRIPTS)
 	$(BIN)/zizmor --offline --quiet .github
 	npm --prefix .ci/javascript run --silent lint
+
+audit: $(VENV)/.dev ## Ask PyPI's and OSV's advisories about the locked packages (needs the network)
+	@for lock in $(LOCKS); do echo "$$lock:"; $(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements/$$lock.lock || exit 1; done
+
+sbom: $(VENV)/.dev ## Write a CycloneDX bill of materials for each lock into build/sbom
+	@mkdir -p build/sbom
+	@for lock in $(LOCKS); do $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible --of JSON --output-file build/sbom/dermq-$$lock.cdx.json requirements/$$lock.lock || exit 1; done
+	@echo "build/sbom"
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .

@@ -89,7 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
     install_error_handlers(app)
     app.add_middleware(HeadAsGet)
     app.add_middleware(IdentityOnly)
-    app.add_middleware(Authentication, settings=settings.api)
+    app.add_middleware(Authentication, settings=settings.api, oidc=settings.oidc)
     app.add_middleware(OwnSiteOnly, settings=settings.api)
     app.add_middleware(Envelope)  # the outermost
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""From a request to a caller: a bearer key (RFC 6750), a page's session, or nobody where no key is asked for.
+"""From a request to a caller: a bearer key (RFC 6750) or token, a page's session, or nobody where no key is asked for.
 
 Stands in front of all routes, and of what is no route: without a key there is nothing to learn about what exists.
 """
@@ -6,6 +6,7 @@ Stands in front of all routes, and of what is no route: without a key there is n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request, Response
@@ -14,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.access.oidc import Provider
 from api.access.rates import RateLimiter
 from api.access.sessions import COOKIE, IS_ADMIN, SIGNED_IN
 from api.binding import keys_required
@@ -28,7 +30,7 @@ from core.db.access.tables import ApiKey
 from core.db.engine import reading, transaction
 from core.db.models import LOCAL_TENANT_ID, Tenant
 from core.errors import DatabaseUnavailableError, DermqError
-from core.settings import ApiSettings
+from core.settings import ApiSettings, OidcSettings
 from core.telemetry.logs import get_logger
 
 _OPEN = frozenset({"/healthz", "/readyz", "/sign-in", "/sign-out"})
@@ -48,9 +50,10 @@ class _Shown:
 class Authentication:
     """Puts `caller` into the request's state, or refuses."""
 
-    def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: ApiSettings, oidc: OidcSettings) -> None:
         self._app = app
         self._required = keys_required(settings)
+        self._provider = Provider(oidc)
         self._rates = RateLimiter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,12 +83,21 @@ class Authentication:
         if shown is None:
             raise UnauthenticatedError("this address needs an API key, as `Authorization: Bearer dq_live_…`")
         _check_own_page(request, shown)
+        if self._provider.is_on and not shown.is_session and not shown.token.startswith(PREFIX):
+            return await self._by_token(request, shown.token), False
         key, limit = await run_in_threadpool(_find, current_resources(request), shown)
         if key is None:
             what = "the session is over: sign in again" if shown.is_session else "this API key is unknown, revoked or expired"
             raise UnauthenticatedError(what, shown=True)
         self._rates.take(key.tenant_id, limit)
         return caller_of(key), shown.is_session
+
+    async def _by_token(self, request: Request, token: str) -> Caller:
+        """Who acts by a provider's token."""
+        claims = await run_in_threadpool(self._provider.verify, token)
+        caller, limit = await run_in_threadpool(_find_caller, current_resources(request), self._provider, claims)
+        self._rates.take(caller.tenant_id, limit)
+        return caller
 
 
 def is_open(path: str) -> bool:
@@ -124,6 +136,11 @@ def _find(here: Resources, shown: _Shown) -> tuple[ApiKey | None, int | None]:
         except DatabaseUnavailableError:  # a busy database: the request itself only reads
             _log.info("last_use_not_noted", key_id=str(key.id))
     return key, limit
+
+
+def _find_caller(here: Resources, provider: Provider, claims: dict[str, Any]) -> tuple[Caller, int | None]:
+    with reading(here.engine) as session:
+        return provider.caller(session, claims)
 
 
 async def _refuse(request: Request, error: DermqError) -> Response:

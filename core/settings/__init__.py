@@ -17,6 +17,7 @@ from core.settings.data import DataSettings
 from core.settings.egress import EgressSettings
 from core.settings.images import ImageLimits, PictureSettings
 from core.settings.models import ModelSettings, ServingSettings
+from core.settings.oidc import OidcSettings
 from core.settings.services import BrokerSettings, DatabaseSettings, StorageSettings
 from core.settings.telemetry import LogSettings, MetricsSettings, TracingSettings
 from core.settings.worker import WorkerSettings
@@ -31,6 +32,7 @@ __all__ = [
     "LogSettings",
     "MetricsSettings",
     "ModelSettings",
+    "OidcSettings",
     "PictureSettings",
     "ServingSettings",
     "Settings",
@@ -62,6 +64,7 @@ class Settings:
     image: ImageLimits = field(default_factory=ImageLimits)
     api: ApiSettings = field(default_factory=ApiSettings)
     pictures: PictureSettings = field(default_factory=PictureSettings)
+    oidc: OidcSettings = field(default_factory=OidcSettings)
     egress: EgressSettings = field(default_factory=EgressSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     log: LogSettings = field(default_factory=LogSettings)
