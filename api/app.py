@@ -39,12 +39,13 @@ from api.routes import (
     results,
     reviewing,
     truth,
+    uploads,
     webhooks,
 )
 from api.schemas import DISCLAIMER
 from core.settings import Settings
 
-_API = (jobs, results, events, items, pictures, decisions, reviewing, truth, groups, classify, models, webhooks, admin)
+_API = (jobs, results, events, items, pictures, decisions, reviewing, truth, groups, classify, uploads, models, webhooks, admin)
 _PAGES = (
     docs,
     assets,

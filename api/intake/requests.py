@@ -6,14 +6,17 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from uuid import UUID
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from api.intake.digests import announced_digest
 from api.intake.forms import FormReader
 from api.intake.names import filename_of
+from api.intake.resumable import SOURCE, join_parts, upload_of
 from api.intake.sources import resolve_source
 from api.intake.uploads import UploadSink, open_sink, receive_raw
 from api.resources import Resources
@@ -35,6 +38,7 @@ class Intake:
     source: dict[str, Any]
     source_name: str
     upload: NewUpload | None = None
+    parts_of: UUID | None = None  # the upload in parts that the bytes come from
 
 
 def media_type(request: Request) -> str:
@@ -42,12 +46,13 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def take_job(request: Request, here: Resources, asked: JobParameters, path_name: str = "") -> Intake:
+async def take_job(request: Request, here: Resources, tenant_id: UUID, asked: JobParameters, path_name: str = "") -> Intake:
     """Receive a submission of whatever kind.
 
     Args:
         request: its body is still unread.
         here: storage and limits.
+        tenant_id: whose uploads in parts it may name.
         asked: the parameters in the query; a form's or a JSON object's go before them.
         path_name: the file name in the address (curl -T), if any.
 
@@ -55,7 +60,7 @@ async def take_job(request: Request, here: Resources, asked: JobParameters, path
         DermqError: it cannot be taken; nothing of it is kept.
     """
     if media_type(request) == "application/json":
-        return await _take_source(request, here, asked)
+        return await _take_source(request, here, tenant_id, asked)
     return await take_upload(request, here, asked, ("archive", "file"), here.settings.api.max_upload_bytes, path_name=path_name)
 
 
@@ -71,24 +76,36 @@ async def take_upload(
     held_bytes: int = 0,
 ) -> Intake:
     """Receive bytes, raw or in a form; `inspect` may refuse them before they are kept. Up to `held_bytes` stay in memory."""
+    digest = None
     async with open_sink(here.storage, max_bytes, held_bytes) as sink:
         if media_type(request) == "multipart/form-data":
             filename, values = await FormReader(request, sink, file_fields, tuple(JobParameters.model_fields)).read()
             asked = merge(JobParameters, asked, values)
         else:
             filename = filename_of(request.headers.get("content-disposition")) or path_name
+            digest = announced_digest(request)
             await receive_raw(request, sink)
         if inspect is not None:
             inspect(sink, asked, asked.name or filename)
-        upload = await run_in_threadpool(sink.commit, asked.name or filename)
+        upload = await run_in_threadpool(sink.commit, asked.name or filename, digest)
     source = {"kind": "upload", "key": upload.key, "filename": upload.filename}
     return Intake(asked, source, upload.filename, upload)
 
 
-async def _take_source(request: Request, here: Resources, asked: JobParameters) -> Intake:
+async def _take_source(request: Request, here: Resources, tenant_id: UUID, asked: JobParameters) -> Intake:
     wanted = merge(SourceRequest, asked, await read_json(request))
+    if wanted.source.startswith(SOURCE):
+        return await _take_parts(here, tenant_id, wanted)
     source, name = await run_in_threadpool(resolve_source, wanted.source, here.settings.api)
     return Intake(wanted, source, name)
+
+
+async def _take_parts(here: Resources, tenant_id: UUID, wanted: SourceRequest) -> Intake:
+    async with open_sink(here.storage, here.settings.api.max_upload_bytes) as sink:
+        name = await run_in_threadpool(join_parts, here, tenant_id, wanted.source, sink)
+        upload = await run_in_threadpool(sink.commit, wanted.name or name)
+    source = {"kind": "upload", "key": upload.key, "filename": upload.filename}
+    return Intake(wanted, source, upload.filename, upload, parts_of=upload_of(wanted.source))
 
 
 async def read_json(request: Request) -> dict[str, Any]:

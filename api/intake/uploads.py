@@ -13,9 +13,10 @@ from uuid import UUID
 
 import anyio
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from api.errors import UploadStalledError
+from api.intake.digests import check_digest
 from api.intake.names import clean_filename
 from api.metrics import UPLOAD_BYTES
 from core.db.jobs import NewUpload
@@ -36,6 +37,7 @@ class UploadSink:
         self.id: UUID = new_id()
         self.key = upload_key(self.id)
         self.max_bytes = max_bytes
+        self._storage = storage
         self.size = 0
         self.head = b""
         self._held_bytes = held_bytes
@@ -65,11 +67,16 @@ class UploadSink:
         """The whole upload, where it is no larger than was to be held in memory."""
         return b"".join(self._held) if self.size <= self._held_bytes else None
 
-    def commit(self, filename: str) -> NewUpload:
-        """Keep the object."""
+    def commit(self, filename: str, digest: bytes | None = None) -> NewUpload:
+        """Keep the object. Where its SHA-256 was announced and is another one, InvalidRequestError, and nothing is kept."""
         if not self.size:
             raise InvalidRequestError("the upload is empty: expected the bytes of an archive or image as the body or form file")
         stored = self._writer.commit()
+        try:
+            check_digest(digest, stored.sha256)
+        except InvalidRequestError:
+            self._storage.delete(self.key)
+            raise
         return NewUpload(self.id, self.key, clean_filename(filename), stored.size, stored.sha256)
 
     def abort(self) -> None:
@@ -114,8 +121,10 @@ async def receive_raw(request: Request, sink: UploadSink) -> None:
     await pump(request, sink.write)
 
 
-async def pump(request: Request, consume: Callable[[bytes], None]) -> None:
+async def pump(request: Request, consume: Callable[[bytes], None], *, keeps_rest: bool = False) -> None:
     """Hand the body in pieces of a megabyte to `consume`, in a thread, one call at a time, while the next is received.
+
+    With `keeps_rest` what came before the body broke off is handed over, too.
 
     Raises:
         UploadStalledError: no byte came for a minute.
@@ -138,6 +147,13 @@ async def pump(request: Request, consume: Callable[[bytes], None]) -> None:
             await under_way
         if held:
             await run_in_threadpool(consume, b"".join(held))
+    except (ClientDisconnect, UploadStalledError):
+        if keeps_rest and held:
+            with anyio.CancelScope(shield=True):
+                if under_way is not None:
+                    await under_way
+                await run_in_threadpool(consume, b"".join(held))
+        raise
     finally:
         if under_way is not None and not under_way.done():  # the thread must let go of the writer before it is aborted
             with anyio.CancelScope(shield=True):

@@ -18,6 +18,7 @@ from api.schemas import Priority
 from core.db.engine import reading
 from core.db.models import Job
 
+PART_BYTES = 8 * 1024 * 1024  # what is larger is sent in parts of this size
 _SHOWN_ALIKE = 12
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -35,6 +36,7 @@ def show_submit(request: Request, here: Here, _tenant: TenantId) -> HTMLResponse
         priorities=list(Priority),
         max_upload_bytes=settings.api.max_upload_bytes,
         max_image_bytes=settings.image.max_bytes,
+        part_bytes=PART_BYTES,
     )
 
 

@@ -28,8 +28,9 @@ from core.db.models import TERMINAL_STATES, Job, JobState
 from core.db.retrying import continue_retry, retry_job
 from core.db.review.tags import replace_tags
 from core.db.tombstones import remove
+from core.db.uploads.partial import note_used
 from core.db.window import WindowPolicy, open_window
-from core.errors import StorageUnavailableError
+from core.errors import DatabaseUnavailableError, StorageUnavailableError
 from core.messages import prepare_message
 from core.telemetry.logs import get_logger
 from core.telemetry.tracing import current_traceparent
@@ -98,7 +99,7 @@ async def put_job(given: Annotated[Submitting, Depends()], filename: str) -> Job
 async def _submit(given: Submitting, filename: str = "") -> JobObject:
     here, headers = given.here, given.response.headers
     await check_room(given.request, here, given.caller.tenant_id, given.idempotency_key)
-    intake = await take_job(given.request, here, given.asked, filename)
+    intake = await take_job(given.request, here, given.caller.tenant_id, given.asked, filename)
     submission = Submission(
         given.caller,
         intake.parameters,
@@ -108,6 +109,8 @@ async def _submit(given: Submitting, filename: str = "") -> JobObject:
         idempotency_key=given.idempotency_key,
     )
     job, is_new = await run_in_threadpool(submit, here, make_job(here, submission))
+    if intake.parts_of is not None:
+        await run_in_threadpool(_let_go, here, intake.parts_of)
     base = base_url(given.request, here.settings.api)
     headers["Location"] = job_url(base, job.id)
     headers["Retry-After"] = str(_POLL_S)
@@ -115,6 +118,15 @@ async def _submit(given: Submitting, filename: str = "") -> JobObject:
         headers["Idempotency-Replayed"] = "true"
         return await run_in_threadpool(load_job_object, here, given.caller.tenant_id, job.id, base)
     return job_object(job, Tallies({}, {}, {}), base)
+
+
+def _let_go(here: Resources, upload_id: UUID) -> None:
+    """The job has the bytes of an upload in parts. The answer is right whether or not that is written down."""
+    try:
+        with transaction(here.engine) as session:
+            note_used(session, upload_id, here.clock.now())
+    except DatabaseUnavailableError:
+        log.info("parts_not_let_go", upload_id=str(upload_id), consequence="they go a day after the last one came")
 
 
 @router.get("/v1/jobs", summary="List jobs, newest first", responses=problems(400, 422, 503))

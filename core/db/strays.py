@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from core.db.models import Job, Stray, Tombstone, Upload
 from core.db.outcomes import insert_ignoring_conflicts
 from core.db.tombstones import bury
+from core.db.uploads.tables import PartialUpload
 from core.storage.layout import job_prefix, upload_prefix
 
 LAST_SCAN = "last scan"  # no prefix: the row whose `checked_at` is the beginning of the last scan
@@ -53,6 +54,8 @@ def check_prefixes(
         The prefixes that were marked.
     """
     known = {upload_prefix(each) for each in session.scalars(select(Upload.id).where(Upload.id.in_(uploads)))}
+    coming = select(PartialUpload.id).where(PartialUpload.id.in_(uploads), PartialUpload.expires_at > now)
+    known |= {upload_prefix(each) for each in session.scalars(coming)}
     known |= {job_prefix(each) for each in session.scalars(select(Job.id).where(Job.id.in_(jobs)))}
     found = {upload_prefix(each) for each in uploads} | {job_prefix(each) for each in jobs}
     known |= set(session.scalars(select(Tombstone.prefix).where(Tombstone.prefix.in_(found))))

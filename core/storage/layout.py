@@ -1,6 +1,7 @@
 """Where everything lies in the object storage. No other module spells a key.
 
 uploads/<upload id>/archive    what a client sent
+uploads/<upload id>/part-*     what has come of an upload in parts
 jobs/<job id>/index            one line for each member of the job's archive, written when the job is prepared
 jobs/<job id>/seekable         the archive rewritten so that members can be read by range (compressed TARs)
 """

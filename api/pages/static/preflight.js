@@ -128,7 +128,8 @@ async function walk(entry) {
 export function pack(entries) {
   /** @type {BlobPart[]} */
   const parts = [];
-  for (const { path, file } of entries) {
+  // in the same order whenever the same files are chosen
+  for (const { path, file } of [...entries].sort((a, b) => (a.path < b.path ? -1 : 1))) {
     const name = new TextEncoder().encode(path);
     if (name.length > 100 || name.length !== path.length) {
       const record = paxRecord(name);

@@ -1,6 +1,7 @@
 // @ts-check
 // The page that takes pictures: looks at them, packs them, sends them, and shows the answer of one picture alone.
 import { announce, ask, find, localise, showTrouble, Problem } from "./page.js";
+import { finish, forget, unfinished, Upload } from "./uploads.js";
 import { countZip, dropped, inspect, isArchive, isOther, isTable, pack } from "./preflight.js";
 
 /** @typedef {import("./preflight.js").Entry} Entry */
@@ -8,12 +9,16 @@ import { countZip, dropped, inspect, isArchive, isOther, isTable, pack } from ".
 const form = /** @type {HTMLFormElement} */ (find("#submission"));
 const drop = find("#drop");
 const base = String(form.dataset.base);
+// bytes: less is sent in one request
+const PART = Number(form.dataset.part);
 const limits = { upload: Number(form.dataset.maxUpload), image: Number(form.dataset.maxImage) };
 
 /** @type {Entry[]} */
 let entries = [];
-/** @type {XMLHttpRequest | null} */
+/** @type {{ abort: () => void } | null} */
 let sending = null;
+/** @type {Upload | null} one in parts, which can wait */
+let parts = null;
 let key = "";
 
 /** @param {number} bytes @returns {string} */
@@ -152,7 +157,7 @@ async function send() {
   showTrouble("");
   busy(true);
   try {
-    const answer = await upload(`${way === "image" ? "/v1/classify" : "/v1/jobs"}?${asked}`, body);
+    const answer = way !== "image" && body.size > PART ? await uploadInParts(body, asked) : await upload(`${way === "image" ? "/v1/classify" : "/v1/jobs"}?${asked}`, body);
     if (way === "image" && answer.object === "classification") await present(answer.job, answer.item);
     else location.assign(`/jobs/${answer.id}`);
   } catch (error) {
@@ -195,6 +200,45 @@ function upload(url, body) {
   });
 }
 
+/**
+ * Send a large body in parts, and make a job of them. A second try, also after a reload, goes on where the first one was.
+ * @param {Blob} body @param {URLSearchParams} asked @returns {Promise<any>}
+ */
+async function uploadInParts(body, asked) {
+  const name = String(asked.get("name"));
+  const mark = [name, body.size, chosen().length, Math.max(...chosen().map(({ file }) => file.lastModified))].join(":");
+  const begun = performance.now();
+  let first = -1;
+  parts = new Upload(body, name, mark, PART, (loaded) => {
+    if (first < 0) first = loaded;
+    showRate({ loaded, total: body.size, since: first }, (performance.now() - begun) / 1000);
+  });
+  sending = parts;
+  find("#pause").hidden = false;
+  try {
+    const kept = await parts.send();
+    const headers = { "Content-Type": "application/json", "Idempotency-Key": kept.key };
+    const source = `upload:${kept.url.split("/").pop()}`;
+    const answer = await ask(`/v1/jobs?${asked}`, { method: "POST", headers, body: JSON.stringify({ source }) });
+    finish(mark);
+    return answer.json();
+  } finally {
+    [sending, parts] = [null, null];
+    find("#pause").hidden = true;
+    offerUnfinished();
+  }
+}
+
+/** Say which uploads of earlier visits can go on. */
+function offerUnfinished() {
+  const [last] = unfinished();
+  find("#unfinished").hidden = !last;
+  if (!last) return;
+  const [mark, { name, size: bytes, offset }] = last;
+  find("#unfinished-text").textContent = `${name}: ${size(offset)} of ${size(bytes)} have come. Choose the same files again, and it goes on there.`;
+  find("#forget").dataset.mark = mark;
+}
+
 /** @param {string} text @returns {any} */
 function parse(text) {
   try {
@@ -204,9 +248,9 @@ function parse(text) {
   }
 }
 
-/** @param {ProgressEvent} event @param {number} seconds */
+/** @param {{ loaded: number, total: number, since?: number }} event @param {number} seconds */
 function showRate(event, seconds) {
-  const rate = event.loaded / Math.max(seconds, 0.001);
+  const rate = (event.loaded - (event.since ?? 0)) / Math.max(seconds, 0.001);
   const left = Math.ceil((event.total - event.loaded) / rate);
   find("#bar").value = event.loaded / event.total;
   const done = event.loaded === event.total;
@@ -277,6 +321,13 @@ form.addEventListener("submit", (event) => {
 });
 form.addEventListener("input", () => (entries.length ? show() : commands()));
 find("#stop").addEventListener("click", () => sending?.abort());
+find("#pause").addEventListener("click", () => {
+  find("#pause").textContent = parts?.turn() ? "Go on" : "Pause";
+});
+find("#forget").addEventListener("click", async () => {
+  await forget(find("#forget").dataset.mark);
+  offerUnfinished();
+});
 find("#clear").addEventListener("click", () => {
   entries = [];
   form.reset();
@@ -285,4 +336,5 @@ find("#clear").addEventListener("click", () => {
   find("#files").focus();
 });
 commands();
+offerUnfinished();
 offerModels();

@@ -65,7 +65,14 @@ class Shared:
     south: str
 
     def call(self, method: str, path: str, token: str | None, *, job_id: uuid.UUID | None = None) -> httpx2.Response:
-        values = {"job_id": job_id or self.job_id, "item_no": 0, "form": "csv", "code": "not_found", "name": "tiny"}
+        values = {
+            "job_id": job_id or self.job_id,
+            "item_no": 0,
+            "form": "csv",
+            "code": "not_found",
+            "name": "tiny",
+            "upload_id": uuid.UUID(int=5),
+        }
         address = path.format(**values, filename="a.zip", tenant="north", key_id="x", **WEBHOOK)
         headers = bearer(token) if token else {}
         body = BODIES.get(path)

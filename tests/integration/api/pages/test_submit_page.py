@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import tarfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Route
 
+from api.intake.resumable import receive_part
+from core.errors import StorageUnavailableError
 from tests.integration.api.conftest import Api
 from tests.integration.api.pages.conftest import Page, check_accessibility
 from tests.integration.api.test_drift import run_with_reference
@@ -189,3 +193,52 @@ def test_models_without_a_model_server(api: Api, page: Page) -> None:
     page.goto(f"{api.url}/models")
     assert page.locator("h1").inner_text() == "Serving away"
     check_accessibility(page)
+
+
+def large(path: Path) -> Path:
+    """A ZIP of more than a megabyte that no compression makes smaller."""
+    return write_zip(path, [(f"{number}.bin", np.random.default_rng(number).bytes(300_000)) for number in range(4)])
+
+
+def test_a_large_file_goes_on_after_a_reload(api: Api, tmp_path: Path, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.pages.submit.PART_BYTES", 500_000)
+    archive, parts = large(tmp_path / "large.zip"), []
+
+    async def receive_one(request: Any, here: Any, upload: Any) -> Any:
+        parts.append(upload.received)
+        if len(parts) == 1:
+            return await receive_part(request, here, upload)
+        raise StorageUnavailableError("the disk is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("api.routes.uploads.receive_part", receive_one)
+        page.goto(api.url)
+        page.locator("#files").set_input_files(archive)
+        with page.expect_response(lambda answer: answer.status == 503):
+            page.get_by_role("button", name="Submit this file").click()
+        page.reload()
+    page.get_by_text("large.zip: 500 kB of 1.2 MB have come.").wait_for()
+    check_accessibility(page)
+    page.locator("#files").set_input_files(archive)
+    page.get_by_role("button", name="Submit this file").click()
+    page.wait_for_url("**/jobs/*")
+    key = max(key for key in api.stored() if key.endswith("/archive"))
+    reader = api.storage.open(key)
+    assert reader.read_at(0, reader.size) == archive.read_bytes()
+    reader.close()
+    page.goto(api.url)
+    assert not page.locator("#unfinished").is_visible()
+
+
+def test_an_upload_is_paused_and_goes_on(api: Api, tmp_path: Path, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.pages.submit.PART_BYTES", 100_000)
+    held: list[Route] = []
+    page.route("**/v1/uploads/*", lambda route: held.append(route) if route.request.method == "PATCH" else route.continue_())
+    page.goto(api.url)
+    page.locator("#files").set_input_files(large(tmp_path / "large.zip"))
+    page.get_by_role("button", name="Submit this file").click()
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Go on").wait_for()
+    page.unroute("**/v1/uploads/*")
+    page.get_by_role("button", name="Go on").click()
+    page.wait_for_url("**/jobs/*")

@@ -1,0 +1,1 @@
+"""Uploads that come in parts, and may go on after an interruption."""
