@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.binding import UnsafeBindingError, check_keys
+from api.heads import TimedHeads
 from api.resources import Resources
 from core.environment import start_process
 from core.settings import Settings
@@ -48,6 +49,7 @@ def make_server(settings: Settings) -> Server:
         log_config=None,
         access_log=False,  # api.middleware writes one line per request, with its id
         server_header=False,
+        http=TimedHeads,
         timeout_graceful_shutdown=_GRACE_S,
     )
     return Server(config, app)

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from api.intake.diskspace import DiskFullError
 from core import errors
 from core.telemetry.logs import get_logger
 
@@ -105,6 +106,7 @@ KINDS: dict[type[Exception], Kind] = {
     errors.BrokerUnavailableError: Kind(503, "broker_unavailable", "Broker away", "Redis does not answer."),
     errors.DatabaseUnavailableError: Kind(503, "database_unavailable", "Database away", "The database does not answer."),
     errors.ServingUnavailableError: Kind(503, "serving_unavailable", "Serving away", "TensorFlow Serving does not answer."),
+    DiskFullError: Kind(507, "disk_full", "Disk full", "The disk of the storage has too little room for it."),
     errors.StorageUnavailableError: Kind(503, "storage_unavailable", "Storage away", "The object storage does not answer."),
     errors.TransientError: Kind(503, "unavailable", "Temporarily unavailable", "Some part is away or overloaded."),
     errors.PermanentError: Kind(422, "refused", "Refused", "The same request will be refused again."),
@@ -173,7 +175,7 @@ def kind_of(error: Exception) -> Kind:
 async def on_dermq_error(request: Request, error: Exception) -> Response:
     """An error of the tree as a problem."""
     kind = kind_of(error)
-    headers = {"Retry-After": str(_RETRY_AFTER_S)} if kind.status in (429, 503) else {}
+    headers = {"Retry-After": str(_RETRY_AFTER_S)} if kind.status in (429, 503, 507) else {}
     more: dict[str, Any] = {"code": str(error.code)} if isinstance(error, (errors.ItemError, errors.JobError)) else {}
     if isinstance(error, (UnauthenticatedError, MissingScopeError)):
         headers["WWW-Authenticate"] = error.challenge

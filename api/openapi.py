@@ -34,6 +34,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "403": {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "RFC 6750: the scope that is missing."}},
     "429": {"Retry-After": _SECONDS | {"required": True}},
     "503": {"Retry-After": _SECONDS},
+    "507": {"Retry-After": _SECONDS},
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 

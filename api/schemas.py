@@ -122,7 +122,7 @@ class SourceRequest(JobParameters):
     """Images that the server itself can reach."""
 
     source: Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")] = Field(
-        description="s3://bucket/prefix (gs://, az://), a path that the operator allows, or job:ID for another job's images.",
+        description="s3://bucket/prefix (gs://, az://), https:// or a path that is allowed, job:ID for another job's images.",
         examples=["s3://clinic/2026-11/"],
     )
 

@@ -9,12 +9,18 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import replace
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from sqlalchemy import select
 
 from core.archives.base import ArchiveRef
 from core.archives.detect import prepare_archive
+from core.archives.fetching import fetch_https
 from core.archives.notes import Notes
 from core.archives.open import open_archive
 from core.db.engine import reading, retrying_transaction, transaction
+from core.db.models import Job, Tenant
 from core.db.preparing import (
     ChunkPlan,
     PrepareClaim,
@@ -36,7 +42,7 @@ from core.errors import (
 )
 from core.messages import Message
 from core.settings import WorkerSettings
-from core.storage.layout import index_key, seekable_key
+from core.storage.layout import fetched_key, index_key, seekable_key
 from core.telemetry.logs import get_logger
 from core.telemetry.spans import Kind
 from core.telemetry.tracing import current_traceparent, span
@@ -97,7 +103,7 @@ def _prepare(context: WorkerContext, claim: PrepareClaim) -> PreparedJob:
     check_preprocessing(described.spec)
     put_down(context, "job", lambda session: note_opening(session, claim))
     notes = Notes()
-    ref = prepare_archive(claim.source, context.storage, seekable_key(claim.job_id), context.settings, notes=notes)
+    ref = prepare_archive(_at_hand(context, claim), context.storage, seekable_key(claim.job_id), context.settings, notes=notes)
     archive = open_archive(ref, context.storage, context.settings)
     try:
         with context.storage.writer(index_key(claim.job_id)) as writer:
@@ -109,6 +115,18 @@ def _prepare(context: WorkerContext, claim: PrepareClaim) -> PreparedJob:
         return replace(prepared, metadata_columns=tuple(columns))
     finally:
         archive.close()
+
+
+def _at_hand(context: WorkerContext, claim: PrepareClaim) -> dict[str, Any]:
+    """The source, or what was fetched of it: an https:// source becomes an object of the storage."""
+    if claim.source.get("kind") != "https":
+        return claim.source
+    url, key = str(claim.source["url"]), fetched_key(claim.job_id)
+    with reading(context.engine) as session:
+        tenant = session.scalar(select(Tenant.name).join(Job, Job.tenant_id == Tenant.id).where(Job.id == claim.job_id))
+    fetch_https(url, tenant or "", key, context.storage, context.settings)
+    rest = {name: value for name, value in claim.source.items() if name not in ("kind", "url")}
+    return {"kind": "upload", "key": key, "filename": unquote(urlsplit(url).path).rpartition("/")[2] or "archive", **rest}
 
 
 def _sizes(context: WorkerContext, claim: PrepareClaim, described: Described) -> WorkerSettings:

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from api.intake.diskspace import make_guard
 from api.resources import Resources
 from core.db.access.quotas import check_quotas
 from core.db.engine import reading
@@ -18,10 +19,12 @@ async def check_room(request: Request, here: Resources, tenant_id: UUID, idempot
 
     Raises:
         QuotaExceededError: the tenant has no room for the job.
+        DiskFullError: the disk has none.
     """
     announced = request.headers.get("content-length", "")
     size = int(announced) if announced.isdigit() else 0
     await run_in_threadpool(_check, here, tenant_id, size, idempotency_key)
+    await run_in_threadpool(make_guard(here.settings), size)
 
 
 def _check(here: Resources, tenant_id: UUID, size: int, idempotency_key: str | None) -> None:

@@ -14,14 +14,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from api.intake.digests import announced_digest
+from api.intake.diskspace import make_guard
 from api.intake.forms import FormReader
 from api.intake.names import filename_of
 from api.intake.resumable import SOURCE, join_parts, upload_of
-from api.intake.sources import resolve_source
+from api.intake.sources import resolve_https, resolve_source
 from api.intake.uploads import UploadSink, open_sink, receive_raw
 from api.resources import Resources
 from api.schemas import JobParameters, SourceRequest
+from core.db.engine import reading
 from core.db.jobs import NewUpload
+from core.db.models import Tenant
 from core.errors import InvalidRequestError, TooLargeError
 
 _JSON_BYTES = 64 * 1024
@@ -77,7 +80,7 @@ async def take_upload(
 ) -> Intake:
     """Receive bytes, raw or in a form; `inspect` may refuse them before they are kept. Up to `held_bytes` stay in memory."""
     digest = None
-    async with open_sink(here.storage, max_bytes, held_bytes) as sink:
+    async with open_sink(here.storage, max_bytes, held_bytes, make_guard(here.settings)) as sink:
         if media_type(request) == "multipart/form-data":
             filename, values = await FormReader(request, sink, file_fields, tuple(JobParameters.model_fields)).read()
             asked = merge(JobParameters, asked, values)
@@ -96,16 +99,25 @@ async def _take_source(request: Request, here: Resources, tenant_id: UUID, asked
     wanted = merge(SourceRequest, asked, await read_json(request))
     if wanted.source.startswith(SOURCE):
         return await _take_parts(here, tenant_id, wanted)
-    source, name = await run_in_threadpool(resolve_source, wanted.source, here.settings.api)
+    if wanted.source.lower().startswith("https://"):
+        source, name = await run_in_threadpool(_by_https, here, tenant_id, wanted.source)
+    else:
+        source, name = await run_in_threadpool(resolve_source, wanted.source, here.settings.api)
     return Intake(wanted, source, name)
 
 
 async def _take_parts(here: Resources, tenant_id: UUID, wanted: SourceRequest) -> Intake:
-    async with open_sink(here.storage, here.settings.api.max_upload_bytes) as sink:
+    async with open_sink(here.storage, here.settings.api.max_upload_bytes, guard=make_guard(here.settings)) as sink:
         name = await run_in_threadpool(join_parts, here, tenant_id, wanted.source, sink)
         upload = await run_in_threadpool(sink.commit, wanted.name or name)
     source = {"kind": "upload", "key": upload.key, "filename": upload.filename}
     return Intake(wanted, source, upload.filename, upload, parts_of=upload_of(wanted.source))
+
+
+def _by_https(here: Resources, tenant_id: UUID, url: str) -> tuple[dict[str, Any], str]:
+    with reading(here.engine) as session:
+        tenant = session.get_one(Tenant, tenant_id).name
+    return resolve_https(url, tenant, here.settings)
 
 
 async def read_json(request: Request) -> dict[str, Any]:

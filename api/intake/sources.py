@@ -8,9 +8,11 @@ from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from core.archives.allowlist import allowed_root, check_bucket
+from core.archives.fetching import check_https
+from core.egress.addresses import find_target
 from core.errors import ForbiddenSourceError, InvalidRequestError
 from core.plainlists import BUCKET_SCHEMES
-from core.settings import ApiSettings
+from core.settings import ApiSettings, Settings
 
 _JOB = "job:"
 
@@ -35,6 +37,21 @@ def resolve_source(source: str, settings: ApiSettings) -> tuple[dict[str, Any], 
             "on the server; else send the bytes"
         )
     return _resolve_path(source, settings)
+
+
+def resolve_https(url: str, tenant: str, settings: Settings) -> tuple[dict[str, Any], str]:
+    """The same for an https:// address, which each tenant has its own list of.
+
+    Raises:
+        ForbiddenSourceError: the operator does not allow it, or it leads inside the network.
+        InvalidRequestError: it is no address, or its host is unknown.
+    """
+    check_https(url, tenant, settings)
+    try:
+        find_target(url, settings.egress.allowed_networks)
+    except OSError as error:
+        raise InvalidRequestError("the source's host cannot be looked up") from error
+    return {"kind": "https", "url": url}, unquote(urlsplit(url).path).rpartition("/")[2] or "archive"
 
 
 def _resolve_job(source: str) -> tuple[dict[str, Any], str]:

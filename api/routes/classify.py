@@ -48,7 +48,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     "/v1/classify",
     summary="Classify one image",
     openapi_extra=image_body(),
-    responses=_ANSWERS | problems(400, 404, 408, 409, 413, 422, 429, 500, 502, 503),
+    responses=_ANSWERS | problems(400, 404, 408, 409, 413, 422, 429, 500, 502, 503, 507),
 )
 async def classify(
     *,

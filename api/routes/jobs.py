@@ -74,7 +74,7 @@ class Submitting:
 _SUBMISSION: dict[str, Any] = {
     "status_code": 202,
     "openapi_extra": job_body(),
-    "responses": _SUBMITTED | problems(400, 403, 408, 409, 413, 422, 429, 503),
+    "responses": _SUBMITTED | problems(400, 403, 408, 409, 413, 422, 429, 503, 507),
 }
 
 

@@ -33,6 +33,7 @@ class _Pinned(http.client.HTTPConnection):
     def __init__(self, target: Target, timeout_s: float) -> None:
         super().__init__(target.host, target.port, timeout=timeout_s)
         self._target = target
+        self.held: socket.socket | None = None  # http.client lets go of its own when an answer ends the connection
 
     def connect(self) -> None:
         sock = socket.create_connection((self._target.address, self._target.port), self.timeout)
@@ -42,7 +43,7 @@ class _Pinned(http.client.HTTPConnection):
             except BaseException:
                 sock.close()
                 raise
-        self.sock = sock
+        self.sock = self.held = sock
 
 
 @cache
@@ -115,17 +116,20 @@ def _asked(
     def end() -> None:  # somebody who sends a byte now and then must not keep a thread for ever
         is_over.set()
         with contextlib.suppress(OSError):
-            if connection.sock is not None:
-                connection.sock.shutdown(socket.SHUT_RDWR)
+            if connection.held is not None:
+                connection.held.shutdown(socket.SHUT_RDWR)
 
     watch = threading.Timer(total_s, end)
     watch.daemon = True
     watch.start()
     try:
         connection.request(method, target.path, body, {"User-Agent": "DermQ", **headers})
-        yield connection.getresponse()
+        with contextlib.closing(connection.getresponse()) as response:
+            yield response
         if is_over.is_set():
             raise TimeoutError(f"it took longer than {total_s:g} s")
     finally:
         watch.cancel()
         connection.close()
+        if connection.held is not None:
+            connection.held.close()

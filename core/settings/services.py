@@ -140,6 +140,11 @@ class StorageSettings(Concern):
     )
     s3_secret_access_key: SecretStr = Field(default=SecretStr(""), description="Secret that belongs to the key.")
     timeout_s: float = Field(default=30.0, description="How long one request to S3 may take.")
+    min_free_bytes: int = Field(
+        default=512 * 1024**2,
+        ge=0,
+        description="Where the storage is a folder: an upload that would leave less room on its disk gets 507. 0: none does.",
+    )
     scan_interval_s: float = Field(
         default=21_600.0, gt=0, description="Time between two scans for objects that no job knows of."
     )

@@ -3,6 +3,7 @@
 uploads/<upload id>/archive    what a client sent
 uploads/<upload id>/part-*     what has come of an upload in parts
 jobs/<job id>/index            one line for each member of the job's archive, written when the job is prepared
+jobs/<job id>/fetched          what was fetched from an https:// source
 jobs/<job id>/seekable         the archive rewritten so that members can be read by range (compressed TARs)
 """
 
@@ -47,3 +48,8 @@ def index_key(job_id: UUID) -> str:
 def seekable_key(job_id: UUID) -> str:
     """Of the archive as rewritten for reading by range."""
     return f"{job_prefix(job_id)}seekable"
+
+
+def fetched_key(job_id: UUID) -> str:
+    """Of what was fetched from an https:// source."""
+    return f"{job_prefix(job_id)}fetched"

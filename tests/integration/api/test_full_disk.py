@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from tests.integration.api.conftest import Api, problem
+from core.settings import StorageSettings
+from tests.integration.api.conftest import Api, make_settings, problem, running_api
 
 LIMIT_BYTES = 4 * 1024 * 1024
 
@@ -20,6 +23,18 @@ def small_files_only() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_an_upload_that_would_fill_the_disk_is_refused_before_and_while_it_comes(tmp_path: Path) -> None:
+    least = shutil.disk_usage(tmp_path).free + 1024**3
+    with running_api(make_settings(tmp_path, storage=StorageSettings(min_free_bytes=least))) as full:
+        for content in (bytes(100), iter([bytes(100)])):  # announced, and not
+            refused = full.client.put("/v1/jobs/a.zip", content=content)
+            problem(refused, 507, "disk_full")
+            assert int(refused.headers["retry-after"]) > 0
+            assert str(least) not in refused.text
+        assert full.stored() == []
+        assert full.client.get("/v1/jobs").json()["data"] == []
 
 
 def test_an_upload_that_does_not_fit_is_refused_and_leaves_nothing(api: Api) -> None:

@@ -1,0 +1,37 @@
+"""Whether the disk of the storage has room for an upload: asked before its bytes are taken in, and while they come."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from core.errors import TransientError
+from core.settings import Settings
+
+EVERY_BYTES = 16 * 1024 * 1024
+
+
+class DiskFullError(TransientError):
+    """The disk of the storage has too little room left."""
+
+    waits_for = "storage"
+
+
+def make_guard(settings: Settings) -> Callable[[int], None]:
+    """A function that refuses so many bytes more, unless DERMQ_STORAGE_MIN_FREE_BYTES stay free. A bucket is never full.
+
+    The function raises DiskFullError.
+    """
+    parts, least = urlsplit(settings.storage_url), settings.storage.min_free_bytes
+    folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+    def check(more: int) -> None:
+        if folder is None or not least:
+            return
+        there = next((each for each in (folder, *folder.parents) if each.exists()), Path("/"))
+        if shutil.disk_usage(there).free - more < least:
+            raise DiskFullError(f"the disk of the storage would have less than {least} bytes left")
+
+    return check
