@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
 from api.errors import on_dermq_error
+from api.intake.diskspace import make_guard
 from api.intake.requests import media_type
 from api.intake.resumable import receive_part
 from api.intake.uploads import check_size
@@ -68,6 +69,7 @@ def create(request: Request, here: Here, tenant_id: TenantId) -> Response:
     check_size(length, here.settings.api.max_upload_bytes)
     if not length:
         raise InvalidRequestError("Upload-Length: expected at least one byte, got 0")
+    make_guard(here.settings)(length)
     with transaction(here.engine) as session:
         made = begin_upload(session, tenant_id, length, _filename(request), here.clock.now())
     location = f"{base_url(request, here.settings.api)}/v1/uploads/{made.id}"

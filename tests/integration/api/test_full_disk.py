@@ -33,6 +33,8 @@ def test_an_upload_that_would_fill_the_disk_is_refused_before_and_while_it_comes
             problem(refused, 507, "disk_full")
             assert int(refused.headers["retry-after"]) > 0
             assert str(least) not in refused.text
+        refused = full.client.post("/v1/uploads", headers={"Upload-Length": "100", "Tus-Resumable": "1.0.0"})
+        problem(refused, 507, "disk_full")
         assert full.stored() == []
         assert full.client.get("/v1/jobs").json()["data"] == []
 
