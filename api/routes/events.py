@@ -12,10 +12,12 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from api.openapi import problems
-from api.resources import Here, Resources, TenantId
+from api.resources import CallerHere, Here, Resources, TenantId
 from api.results.views import base_url
 from api.routes.jobs import load_job_object
 from api.schemas import JobObject
+from core.access.callers import Caller
+from core.db.access.keys import alive_key
 from core.db.engine import reading
 from core.db.jobs import Progress, read_progress
 from core.db.models import TERMINAL_STATES
@@ -38,12 +40,13 @@ async def present_job(request: Request, here: Here, tenant_id: TenantId, job_id:
 async def follow(
     request: Request,
     here: Here,
-    tenant_id: TenantId,
+    caller: CallerHere,
     job: Annotated[JobObject, Depends(present_job)],
     last_event_id: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=2**63 - 1)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """An event `job` with the job object on each change, its revision as id; the stream ends with the job. A client that comes
     back with `Last-Event-ID` hears at once what it has missed; only the end of the job is sent again.
+    The stream also ends when the key that opened it is revoked or expires.
     """
     base = base_url(request, here.settings.api)
     if last_event_id != job.revision or job.state in TERMINAL_STATES:
@@ -52,12 +55,12 @@ async def follow(
     while job.state not in TERMINAL_STATES and not here.stopping.is_set():
         await _pause(here)
         try:
-            progress = await run_in_threadpool(_progress, here, job.id)
+            progress = await run_in_threadpool(_progress, here, caller, job.id)
             if progress.revision == seen:
                 continue
-            job = await run_in_threadpool(load_job_object, here, tenant_id, job.id, base)
+            job = await run_in_threadpool(load_job_object, here, caller.tenant_id, job.id, base)
         except NotFoundError:
-            return  # deleted
+            return  # deleted, or the key is
         except DatabaseUnavailableError as error:
             yield ServerSentEvent(comment=str(error).partition("\n")[0])
             continue
@@ -65,9 +68,12 @@ async def follow(
         yield _event(job)
 
 
-def _progress(here: Resources, job_id: UUID) -> Progress:
+def _progress(here: Resources, caller: Caller, job_id: UUID) -> Progress:
+    """Raises NotFoundError once the job is gone, or the caller's key does not work any more."""
     with reading(here.engine) as session:
         progress = read_progress(session, job_id)
+        if caller.key_id is not None and alive_key(session, caller.key_id, here.clock.now()) is None:
+            raise NotFoundError("the key was revoked or has expired")
     if progress is None:
         raise NotFoundError(f"job {job_id} is gone")
     return progress

@@ -34,6 +34,12 @@ def main(base: str) -> None:
                     if name == "review":
                         page.locator(".tile img").nth(4).wait_for()
                     take(page, f"{name}-{scheme}-{device}")
+                page = open_page(browser, scheme, device, f"{base}{pages['review']}?show=flagged")
+                page.locator(".tile img").nth(1).wait_for()
+                page.get_by_text("More filters").click()
+                page.locator(".tile").first.focus()
+                page.keyboard.press("Shift+ArrowRight")
+                take(page, f"chosen-{scheme}-{device}")
                 page = open_page(browser, scheme, device, base)
                 take(page, f"submit-{scheme}-{device}", close=False)
                 page.locator("#files").set_input_files(picture)
@@ -78,7 +84,7 @@ def take(page: Page, name: str, *, close: bool = True) -> None:
     page.wait_for_timeout(500)
     image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     if page.locator("img").count():
-        image = image.quantize(256, method=Image.Quantize.MAXCOVERAGE)
+        image = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
     image.save(FOLDER / f"{name}.png", optimize=True)
     if close:
         page.context.close()

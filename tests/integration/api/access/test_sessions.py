@@ -18,7 +18,7 @@ from core.db.access.tenants import find_tenant, resume_tenant, suspend_tenant
 from core.db.engine import reading, transaction
 from core.settings import ApiSettings
 from tests.integration.api.conftest import Api, make_settings, problem, running_api
-from tests.support.keyed import OPERATOR, Keys, bearer
+from tests.support.keyed import OPERATOR, Keys, bearer, client_of
 from tests.support.servers import free_port
 
 HTML = {"Accept": "text/html,*/*"}
@@ -169,3 +169,17 @@ def test_without_keys_a_key_that_is_shown_counts_and_a_wrong_one_is_refused(tmp_
         problem(loopback.client.get("/v1/jobs", headers=bearer(token[:-1] + "!")), 401, "unauthenticated")
         assert loopback.client.get("/sign-in").headers["location"] == "/"
         assert "Sign out" not in loopback.client.get("/jobs").text
+
+
+def test_a_stream_of_events_ends_with_its_key(api: Api, keys: Keys) -> None:
+    token = keys.make("north")
+    job = api.submit(tenant_id=keys.tenant("north"))
+    with client_of(api.url, token) as client, client.stream("GET", f"/v1/jobs/{job}/events") as answer:
+        lines = answer.iter_lines()
+        assert any(line.startswith("data:") for line in lines)
+        with transaction(api.engine) as session:
+            key = find_key(session, token, api.clock.now())
+            assert key is not None
+            revoke_key(session, OPERATOR, key, api.clock.now())
+        assert [line for line in lines if line.startswith("data:")] == []  # it comes to its end
+    assert api.client.get(f"/v1/jobs/{job}/events", headers=bearer(token)).status_code == 401
