@@ -275,6 +275,13 @@ class Result(Base):
             postgresql_where=text("uncertainty IS NOT NULL"),
         ),
         Index("ix_results_job_id_error_code_item_no", "job_id", "error_code", "item_no"),
+        *(
+            Index(name, *columns, sqlite_where=text("notes IS NOT NULL"), postgresql_where=text("notes IS NOT NULL"))
+            for name, columns in (
+                ("ix_results_noted_job_id_item_no", ("job_id", "item_no", "notes")),
+                ("ix_results_noted_job_id_risk_item_no", ("job_id", "risk", "item_no", "notes")),
+            )
+        ),
         {"sqlite_with_rowid": False},
     )
 

@@ -28,6 +28,7 @@ from core.precision import highest, lowest
 
 # Rows per reading transaction of an export: some 50 ms, for which a SQLite writer may have to wait.
 EXPORT_BATCH = 16_384
+_LONGEST_PAGE = 1000  # rows; more are a file's
 _FIRST_BATCH = 1024  # of an export: somebody waits for the first byte; each batch is twice as long as the one before
 
 
@@ -126,7 +127,8 @@ class ResultFilter:
         if self.error_code is not None:
             wanted.append(Result.error_code == self.error_code)
         if self.note is not None:
-            # No code contains another one between commas. A job's rows are read for it: notes are in no index.
+            # No code contains another one between commas. Of the rows, those with notes are read, by partial indexes.
+            wanted.append(Result.notes.is_not(None))
             wanted.append(("," + Result.notes + ",").contains(f",{self.note},", autoescape=True))
         if self.truth is not None:
             of_row = (Truth.job_id == Result.job_id, Truth.item_no == Result.item_no)
@@ -174,15 +176,16 @@ def read_results(
     """
     if sort == ResultSort.ITEM:
         null = "risk" if chosen.only_failed else ""
-        return _fetch(session, _by_item(_select(job_id, chosen), after, null=null).limit(limit))
+        return _fetch_first(session, _by_item(_select(job_id, chosen), after, null=null), limit, job_id, chosen)
     rows: list[ResultRow] = []
     if not chosen.only_failed and (after is None or after.value is not None):
-        rows += _fetch(session, _by_value(_select(job_id, chosen), sort, after).limit(limit))
+        rows += _fetch_first(session, _by_value(_select(job_id, chosen), sort, after), limit, job_id, chosen)
     if len(rows) < limit and chosen.may_lack(sort):
         without = _select(job_id, chosen).where(_column(sort).is_(None))
         behind = after if after is not None and after.value is None else None
         if chosen.label is None or _any(session, without):
-            rows += _fetch(session, _by_item(without, behind, null=sort.column).limit(limit - len(rows)))
+            query = _by_item(without, behind, null=sort.column)
+            rows += _fetch_first(session, query, limit - len(rows), job_id, chosen)
     return rows
 
 
@@ -288,6 +291,23 @@ def _by_value(query: Select[*tuple[Any, ...]], sort: ResultSort, after: Position
     if descending:
         return query.order_by(column.desc(), Result.item_no.desc())
     return query.order_by(column, Result.item_no)
+
+
+def _fetch_first(
+    session: Session, query: Select[*tuple[Any, ...]], limit: int, job_id: uuid.UUID, chosen: ResultFilter
+) -> list[ResultRow]:
+    """The first rows of a query.
+
+    Of a page of rows with a note, the numbers first: they are found in an index of such rows alone, which has all it takes.
+    Asked for whole rows, SQLite goes through the others, too.
+    """
+    if chosen.note is None or limit > _LONGEST_PAGE:
+        return _fetch(session, query.limit(limit))
+    numbers = session.scalars(query.with_only_columns(Result.item_no).limit(limit)).all()
+    if not numbers:
+        return []
+    rows = {row.item_no: row for row in _fetch(session, _select(job_id, chosen).where(Result.item_no.in_(numbers)))}
+    return [rows[number] for number in numbers if number in rows]  # a retry may have taken one back in between
 
 
 def _fetch(session: Session, query: Select[*tuple[Any, ...]]) -> list[ResultRow]:
