@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from cli.http import parts
 from cli.http.problems import client_error
 from cli.output.replacing import writing
 from core.plaintext import plain_text
@@ -76,7 +77,7 @@ class Client:
     def submit(
         self, payload: Payload, request: JobRequest, *, key: str | None = None, on_sent: Callable[[int], None] | None = None
     ) -> dict[str, Any]:
-        """Stream an archive; returns the job.
+        """Stream an archive; returns the job. A large file goes in parts, from where an earlier run has come to.
 
         Args:
             payload: the body.
@@ -84,6 +85,11 @@ class Client:
             key: idempotency key; a random one by default, so that a lost answer can be asked for again.
             on_sent: called with the number of bytes sent so far.
         """
+        if payload.exact and payload.size >= parts.SMALLEST:
+            with self._told():
+                source = parts.send_parts(self._transport, payload, on_sent)
+            if source is not None:
+                return self._submitted(calls.submit_source(source, {"name": payload.name, **request.parameters()}, key))
         body = counted(payload, (lambda sent, _: on_sent(sent)) if on_sent else None)
         return self._submitted(calls.submit(payload, request.parameters(), key, body))
 
