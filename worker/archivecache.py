@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from core.archives.base import Archive, ArchiveRef, Member
 from core.archives.open import open_archive
 from core.db.chunks import Claim
+from core.errors import JobError, JobErrorCode
 from core.settings import Settings
 from core.storage.base import ObjectStorage, RandomAccess
 from core.storage.layout import index_key
@@ -25,8 +26,20 @@ class OpenJob:
     index: RandomAccess
 
     def members(self, claim: Claim) -> Iterator[tuple[int, Member]]:
-        """The chunk's items with their members, read from its slice of the index alone."""
-        lines = self.index.read_at(claim.index_offset, claim.index_length).splitlines()
+        """The chunk's items with their members, read from its slice of the index alone.
+
+        Raises:
+            JobError: the index is cut off (`archive_gone`).
+        """
+        data = self.index.read_at(claim.index_offset, claim.index_length)
+        if len(data) < claim.index_length:
+            raise JobError(
+                JobErrorCode.ARCHIVE_GONE,
+                f"the job's list of images in the storage is cut off: expected {claim.index_length} bytes from "
+                f"{claim.index_offset} on, got {len(data)}. Its rows so far stay; restore {index_key(claim.job_id)}, or submit "
+                "the archive again",
+            )
+        lines = data.splitlines()
         chosen = [lines[number - claim.index_first_item] for number in claim.item_numbers]
         yield from zip(claim.item_numbers, Member.from_lines(chosen), strict=True)
 
