@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Callable
 
@@ -50,9 +51,17 @@ def register_tasks(app: Celery, state: ProcessState) -> None:
         with observed_task("classify"):
             take_turns(state.open())
 
+    swept_at: float | None = None  # when this process's last sweep ended, by its monotonic clock
+
     def run_sweep() -> None:
+        """Ticks may have piled up behind long work, and they go before chunks: half an interval belongs to other work."""
+        nonlocal swept_at
+        context = state.open()
+        if swept_at is not None and time.monotonic() - swept_at < context.settings.worker.sweep_interval_s / 2:
+            return
         with observed_task("sweep"):
-            sweep(state.open())
+            sweep(context)
+        swept_at = time.monotonic()
 
     app.task(prepare, name=PREPARE, shared=False, soft_time_limit=PREPARE_SOFT_LIMIT_S, time_limit=PREPARE_SOFT_LIMIT_S + 60)
     app.task(classify, name=CLASSIFY, shared=False)

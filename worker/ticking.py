@@ -14,7 +14,7 @@ from celery.signals import after_task_publish
 
 from core.messages import QUEUE_CONTROL, SWEEP
 
-PILE = 50  # messages in the queue of ticks: no worker takes them, or all are busy. One more tick would not be heard earlier
+PILE = 10  # messages in the queue of ticks: no worker takes them, or all are busy. One more tick would not be heard earlier
 
 
 class TickScheduler(Scheduler):  # type: ignore[misc]

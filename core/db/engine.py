@@ -78,7 +78,7 @@ def _open_postgresql(url: str, settings: DatabaseSettings) -> Engine:
 
 def _open_sqlite(url: str, settings: DatabaseSettings) -> Engine:
     database = make_url(url).database
-    if database and database != ":memory:":
+    if database and database != ":memory:" and not database.startswith("file:"):
         _require_own_disk(Path(database))
         Path(database).parent.mkdir(parents=True, exist_ok=True)
     driver = _sqlite_driver()

@@ -1,0 +1,153 @@
+"""`python -m benchmarks.large --items 10000 1000000`: a large job through its whole life, beside a small one.
+
+For each number of items: a ZIP of drawn pictures of 28 pixels, and `dermq up` on SQLite in a folder of its own, with a model
+that costs next to nothing. The job is submitted by path, cancelled when half of its rows are there, retried, read to its end as
+CSV, and deleted. Printed is one JSON object for each: seconds of each step, and the peak of each process's memory (proportional
+set size, MB). Seconds depend on who else uses the machine; memory does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sqlite3
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+from PIL import Image
+
+from benchmarks.memory import MemorySampler
+from benchmarks.service import stack
+from cli.stack.state import load_state
+from tests.support.tiny_model import export_tiny_model
+
+_SHADES = 64
+
+
+@dataclass
+class Life:
+    """What one job's life took."""
+
+    client: httpx2.Client
+    seconds: dict[str, float] = field(default_factory=dict)
+    slowest_s: float = 0.0  # of all looks at the job
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Note how long a step takes."""
+        began = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - began, 1)
+        print(f"  {name}: {self.seconds[name]} s", flush=True)
+
+    def look(self, url: str) -> dict[str, Any]:
+        """The job as it stands."""
+        began = time.monotonic()
+        job: dict[str, Any] = self.client.get(url).raise_for_status().json()
+        self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+        return job
+
+    def wait(self, url: str, *, state: str = "", rows: int = 0) -> dict[str, Any]:
+        """Until the job is in a state, or has so many rows."""
+        while True:
+            job = self.look(url)
+            if job["state"] == state or (rows and job["counts"]["succeeded"] >= rows):
+                return job
+            if job["state"] in ("failed", "succeeded"):
+                raise RuntimeError(
+                    f"the job ended as {job['state']} while {state or f'{rows} rows'} was awaited: {job['error']}"
+                )
+            time.sleep(0.5)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, nargs="+", default=[10_000, 1_000_000])
+    chosen = parser.parse_args()
+    for items in chosen.items:
+        with tempfile.TemporaryDirectory(prefix="dermq-large-", dir="/var/tmp") as folder:
+            print(json.dumps(measure(Path(folder), items)), flush=True)
+
+
+def measure(folder: Path, items: int) -> dict[str, Any]:
+    """One stack, one job."""
+    archive = write_pictures(folder / "pictures.zip", items)
+    data = folder / "data"
+    export_tiny_model(data / "models" / "tiny", 1)
+    data.chmod(0o700)
+    with stack(data, {"DERMQ_API_SOURCE_ROOTS": str(folder)}):
+        state = load_state(data / "state.json")
+        if state is None:
+            raise RuntimeError("the stack left no state.json")
+        with MemorySampler(data / "state.json") as sampler, httpx2.Client(base_url=state.url, timeout=600) as client:
+            life = Life(client)
+            run(life, archive, items, data)
+        peaks = {name: round(peak, 1) for name, peak in sorted(sampler.peak_mb.items())}
+    return {"items": items, "seconds": life.seconds, "slowest_look_s": round(life.slowest_s, 2), "peak_mb": peaks}
+
+
+def run(life: Life, archive: Path, items: int, data: Path) -> None:
+    """The life of a job: created, cancelled half-way, retried, exported, deleted."""
+    client = life.client
+    with life.step("accepted"):
+        made = client.post("/v1/jobs", json={"source": str(archive), "model": "tiny"}).raise_for_status().json()
+    url = f"/v1/jobs/{made['id']}"
+    with life.step("prepared"):
+        life.wait(url, state="running")
+    with life.step("half of the rows"):
+        life.wait(url, rows=items // 2)
+    with life.step("cancelled"):
+        client.post(f"{url}/cancel").raise_for_status()
+        job = life.wait(url, state="cancelled")
+    print(f"  rows at the cancel: {job['counts']}", flush=True)
+    with life.step("retry taken"):
+        client.post(f"{url}/retry").raise_for_status()
+    with life.step("the rest of the rows"):
+        job = life.wait(url, state="succeeded")
+    if job["counts"]["succeeded"] != items:
+        raise RuntimeError(f"expected {items} rows, got {job['counts']}")
+    with life.step("exported"):
+        lines = export(client, url)
+    if lines != items + 1:
+        raise RuntimeError(f"expected {items + 1} lines, got {lines}")
+    size = sum(path.stat().st_size for path in data.glob("dermq.db*"))
+    print(f"  ledger: {size / 1e6:.0f} MB", flush=True)
+    with life.step("deleted"):
+        client.delete(url).raise_for_status()
+    left = sqlite3.connect(f"file:{data / 'dermq.db'}?mode=ro", uri=True).execute("SELECT count(*) FROM results").fetchone()[0]
+    if left:
+        raise RuntimeError(f"expected no row after the deletion, got {left}")
+
+
+def export(client: httpx2.Client, url: str) -> int:
+    """Lines of the CSV, read piece by piece."""
+    with client.stream("GET", f"{url}/results.csv") as answer:
+        answer.raise_for_status()
+        return sum(piece.count(b"\n") for piece in answer.iter_bytes())
+
+
+def write_pictures(path: Path, items: int) -> Path:
+    """A ZIP of JPEGs of 28 pixels, in 64 shades."""
+    pictures = []
+    for shade in range(_SHADES):
+        stream = io.BytesIO()
+        Image.fromarray(np.full((28, 28, 3), 40 + 2 * shade, np.uint8)).save(stream, "JPEG", quality=80)
+        pictures.append(stream.getvalue())
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for number in range(items):
+            archive.writestr(f"{number // 10_000:03}/{number:07}.jpg", pictures[number % _SHADES])
+    return path
+
+
+if __name__ == "__main__":
+    main()
