@@ -94,7 +94,8 @@ def say_tls(url: str) -> str:
     """
     code = """
 import sys
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
+from core.db.engine import open_engine, reading
 from core.settings import DatabaseSettings
 with reading(open_engine(sys.argv[1], DatabaseSettings())) as session:
     print(session.execute(text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")).scalar_one())
@@ -103,30 +104,40 @@ with reading(open_engine(sys.argv[1], DatabaseSettings())) as session:
     return (done.stdout + done.stderr).strip().splitlines()[-1]
 
 
-def test_a_job_over_tls_with_the_least_rights(
-    tls: Tls, tmp_path: Path, serving_address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def database(tls: Tls) -> Iterator[str]:
+    """A database whose user tls_only must speak TLS; its superuser need not."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("PGSSLMODE", "disable")  # of this process; an address that says sslmode is not touched by it
+        with running_postgres(tls=tls.authority.sign("localhost")) as server, own_database(server, "over_tls") as plain:
+            engine = create_engine(plain)
+            with engine.begin() as connection:
+                connection.execute(text("CREATE ROLE tls_only SUPERUSER LOGIN"))
+            engine.dispose()
+            yield plain
+
+
+def over_tls(plain: str, ca: Path) -> str:
+    return f"{plain.replace('//dermq@', '//tls_only@')}?sslmode=verify-full&sslrootcert={ca}"
+
+
+def test_the_databases_certificate_is_verified_as_the_address_says(tls: Tls, database: str, tmp_path: Path) -> None:
+    assert say_tls(over_tls(database, tls.ca)) == "True"
+    other = tmp_path / "other.pem"
+    other.write_text(Authority("another").certificate)
+    assert "certificate verify failed" in say_tls(over_tls(database, other))
+    assert "rejects connection" in say_tls(over_tls(database, tls.ca).replace("verify-full", "disable"))
+
+
+def test_a_job_over_tls_with_the_least_rights(tls: Tls, database: str, tmp_path: Path, serving_address: str) -> None:
     """Postgres with sslmode=verify-full, Redis with rediss:// and the user of deploy/redis-user.acl."""
-    monkeypatch.setenv("PGSSLMODE", "disable")  # of this process; an address that says sslmode is not touched by it
-    with running_postgres(tls=tls.authority.sign("localhost")) as server, own_database(server, "over_tls") as plain:
-        engine = create_engine(plain)
-        with engine.begin() as connection:
-            connection.execute(text("CREATE ROLE tls_only SUPERUSER LOGIN"))
-        engine.dispose()
-        guarded = plain.replace("//dermq@", "//tls_only@")
-        url = f"{guarded}?sslmode=verify-full&sslrootcert={tls.ca}"
-        assert say_tls(url) == "True"
-        other = tmp_path / "other.pem"
-        other.write_text(Authority("another").certificate)
-        assert "certificate verify failed" in say_tls(f"{guarded}?sslmode=verify-full&sslrootcert={other}")
-        assert "rejects connection" in say_tls(f"{guarded}?sslmode=disable")
-        with worker_stack(tmp_path, database_url=plain, broker_url=tls.url, serving_address=serving_address) as stack:
-            stack.env |= {"DERMQ_BROKER_CA": str(tls.ca), "DERMQ_DATABASE_URL": url}
-            stack.start_worker()
-            stack.start_beat()
-            job_id = stack.submit(write_zip(tmp_path / "a.zip", pictures(60)))
-            assert stack.wait(job_id, timeout_s=120).succeeded == 60
-            logs = "".join(path.read_text(errors="replace") for path in tmp_path.glob("*.log"))
+    with worker_stack(tmp_path, database_url=database, broker_url=tls.url, serving_address=serving_address) as stack:
+        stack.env |= {"DERMQ_BROKER_CA": str(tls.ca), "DERMQ_DATABASE_URL": over_tls(database, tls.ca)}
+        stack.start_worker()
+        stack.start_beat()
+        job_id = stack.submit(write_zip(tmp_path / "a.zip", pictures(60)))
+        assert stack.wait(job_id, timeout_s=120).succeeded == 60
+        logs = "".join(path.read_text(errors="replace") for path in tmp_path.glob("*.log"))
     assert "NOPERM" not in logs
     admin = f"rediss://admin:admin@127.0.0.1:{tls.port}/0"
     with Redis.from_url(admin, ssl_ca_certs=str(tls.ca), ssl_cert_reqs="required") as redis:
