@@ -24,7 +24,8 @@ async def check_room(request: Request, here: Resources, tenant_id: UUID, idempot
     announced = request.headers.get("content-length", "")
     size = int(announced) if announced.isdigit() else 0
     await run_in_threadpool(_check, here, tenant_id, size, idempotency_key)
-    await run_in_threadpool(make_guard(here.settings), size)
+    if size <= here.settings.api.max_upload_bytes:  # more is refused for that, with 413
+        await run_in_threadpool(make_guard(here.settings), size)
 
 
 def _check(here: Resources, tenant_id: UUID, size: int, idempotency_key: str | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from email.message import Message
-from email.utils import collapse_rfc2231_value
 from urllib.parse import quote
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -26,7 +25,15 @@ def filename_of(content_disposition: str | None) -> str:
     values = [value for key, value in header.get_params([], "content-disposition") if key.lower() == "filename"]
     # `filename*` comes as a tuple of charset, language and text, and goes before `filename`.
     best = next((value for value in values if isinstance(value, tuple)), values[0] if values else "")
-    return collapse_rfc2231_value(best)
+    return _decoded(*best) if isinstance(best, tuple) else best
+
+
+def _decoded(charset: str | None, _language: str | None, text: str) -> str:
+    """The text of `filename*`. RFC 8187 knows UTF-8 alone, old clients ISO-8859-1; any other word is taken for UTF-8, as Python
+    has codecs (idna, base64) that are none of text.
+    """
+    known = (charset or "").lower()
+    return text.encode("raw-unicode-escape").decode(known if known == "iso-8859-1" else "utf-8", "replace")
 
 
 def content_disposition(kind: str, filename: str) -> str:
