@@ -6,6 +6,7 @@ Resources are opened in the lifespan, closed with it, and found on the applicati
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Annotated
 from uuid import UUID
@@ -27,6 +28,8 @@ from core.settings import Settings
 from core.storage.base import ObjectStorage
 from serving.client import PredictClient
 
+KEPT_OVERVIEWS = 4  # of 3 MB for 100,000 rows
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -42,6 +45,7 @@ class Resources:
     drift: DriftFigures = field(default_factory=DriftFigures)
     duplicates: DuplicateCache = field(default_factory=DuplicateCache)
     groups: GroupCache = field(default_factory=GroupCache)
+    overviews: Recent[Hashable, str] = field(default_factory=lambda: Recent(KEPT_OVERVIEWS))
     reports: ReportCache = field(default_factory=lambda: Recent(KEPT))
     clock: Clock = field(default_factory=SystemClock)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set when the server wants to end: streams end themselves

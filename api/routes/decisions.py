@@ -24,10 +24,10 @@ from core.db.access.audit import Action, record
 from core.db.decisions import AnyDecision, NewDecision, Read, Verdict, find_decision, read_decisions, save_decision
 from core.db.engine import reading, transaction
 from core.db.jobs import get_job
-from core.db.models import Job
+from core.db.models import TERMINAL_STATES, Job
 from core.db.overview import OverviewRow, read_overview
 from core.db.results import find_result
-from core.db.truth.store import read_truths
+from core.db.truth.store import find_truth_set, read_truths
 from core.errors import NotFoundError
 from core.notes import ItemNote
 from core.precision import shortest_floats
@@ -57,8 +57,19 @@ def get_overview(
     """Risk, class, margin, truth and notes of up to 200,000 items, as in the archive: what a grid sorts and filters by."""
     with reading(here.engine) as session:
         job = get_job(session, tenant_id, job_id)
-        rows = read_overview(session, job_id, limit=limit, after=after)
-        truths = read_truths(session, job_id)
+        if job.state not in TERMINAL_STATES:
+            body = _overview(session, job, after, limit)
+        else:  # nothing changes but the truth
+            known = find_truth_set(session, job_id)
+            key = (job_id, job.revision, known and (known.revision, known.added_at), after, limit)
+            body = here.overviews.get(key, lambda: _overview(session, job, after, limit))
+    return Response(body, media_type="application/json")
+
+
+def _overview(session: Session, job: Job, after: int, limit: int) -> str:
+    found = read_overview(session, job.id, limit=limit + 1, after=after)
+    rows = found[:limit]
+    truths = read_truths(session, job.id)
     classes = classes_of(job)
     margins = iter(_margins([row for row in rows if row.probabilities is not None], len(classes)))
     places = {name: at for at, name in enumerate(classes)}
@@ -74,9 +85,9 @@ def get_overview(
         classes=list(classes),
         malignant=list((job.modelspec or {}).get("malignant", ())),
         threshold=threshold_of(job),
-        next=rows[-1].item_no if len(rows) == limit else None,
+        next=rows[-1].item_no if len(found) > limit else None,
     )
-    return Response(body.model_dump_json(), media_type="application/json")
+    return body.model_dump_json()
 
 
 @router.get("/v1/jobs/{job_id}/decisions", summary="What readers have decided", responses=problems(404, 422, 503))

@@ -133,5 +133,14 @@ def test_rows_in_columns(any_api: Api) -> None:
     assert (found["classes"], found["threshold"], found["next"]) == (["akiec", "bcc", "mel", "nv"], 0.5, None)
     part = any_api.client.get(f"/v1/jobs/{job}/overview", params={"after": 1, "limit": 2}).json()
     assert (part["item"], part["next"]) == ([2, 3], 3)
+    whole = any_api.client.get(f"/v1/jobs/{job}/overview", params={"limit": 5}).json()
+    assert (whole["item"], whole["next"], whole["truth"]) == ([0, 1, 2, 3, 4], None, [])
+    for label in ("bcc", "mel"):  # the truth of a job that has ended may change
+        assert any_api.client.delete(f"/v1/jobs/{job}/truth").status_code in (204, 404)
+        table = f"name,label\nimages/000002.jpg,{label}\n".encode()
+        given = any_api.client.put(f"/v1/jobs/{job}/truth", content=table, headers={"Content-Type": "text/csv"})
+        assert given.status_code == 200, given.text
+        again = any_api.client.get(f"/v1/jobs/{job}/overview", params={"limit": 5}).json()
+        assert again["truth"] == [None, None, ["akiec", "bcc", "mel"].index(label), None, None]
     empty = any_api.client.get(f"/v1/jobs/{any_api.submit()}/overview").json()
     assert (empty["item"], empty["classes"], empty["next"]) == ([], [], None)
