@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,11 +73,12 @@ class BatchDecoder:
             StorageUnavailableError: the archive's bytes cannot be reached now.
         """
         filling = self._begin()
-        for number, member, read in read_ahead(self.archive, members):
-            self._add(filling, number, member, read)
-            if len(filling.decoded) == self.batch_items:
-                yield self._complete(filling)
-                filling = self._begin()
+        with closing(read_ahead(self.archive, members)) as found:  # an error ends what is asked for ahead at once
+            for number, member, read in found:
+                self._add(filling, number, member, read)
+                if len(filling.decoded) == self.batch_items:
+                    yield self._complete(filling)
+                    filling = self._begin()
         if filling.decoded or filling.batch.failures:
             yield self._complete(filling)
 

@@ -6,7 +6,7 @@ A request takes some tens of milliseconds, decoding an image a few. One after th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from core.archives.base import Archive, Member
@@ -18,7 +18,7 @@ _UNKNOWN_BYTES = 1024 * 1024  # what a member whose size is not known counts as
 Read = Callable[[], bytes]
 
 
-def read_ahead(archive: Archive, members: Iterable[tuple[int, Member]]) -> Iterator[tuple[int, Member, Read]]:
+def read_ahead(archive: Archive, members: Iterable[tuple[int, Member]]) -> Generator[tuple[int, Member, Read]]:
     """(number, member, what gives its bytes) of each member, in order.
 
     Args:
