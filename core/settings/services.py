@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -70,8 +70,9 @@ class BrokerSettings(Concern):
     @classmethod
     def _supported(cls, value: SecretStr) -> SecretStr:
         check_start(value.get_secret_value(), "redis://", "rediss://", "unix:///", "redis+socket:///", "sentinel://")
-        if "ssl_" in urlsplit(value.get_secret_value()).query:
-            raise ValueError("expected no ssl_... in it: rediss:// is always verified, and DERMQ_BROKER_CA names authorities")
+        asked = parse_qs(urlsplit(value.get_secret_value()).query)
+        if asked.get("ssl_cert_reqs", ["required"]) != ["required"] or "ssl_check_hostname" in asked:
+            raise ValueError("expected no weaker ssl_cert_reqs and no ssl_check_hostname in it: rediss:// is always verified")
         return value
 
     @field_validator("ca")
