@@ -138,7 +138,8 @@ def measure(url: str, items: int, rounds: int) -> dict[str, Any]:
             context.close()
         browser.close()
     figures = {key: round(statistics.median(each[key] for each in visits), 1) for key in visits[0]}
-    return {"items": items, "rounds": rounds, **figures}
+    first = round(visits[0]["first_row_ms"], 1)
+    return {"items": items, "rounds": rounds, "first_visit_ms": first, **figures}
 
 
 def visit(page: Page, url: str, reader: str) -> dict[str, float]:
