@@ -144,7 +144,7 @@ class ServerError(ProblemError):
 
 
 class UnavailableError(ProblemError):
-    """`…_unavailable`, `upload_stalled`: some part is away or overloaded; ask again."""
+    """`…_unavailable`, `upload_stalled`, `disk_full`: some part is away or overloaded; ask again."""
 
 
 # By code; a code that is not here is taken by its status.
@@ -171,6 +171,7 @@ BY_CODE: Mapping[str, type[ProblemError]] = {
     "database_unavailable": UnavailableError,
     "serving_unavailable": UnavailableError,
     "storage_unavailable": UnavailableError,
+    "disk_full": UnavailableError,
 }
 # With 422 only: elsewhere `not_found` and `too_large` speak of the request.
 ITEM_CODES = frozenset(
