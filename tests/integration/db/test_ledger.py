@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core.db.chunks import fail_chunk_job, finish_chunk, put_back_chunk
 from core.db.engine import reading, transaction
-from core.db.jobs import find_job_by_key, list_jobs, read_tallies
+from core.db.jobs import Tallies, find_job_by_key, list_jobs, read_tallies
 from core.db.lifecycle import delete_job, request_cancel
 from core.db.maintenance import republish, rescue
 from core.db.models import LOCAL_TENANT_ID, ChunkState, JobState
@@ -120,7 +120,7 @@ def test_failed_items_do_not_fail_the_job_and_are_tallied(ledger: Ledger) -> Non
     job = ledger.job(job_id)
     assert (job.state, job.succeeded, job.failed) == (JobState.SUCCEEDED, 2, 2)
     with reading(ledger.engine) as session:
-        assert read_tallies(session, job_id) == ({"a": 2}, {"truncated": 2}, {})
+        assert read_tallies(session, job_id) == Tallies({"a": 2}, {"truncated": 2}, {})
 
 
 def test_the_soft_limit_commits_what_is_finished(ledger: Ledger) -> None:
@@ -209,7 +209,7 @@ def test_retry_runs_failed_items_again(ledger: Ledger) -> None:
     job = ledger.job(job_id)
     assert (job.state, job.succeeded, job.failed, ledger.rows(job_id)) == (JobState.SUCCEEDED, 7, 1, 8)
     with reading(ledger.engine) as session:
-        assert read_tallies(session, job_id) == ({"a": 7}, {"bad_checksum": 1}, {})
+        assert read_tallies(session, job_id) == Tallies({"a": 7}, {"bad_checksum": 1}, {})
 
 
 def test_retry_of_a_cancelled_job_runs_what_never_ran(ledger: Ledger) -> None:

@@ -204,9 +204,9 @@ class LedgerMachine(RuleBasedStateMachine):
                         select(Result.state, func.count()).where(Result.job_id == job.id).group_by(Result.state)
                     ).all()
                 )
-                labels, errors, _ = read_tallies(session, job.id)
-            assert job.succeeded == states.get(ItemState.SUCCEEDED, 0) == sum(labels.values())
-            assert job.failed == states.get(ItemState.FAILED, 0) == sum(errors.values())
+                tallies = read_tallies(session, job.id)
+            assert job.succeeded == states.get(ItemState.SUCCEEDED, 0) == sum(tallies.labels.values())
+            assert job.failed == states.get(ItemState.FAILED, 0) == sum(tallies.errors.values())
             assert job.total == job.remaining + job.succeeded + job.failed
             assert job.state != JobState.SUCCEEDED or job.remaining == 0
             if job.id in self.ended:
