@@ -125,3 +125,26 @@ def test_sigterm_gives_back_what_is_not_finished(stack: WorkerStack, tmp_path: P
     os.kill(leaving.pid, signal.SIGTERM)
     assert leaving.wait(15) == 0
     assert stack.wait(job_id).succeeded == 2000
+
+
+@BOTH
+def test_a_broker_that_is_restarted_again_and_again(backends: tuple[str, str], tmp_path: Path, serving_address: str) -> None:
+    """Each time it comes back empty, and each time workers take up work: more rows are there before it goes again."""
+    port, kind = free_port(), backends[1]
+    broker_url = f"redis://127.0.0.1:{port}/0"
+    with worker_stack(tmp_path, database_url=backends[0], broker_url=broker_url, serving_address=serving_address) as stack:
+        stack.env["DERMQ_WORKER_BATCH_ITEMS"] = "1"  # slow, so that the job meets all restarts
+        stack.start_worker()
+        stack.start_beat()
+        job_id = stack.submit(write_zip(tmp_path / "a.zip", pictures(1500)), ring=False)
+        for number in range(3):
+            (folder := tmp_path / f"broker-{number}").mkdir()
+            with running_broker(kind, folder, port=port):
+                rows = stack.job(job_id).succeeded
+                stack.wait_for_rows(job_id, rows + 32)
+            assert stack.job(job_id).state == JobState.RUNNING, "the broker went too late to mean anything"
+        (folder := tmp_path / "broker-last").mkdir()
+        with running_broker(kind, folder, port=port):
+            job = stack.wait(job_id, timeout_s=120)
+        assert (job.state, job.succeeded, job.failed) == (JobState.SUCCEEDED, 1500, 0)
+        assert [row.item_no for row in stack.results(job_id)] == list(range(1500))
