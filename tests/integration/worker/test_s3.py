@@ -72,11 +72,11 @@ def test_a_source_that_refuses_access_ends_its_job_which_goes_on_when_it_is_allo
         stack.start_worker(ready=True)
         stack.start_beat()
         source = {"kind": "s3", "uri": "s3://clinic/2026/"}
-        half = stack.wait(half_id := stack.submit(tmp_path / "half", source=source), timeout_s=90)
+        half = stack.wait(half_id := stack.submit(tmp_path / "half", source=source), timeout_s=60)
         assert (half.state, half.error_code, half.failed) == (JobState.FAILED, "source_denied", 0)
         assert "access denied" in (half.error or "")
         assert 0 < half.succeeded < 40, "its rows so far stay"
-        none = stack.wait(stack.submit(tmp_path / "none", source=source), timeout_s=90)  # refused at the listing
+        none = stack.wait(stack.submit(tmp_path / "none", source=source), timeout_s=60)  # refused at the listing
         assert (none.state, none.error_code, none.total) == (JobState.FAILED, "source_denied", None)
         refuse_after(s3, None)
         with transaction(stack.engine) as session:
