@@ -44,9 +44,17 @@ class Part:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start it, and wait until it listens. While it was away, another program may have taken its port for a connection."""
+        deadline = time.monotonic() + _START_S
+        while not self._start_once():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"expected {self.name} on port {self.port} within {_START_S:g} s; its log is {self.log}")
+            time.sleep(0.5)
+
+    def _start_once(self) -> bool:
+        """Whether it listens; not, where it ended by itself."""
         with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
+            process = self.process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -56,8 +64,11 @@ class Part:
                 start_new_session=True,
                 user=self.user,
             )
-        if self.port is not None:
-            wait_until(lambda: accepts(self.port or 0), timeout_s=_START_S, what=f"{self.name} on port {self.port}")
+        if self.port is None:
+            return True
+        what = f"{self.name} on port {self.port}"
+        wait_until(lambda: accepts(self.port or 0) or process.poll() is not None, timeout_s=_START_S, what=what)
+        return process.poll() is None
 
     def kill(self) -> None:
         """SIGKILL to all of it."""
