@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from celery import Celery
@@ -32,6 +33,8 @@ from core.messages import prepare_message
 from core.settings import DatabaseSettings, Settings
 from tests.support.servers import running, running_broker, wait_until
 from worker.publish import make_publisher
+
+_ENVIRONMENT = Lock()  # tests ask for settings in threads of their own, and the environment is the process's
 
 # Short rhythms, in the order that settings demand: soft < hard < lease, visibility > 2 x hard.
 RHYTHM = {
@@ -95,13 +98,14 @@ class WorkerStack:
 
     @property
     def settings(self) -> Settings:
-        previous = {name: os.environ.get(name) for name in self.env}
-        os.environ.update(self.env)
-        try:
-            return Settings()
-        finally:
-            for name, value in previous.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
+        with _ENVIRONMENT:
+            previous = {name: os.environ.get(name) for name in self.env}
+            os.environ.update(self.env)
+            try:
+                return Settings()
+            finally:
+                for name, value in previous.items():
+                    os.environ.pop(name) if value is None else os.environ.update({name: value})
 
     def job(self, job_id: uuid.UUID) -> Job:
         with reading(self.engine) as session:
