@@ -126,6 +126,10 @@ class FormReader:
             self._parser.data_received(piece)
         except self._failure as error:
             raise InvalidRequestError(f"the form cannot be read: {error}; fields are {', '.join(self._parts)}") from error
+        except UnicodeDecodeError as error:  # of the head of a part, which the parser takes for text
+            raise InvalidRequestError(
+                f"the form cannot be read: expected the heads of its parts in UTF-8, got {error}"
+            ) from error
         if self._received - self.delivered > _FRAME_BYTES:  # the parser holds what it cannot deliver
             raise InvalidRequestError(f"the form has more than {_FRAME_BYTES} bytes outside its fields")
 

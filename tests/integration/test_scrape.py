@@ -88,19 +88,19 @@ def watched(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Iter
 
 
 def test_a_job_is_seen_on_every_page(watched: Watched, tmp_path: Path) -> None:
-    members = [*((f"{number:03}.jpg", jpeg(20 + number % 50)) for number in range(300)), ("a.jpg", b"words"), ("b.jpg", b"")]
+    members = [*((f"{number:03}.jpg", jpeg(20 + number % 50)) for number in range(1200)), ("a.jpg", b"words"), ("b.jpg", b"")]
     job_id = watched.stack.submit(write_zip(tmp_path / "a.zip", members))
     wait_until(lambda: watched.samples("api")["dermq_jobs", "running"] == 1, timeout_s=60, what="the job on the API's page")
     job = watched.stack.wait(job_id)
     wait_until(lambda: not watched.samples("worker")["dermq_worker_processes_busy",], timeout_s=20, what="idle workers")
     worker = watched.samples("worker")
-    assert worker["dermq_items_total", "", "succeeded"] == job.succeeded == 300
+    assert worker["dermq_items_total", "", "succeeded"] == job.succeeded == 1200
     assert worker["dermq_items_total", "not_an_image", "failed"] == 1
     assert worker["dermq_items_total", "empty", "failed"] == 1
-    assert worker["dermq_chunks_total", "finished"] == job.chunk_count == 19
+    assert worker["dermq_chunks_total", "finished"] == job.chunk_count == 76
     assert worker["dermq_jobs_started_total",] == 1
-    assert worker["dermq_batch_images_sum",] == 300
-    assert worker["dermq_batch_images_count",] == worker["dermq_predict_duration_seconds_count",] == 38
+    assert worker["dermq_batch_images_sum",] == 1200
+    assert worker["dermq_batch_images_count",] == worker["dermq_predict_duration_seconds_count",] == 150
     stages = {labels[0]: value for (name, *labels), value in worker.items() if name == "dermq_stage_seconds_total"}
     assert sum(stages.values()) == pytest.approx(worker["dermq_chunk_duration_seconds_sum",], rel=0.01)
     assert all(stages[stage] > 0 for stage in ("claim", "read", "decode", "send", "predict_wait", "commit"))

@@ -79,6 +79,13 @@ def test_json_bodies(api: Api, job: uuid.UUID, body: Any, path: str) -> None:
     check(api.client.post(f"/v1/jobs{path.format(job=job)}", content=content, headers={"Content-Type": "application/json"}))
 
 
+def test_a_form_whose_part_has_a_head_of_other_bytes_is_refused(api: Api) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = api.client.post("/v1/jobs", content=b"--b\r\n\x80: 1\r\n", headers=headers)
+    assert answer.status_code == 400, answer.text
+    assert "its parts need heads in UTF-8" in answer.json()["detail"]
+
+
 @FUZZ
 @given(
     st.binary(max_size=200),

@@ -214,7 +214,7 @@ def test_a_large_file_goes_on_after_a_reload(api: Api, tmp_path: Path, page: Pag
         patched.setattr("api.routes.uploads.receive_part", receive_one)
         page.goto(api.url)
         page.locator("#files").set_input_files(archive)
-        with page.expect_response(lambda answer: answer.status == 503):
+        with page.expect_response(lambda answer: answer.status == 503 and answer.request.method == "PATCH"):
             page.get_by_role("button", name="Submit this file").click()
         page.reload()
     page.get_by_text("large.zip: 500 kB of 1.2 MB have come.").wait_for()
