@@ -83,7 +83,7 @@ def test_a_form_whose_part_has_a_head_of_other_bytes_is_refused(api: Api) -> Non
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     answer = api.client.post("/v1/jobs", content=b"--b\r\n\x80: 1\r\n", headers=headers)
     assert answer.status_code == 400, answer.text
-    assert "its parts need heads in UTF-8" in answer.json()["detail"]
+    assert "expected the heads of its parts in UTF-8" in answer.json()["detail"]
 
 
 @FUZZ
