@@ -33,7 +33,17 @@ LOGS = {"structlog", "rich", "pygments", "attr", "attrs", "markdown_it", "mdurl"
 OWN = {"core", "core.telemetry", "serving"} | {
     *(
         f"core.{name}"
-        for name in ("datafolder", "errors", "modelspec", "plainlists", "plaintext", "processors", "secretfiles", "settings")
+        for name in (
+            "datafolder",
+            "errors",
+            "hosts",
+            "modelspec",
+            "plainlists",
+            "plaintext",
+            "processors",
+            "secretfiles",
+            "settings",
+        )
     ),
     *(f"core.telemetry.{name}" for name in ("logs", "spans", "tracing")),
     *(
