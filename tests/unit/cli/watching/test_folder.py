@@ -146,6 +146,7 @@ def test_a_watch_that_was_killed_goes_on_where_it_was(accepting: LaidOutServer, 
     (inbox / "c.zip").write_bytes(b"while nobody watches")
     with watching(inbox, accepting.url, log) as process:
         wait_until(lambda: names(accepting)[2:] == ["c.zip"], timeout_s=60, what="the third file")
+        wait_until(lambda: (inbox / MEMORY).read_text().count("\n") == 3, timeout_s=60, what="the memory of it")
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(60) == ExitCode.INTERRUPTED, log.read_text()
 
