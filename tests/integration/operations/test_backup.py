@@ -19,7 +19,7 @@ from core.db.models import Chunk, JobState
 from core.storage.factory import open_storage
 from tests.support.databases import own_database
 from tests.support.servers import ROOT, postgres_programs, running_broker
-from tests.support.stack import WorkerStack, jpeg, worker_stack, write_zip
+from tests.support.stack import WorkerStack, pictures, worker_stack, write_zip
 
 SCRIPTS = ROOT / "deploy" / "operations"
 ITEMS = 1000
@@ -65,8 +65,7 @@ def submit_upload(stack: WorkerStack, archive: Path) -> uuid.UUID:
 def test_a_job_that_ran_during_the_backup_goes_on_after_the_restore(
     database_url: str, elsewhere_url: str, serving_address: str, tmp_path: Path
 ) -> None:
-    shades = [jpeg(20 + shade) for shade in range(50)]
-    archive = write_zip(tmp_path / "a.zip", ((f"{number:05}.jpg", shades[number % 50]) for number in range(ITEMS)))
+    archive = write_zip(tmp_path / "a.zip", pictures(ITEMS))
     here, there = tmp_path / "here", tmp_path / "elsewhere"
     for folder in (here / "broker", there / "broker"):
         folder.mkdir(parents=True)

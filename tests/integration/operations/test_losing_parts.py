@@ -14,15 +14,14 @@ from sqlalchemy import Engine, create_engine, make_url, text
 
 from core.db.models import JobState
 from tests.support.servers import running_broker, running_serving, wait_until
-from tests.support.stack import WorkerStack, jpeg, worker_stack, write_zip
+from tests.support.stack import WorkerStack, pictures, worker_stack, write_zip
 
 ITEMS = 1800
 
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    shades = [jpeg(20 + shade) for shade in range(50)]
-    return write_zip(tmp_path / "a.zip", ((f"{number:05}.jpg", shades[number % 50]) for number in range(ITEMS)))
+    return write_zip(tmp_path / "a.zip", pictures(ITEMS))
 
 
 @pytest.fixture

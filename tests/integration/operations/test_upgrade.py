@@ -20,7 +20,7 @@ from core.db.migrations import versions
 from core.db.models import Chunk, JobState
 from core.db.schema.migrate import current_revision, head_revision, upgrade
 from tests.support.servers import ROOT, running, running_broker, wait_until
-from tests.support.stack import WorkerStack, jpeg, worker_stack, write_zip
+from tests.support.stack import WorkerStack, pictures, worker_stack, write_zip
 
 NEWEST = max(Path(versions.__file__).parent.glob("0*.py"))
 ITEMS = 4000
@@ -94,8 +94,7 @@ with transaction(engine) as session:
 
 def test_a_job_runs_through_an_upgrade(previous_code: Path, postgres_url: str, serving_address: str, tmp_path: Path) -> None:
     (tmp_path / "broker").mkdir()
-    shades = [jpeg(20 + shade) for shade in range(50)]
-    archive = write_zip(tmp_path / "a.zip", ((f"{number:05}.jpg", shades[number % 50]) for number in range(ITEMS)))
+    archive = write_zip(tmp_path / "a.zip", pictures(ITEMS))
     with (
         running_broker("valkey", tmp_path / "broker") as broker_url,
         worker_stack(
