@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
 import ssl
-import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ from core.settings import ApiSettings, EgressSettings, Settings
 from core.storage.local import LocalStorage
 from tests.integration.api.conftest import make_settings, problem, running_api
 from tests.support.certificates import Authority
+from tests.support.httpserver import QuietHandler, serving_http
 from tests.support.keyed import Keys, bearer
 from tests.support.servers import free_port
 from worker import prepare
@@ -50,7 +49,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     trusted.cache_clear()
     found = Server()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             found.asked.append(self.path)
             status = int(self.path.rpartition("/")[2]) if self.path.rpartition("/")[2].isdigit() else 200
@@ -60,20 +59,11 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             self.end_headers()
             self.wfile.write(DATA)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files["crt"], files["key"])
-    running.socket = context.wrap_socket(running.socket, server_side=True)
-    found.url = f"https://localhost:{running.server_port}"
-    thread = threading.Thread(target=running.serve_forever)
-    thread.start()
-    yield found
-    running.shutdown()
-    thread.join()
-    running.server_close()
+    with serving_http(Handler, certificate=context) as port:
+        found.url = f"https://localhost:{port}"
+        yield found
     trusted.cache_clear()
 
 

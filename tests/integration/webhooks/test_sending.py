@@ -6,7 +6,6 @@ import http.server
 import json
 import re
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from core.db.models import LOCAL_TENANT_ID
 from core.db.webhooks.store import NewWebhook, create_webhook, get_webhook, list_deliveries, replay, rotate_secret
 from core.db.webhooks.tables import Webhook, WebhookDelivery
 from core.settings import DatabaseSettings, EgressSettings, Settings, StorageSettings
+from tests.support.httpserver import QuietHandler, serving_http
 from tests.support.servers import ROOT, free_port, running, wait_until
 from worker.context import WorkerContext
 from worker.maintenance import webhooks
@@ -47,7 +47,7 @@ class Receiver:
 
 @contextmanager
 def receiving(receiver: Receiver) -> Iterator[Receiver]:
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
@@ -58,19 +58,9 @@ def receiving(receiver: Receiver) -> Iterator[Receiver]:
             self.send_header("Location", f"{receiver.url}/elsewhere")
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    receiver.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving_http(Handler) as port:
+        receiver.url = f"http://127.0.0.1:{port}"
         yield receiver
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture

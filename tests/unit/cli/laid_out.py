@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.httpserver import QuietHandler, serving_http
 
 
 @dataclass
@@ -58,11 +58,8 @@ def laid_out_server() -> Iterator[LaidOutServer]:
     """The server, on a loopback port of its own."""
     laid: LaidOutServer
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Tests print what they need."""
 
         def _read_body(self) -> bytes:
             if "chunked" not in self.headers.get("Transfer-Encoding", ""):
@@ -93,14 +90,6 @@ def laid_out_server() -> Iterator[LaidOutServer]:
 
         do_GET = do_POST = do_DELETE = _serve
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    laid = LaidOutServer(f"http://127.0.0.1:{http.server_port}")
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with serving_http(Handler) as port:
+        laid = LaidOutServer(f"http://127.0.0.1:{port}")
         yield laid
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from dermq import Client, Retries, UnreachableError, errors
 from dermq.connection import is_loopback
 from tests.support.certificates import Authority
+from tests.support.httpserver import QuietHandler, serving_http
 from tests.unit.cli.laid_out import Answer, LaidOutServer
 
 ELSEWHERE = "http://dermq.clinic.example"
@@ -85,10 +84,7 @@ def test_socks_without_its_package_is_a_sentence(monkeypatch: pytest.MonkeyPatch
 def secured(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A server with a certificate of a company's own authority, and the file of that authority."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            """Tests print what they need."""
-
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             body = b'{"data": []}'
             self.send_response(200)
@@ -102,14 +98,8 @@ def secured(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         (tmp_path / name).write_text(text)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.socket = context.wrap_socket(http.socket, server_side=True)
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"https://localhost:{http.server_port}", tmp_path / "ca.pem"
-    http.shutdown()
-    http.server_close()
-    thread.join()
+    with serving_http(Handler, certificate=context) as port:
+        yield f"https://localhost:{port}", tmp_path / "ca.pem"
 
 
 def test_a_companys_certificates(monkeypatch: pytest.MonkeyPatch, secured: tuple[str, Path]) -> None:

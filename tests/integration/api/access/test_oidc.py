@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import http.server
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from api.access.oidc import REFRESH_S, Provider, ProviderAwayError
 from api.errors import UnauthenticatedError
 from core.settings import ApiSettings, OidcSettings
 from tests.integration.api.conftest import Api, make_settings, problem, running_api
+from tests.support.httpserver import QuietHandler, serving_http
 from tests.support.keyed import Keys, bearer
 from tests.support.servers import free_port
 
@@ -59,7 +58,7 @@ class Issuer:
 def issuing() -> Iterator[Issuer]:
     issuer = Issuer()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             found = issuer.document(self.path)
             body = json.dumps(found).encode()
@@ -68,19 +67,9 @@ def issuing() -> Iterator[Issuer]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    issuer.url = f"http://127.0.0.1:{server.server_port}/realms/clinic"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving_http(Handler) as port:
+        issuer.url = f"http://127.0.0.1:{port}/realms/clinic"
         yield issuer
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture(scope="module")
