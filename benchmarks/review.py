@@ -18,27 +18,25 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from api.__main__ import make_server
+from benchmarks.ledger import CLASSES, MALIGNANT, classify
 from core.archives.base import ArchiveKind, ArchiveRef
 from core.clock import SystemClock
 from core.db.chunks import claim_chunk, finish_chunk
 from core.db.engine import open_engine, transaction
 from core.db.jobs import NewJob, create_job
 from core.db.models import LOCAL_TENANT_ID
-from core.db.outcomes import ItemOutcome
 from core.db.preparing import ChunkPlan, PreparedJob, claim_prepare, start_job
 from core.db.schema.migrate import upgrade
 from core.db.window import WindowPolicy
 from core.settings import ApiSettings, DatabaseSettings, DataSettings, Settings
 
-CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 SPEC: dict[str, Any] = {
     "name": "drawn",
     "classes": list(CLASSES),
-    "malignant": ["akiec", "bcc", "mel"],
+    "malignant": [CLASSES[place] for place in MALIGNANT],
     "thresholds": {"sensitive": 0.2},
     "operating_point": "sensitive",
 }
@@ -87,7 +85,6 @@ def make_job(settings: Settings, items: int) -> uuid.UUID:
     """A job whose rows are all there."""
     engine, clock = open_engine(settings.database_url, settings.database), SystemClock()
     upgrade(engine)
-    drawn = np.random.default_rng(1).dirichlet([0.3] * len(CLASSES), items).astype("<f4")
     with transaction(engine) as session:
         new = NewJob(LOCAL_TENANT_ID, "large.zip", {"kind": "path", "path": "/large.zip"}, "drawn")
         job = create_job(session, new, clock.now()).id
@@ -104,26 +101,9 @@ def make_job(settings: Settings, items: int) -> uuid.UUID:
             chunk = claim_chunk(session, job, number, owner="bench", now=clock.now(), lease_s=60)
             if chunk is None:
                 raise AssertionError("nobody else claims it")
-            finish_chunk(session, chunk, [outcome(item, drawn[item]) for item in chunk.item_numbers], clock.now())
+            finish_chunk(session, chunk, list(classify(chunk.item_numbers)), clock.now())
     engine.dispose()
     return job
-
-
-def outcome(item: int, probabilities: np.ndarray[Any, Any]) -> ItemOutcome:
-    """A row as a worker writes it."""
-    best = int(probabilities.argmax())
-    risk = float(probabilities[[0, 1, 4]].sum())
-    return ItemOutcome(
-        item,
-        f"clinic/lesion-{item:06}.jpg",
-        label=CLASSES[best],
-        score=float(probabilities[best]),
-        risk=risk,
-        probabilities=probabilities.tobytes(),
-        flag=risk >= 0.2,
-        width=600,
-        height=450,
-    )
 
 
 def measure(url: str, items: int, rounds: int) -> dict[str, Any]:

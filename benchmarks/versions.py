@@ -8,7 +8,6 @@ the clock: least, median and most of the rounds; and the ratio of the median CPU
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -19,14 +18,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.peers.contestant import read_stat
 from benchmarks.serving import embedded
 from core.errors import ModelNotFoundError, ServingUnavailableError
 from core.modelspec import ModelSpec
 from serving.client import PredictClient, VersionStatus
 from serving.lifecycle.configfile import generate
 from serving.repository import ModelRepository
-
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -57,14 +55,18 @@ def measure(client: PredictClient, pid: int, chosen: argparse.Namespace) -> dict
     specs = {version: client.describe(chosen.model.name, version=version).spec for version in chosen.versions}
     figures: dict[int, list[tuple[float, float]]] = {version: [] for version in chosen.versions}
     count = chosen.batches * chosen.batch
+
+    def cpu_s() -> float:
+        return read_stat(Path(f"/proc/{pid}"))[1]
+
     for number in range(chosen.rounds + 1):
         for version in sorted(chosen.versions, reverse=bool(number % 2)):
             images = np.random.default_rng(number).integers(0, 256, _shape(chosen.batch, specs[version]), dtype=np.uint8)
-            began, used = time.perf_counter(), cpu_s(pid)
+            began, used = time.perf_counter(), cpu_s()
             ask(client, chosen, version, specs[version], images)
             if number:  # the first round loads and optimises the graphs
                 seconds = time.perf_counter() - began
-                figures[version].append((1000 * (cpu_s(pid) - used) / count, count / seconds))
+                figures[version].append((1000 * (cpu_s() - used) / count, count / seconds))
     return figures
 
 
@@ -80,12 +82,6 @@ def ask(
         pending.append(client.predict_async(chosen.model.name, version, images, novelty=novelty))
     for each in pending:
         each.answer()
-
-
-def cpu_s(pid: int) -> float:
-    """User and system seconds of a process so far (proc(5), fields 14 and 15)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _shape(batch: int, spec: ModelSpec) -> tuple[int, int, int, int]:

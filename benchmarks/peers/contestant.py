@@ -97,14 +97,14 @@ class Contestant:
 
     def _cpu_s(self) -> float:
         """So far, of its tree of processes."""
-        found = {int(path.name): _read_stat(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
+        found = {int(path.name): read_stat(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
         tree = {self._process.pid}
         while more := {pid for pid, (parent, _) in found.items() if parent in tree} - tree:
             tree |= more
         return sum(found[pid][1] for pid in tree if pid in found)
 
 
-def _read_stat(path: Path) -> tuple[int, float]:
+def read_stat(path: Path) -> tuple[int, float]:
     """Parent and CPU seconds of a process and of its children that have ended (proc(5), stat); zeros if it is gone."""
     try:
         fields = (path / "stat").read_text().rpartition(")")[2].split()
