@@ -16,6 +16,7 @@ from core.access.callers import Caller
 from core.db.access.audit import Action, record
 from core.db.access.tables import ApiKey
 from core.db.models import LOCAL_TENANT_ID, Job, Tenant, Upload
+from core.db.uploads.partial import end_uploads
 from core.db.webhooks.tables import Webhook
 from core.errors import ConflictError, InvalidRequestError, NotFoundError
 from core.ids import new_id
@@ -133,7 +134,9 @@ def resume_tenant(session: Session, caller: Caller, tenant: Tenant, now: datetim
 
 
 def delete_tenant(session: Session, caller: Caller, tenant: Tenant, now: datetime) -> None:
-    """Remove a tenant and its keys. Its jobs must be gone: they are deleted one by one, so that nobody deletes all at once.
+    """Remove a tenant with its keys, its webhooks and its uploads in parts.
+
+    Its jobs must be gone: they are deleted one by one, so that nobody deletes all at once.
 
     Raises:
         ConflictError: it is the built-in one, or has jobs or uploads.
@@ -143,6 +146,7 @@ def delete_tenant(session: Session, caller: Caller, tenant: Tenant, now: datetim
     owned = (exists().where(table.tenant_id == tenant.id) for table in (Job, Upload))
     if any(session.scalar(select(each)) for each in owned):
         raise ConflictError(f"the tenant {tenant.name!r} still has jobs: delete them first, or suspend the tenant")
+    end_uploads(session, tenant.id, now)
     session.execute(delete(Webhook).where(Webhook.tenant_id == tenant.id))
     session.execute(delete(ApiKey).where(ApiKey.tenant_id == tenant.id))
     session.delete(tenant)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from core.db.access.quotas import check_quotas
@@ -26,8 +26,7 @@ def begin_upload(session: Session, tenant_id: uuid.UUID, length: int, filename: 
     Raises:
         QuotaExceededError: its tenant has no room for it beside its other ones, or has too many open.
     """
-    for upload_id in session.scalars(select(PartialUpload.id).where(PartialUpload.expires_at <= now)):
-        _remove(session, upload_id, now)
+    _remove(session, PartialUpload.expires_at <= now, now)
     mine = PartialUpload.tenant_id == tenant_id
     count, size = session.execute(select(func.count(), func.coalesce(func.sum(PartialUpload.length), 0)).where(mine)).one()
     if count >= MOST_OPEN:
@@ -93,7 +92,12 @@ def add_part(session: Session, upload: PartialUpload, key: str, size: int, now: 
 def end_upload(session: Session, tenant_id: uuid.UUID, upload_id: uuid.UUID, now: datetime) -> None:
     """Forget an upload; the sweep deletes its bytes. Raises NotFoundError."""
     get_upload(session, tenant_id, upload_id, now)
-    _remove(session, upload_id, now)
+    _remove(session, PartialUpload.id == upload_id, now)
+
+
+def end_uploads(session: Session, tenant_id: uuid.UUID, now: datetime) -> None:
+    """Forget all uploads of a tenant, which ends itself."""
+    _remove(session, PartialUpload.tenant_id == tenant_id, now)
 
 
 def note_used(session: Session, upload_id: uuid.UUID, now: datetime) -> None:
@@ -102,6 +106,6 @@ def note_used(session: Session, upload_id: uuid.UUID, now: datetime) -> None:
     session.execute(update(PartialUpload).where(PartialUpload.id == upload_id).values(**values))
 
 
-def _remove(session: Session, upload_id: uuid.UUID, now: datetime) -> None:
-    session.execute(delete(PartialUpload).where(PartialUpload.id == upload_id))
-    bury(session, [upload_prefix(upload_id)], now)
+def _remove(session: Session, chosen: ColumnElement[bool], now: datetime) -> None:
+    removed = session.scalars(delete(PartialUpload).where(chosen).returning(PartialUpload.id)).all()
+    bury(session, [upload_prefix(upload_id) for upload_id in removed], now)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 
 from core.access.callers import Caller, local_caller
 from core.access.scopes import Scope
@@ -39,7 +39,11 @@ from core.db.access.tenants import (
 )
 from core.db.engine import reading, transaction
 from core.db.models import LOCAL_TENANT_ID
+from core.db.tombstones import list_due
+from core.db.uploads.partial import begin_upload
+from core.db.uploads.tables import PartialUpload
 from core.errors import ConflictError, InvalidRequestError, NotFoundError
+from core.storage.layout import upload_prefix
 from tests.support.ledger import Ledger
 
 ADA = local_caller(LOCAL_TENANT_ID, "ada@host")
@@ -193,6 +197,19 @@ def test_a_tenant_with_jobs_is_not_deleted(ring: Keyring, engine: Engine) -> Non
     assert ring.find(made.token) is None
     with reading(engine) as session, pytest.raises(NotFoundError, match="north"):
         find_tenant(session, "north")
+
+
+def test_uploads_in_parts_end_with_their_tenant(ring: Keyring, engine: Engine) -> None:
+    ring.tenant("north")
+    now, made = ring.clock.now(), ring.make("north")
+    with transaction(engine) as session:
+        coming = begin_upload(session, made.key.tenant_id, 100, "a.zip", now)
+        kept = begin_upload(session, LOCAL_TENANT_ID, 100, "b.zip", now)
+    with transaction(engine) as session:
+        delete_tenant(session, ADA, find_tenant(session, "north"), now)
+    with reading(engine) as session:
+        assert list_due(session, now, 10) == [upload_prefix(coming.id)]
+        assert session.scalars(select(PartialUpload.id)).all() == [kept.id]
 
 
 def test_the_audit_says_who_did_what_in_order(ring: Keyring, engine: Engine) -> None:
