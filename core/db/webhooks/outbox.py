@@ -162,9 +162,11 @@ def disable(session: Session, webhook: Webhook, reason: str, now: datetime) -> N
 
 
 def forget_old(session: Session, now: datetime) -> int:
-    """Remove messages that were settled long ago; returns how many."""
-    old = (WebhookDelivery.due_at.is_(None), WebhookDelivery.created_at < now - KEPT_FOR)
-    chosen: Sequence[uuid.UUID] = session.scalars(select(WebhookDelivery.id).where(*old).limit(500)).all()
+    """Remove messages that were settled long ago; returns how many. Only the oldest are looked at: each sweep asks for this."""
+    columns = (WebhookDelivery.id, WebhookDelivery.due_at, WebhookDelivery.created_at)
+    oldest = select(*columns).order_by(WebhookDelivery.id).limit(500).subquery()  # ids sort by time
+    old = (oldest.c.due_at.is_(None), oldest.c.created_at < now - KEPT_FOR)
+    chosen: Sequence[uuid.UUID] = session.scalars(select(oldest.c.id).where(*old)).all()
     if chosen:
         session.execute(delete(WebhookDelivery).where(WebhookDelivery.id.in_(chosen)))
     return len(chosen)
