@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.db.models import Job
@@ -90,23 +89,22 @@ def emit_progress(session: Session, job_id: uuid.UUID, now: datetime, *, total: 
 
 
 def take_due(session: Session, now: datetime, limit: int) -> list[Due]:
-    """Messages that are due, the longest first; whoever takes them has LEASE_S for one try."""
+    """Messages that are due, the longest first, AT_ONCE of a webhook; whoever takes them has LEASE_S for one try."""
+    order = (WebhookDelivery.due_at, WebhookDelivery.id)
+    is_due = (WebhookDelivery.due_at <= now, Webhook.disabled_at.is_(None))
+    place = func.row_number().over(partition_by=WebhookDelivery.webhook_id, order_by=order)
+    placed = select(WebhookDelivery.id, place.label("place")).join(Webhook).where(*is_due).subquery()
     rows = session.execute(
         select(WebhookDelivery, Webhook)
         .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
-        .where(WebhookDelivery.due_at <= now, Webhook.disabled_at.is_(None))
-        .order_by(WebhookDelivery.due_at, WebhookDelivery.id)
-        .limit(limit * AT_ONCE)
+        .where(*is_due, WebhookDelivery.id.in_(select(placed.c.id).where(placed.c.place <= AT_ONCE)))
+        .order_by(*order)
+        .limit(limit)
         .with_for_update(skip_locked=True, of=WebhookDelivery)
     ).all()
-    counted: Counter[uuid.UUID] = Counter()
-    taken: list[Due] = []
-    for delivery, webhook in rows:
-        if counted[webhook.id] < AT_ONCE and len(taken) < limit:
-            counted[webhook.id] += 1
-            delivery.due_at = now + timedelta(seconds=LEASE_S)
-            taken.append(Due(delivery.id, webhook.id, webhook.url, secrets_of(webhook, now), delivery.payload))
-    return taken
+    for delivery, _ in rows:
+        delivery.due_at = now + timedelta(seconds=LEASE_S)
+    return [Due(delivery.id, hook.id, hook.url, secrets_of(hook, now), delivery.payload) for delivery, hook in rows]
 
 
 def secrets_of(webhook: Webhook, now: datetime) -> tuple[str, ...]:

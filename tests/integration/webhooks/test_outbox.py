@@ -219,6 +219,16 @@ def test_one_webhook_with_many_messages_does_not_keep_another_waiting(ledger: Le
     assert (taken.count(many), taken.count(other)) == (4, 1)
 
 
+def test_a_long_backlog_of_one_webhook_leaves_room_in_the_round(ledger: Ledger) -> None:
+    many = make(ledger, EventType.JOB_CANCELLED)
+    for _ in range(20):
+        cancel_one(ledger)
+    other = make(ledger, EventType.JOB_CANCELLED)
+    cancel_one(ledger)
+    taken = [each.webhook_id for each in take(ledger, limit=5)]
+    assert (taken.count(many), taken.count(other)) == (4, 1)
+
+
 def test_what_was_settled_long_ago_is_removed(ledger: Ledger) -> None:
     webhook = make(ledger)
     cancel_one(ledger)
