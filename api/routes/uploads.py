@@ -6,7 +6,6 @@ What has come is a source of jobs: `{"source": "upload:ID"}`.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Coroutine
 from email.utils import format_datetime
 from typing import Any
@@ -130,6 +129,6 @@ def _filename(request: Request) -> str:
         if key == "filename":
             try:
                 return base64.b64decode(value, validate=True).decode()[:255]
-            except (binascii.Error, UnicodeDecodeError) as error:
+            except ValueError as error:  # also of characters beyond ASCII, which b64decode has no error of its own for
                 raise InvalidRequestError("Upload-Metadata: expected the filename as base64 of UTF-8") from error
     return ""

@@ -90,6 +90,8 @@ def test_what_is_refused(api: Api, archive: bytes) -> None:
     problem(begin(api, 0), 400, "invalid_request")
     problem(begin(api, 5, **{"Upload-Length": "five"}), 400, "invalid_request")
     problem(begin(api, 5, **{"Upload-Metadata": "filename !"}), 400, "invalid_request")
+    latin = [(b"Tus-Resumable", b"1.0.0"), (b"Upload-Length", b"5"), (b"Upload-Metadata", b"filename \xe9")]
+    problem(api.client.post("/v1/uploads", headers=latin), 400, "invalid_request")
     url = begin(api, 10).headers["location"]
     assert append(api, url, 0, b"x", **{"Content-Type": "text/plain"}).status_code == 415
     assert problem(append(api, url, 3, b"x"), 409, "conflict")["detail"] == "Upload-Offset: expected 0, got 3"
