@@ -20,6 +20,7 @@ from core.db.throughput import Backlog, read_backlog, read_throughput
 from core.errors import DatabaseUnavailableError
 from core.settings import Settings
 from core.storage.factory import local_folder
+from core.storage.local import closest_there
 from core.telemetry.metrics import registry, render
 
 HTTP_REQUESTS = Counter(
@@ -146,7 +147,7 @@ class StorageCollector(Collector):
         if place is None:
             return
         try:
-            usage = shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists()))
+            usage = shutil.disk_usage(closest_there(place))
         except OSError:
             return
         yield _gauge("dermq_storage_size_bytes", "Size of the file system that holds the objects.", usage.total)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from core.errors import TransientError
 from core.settings import Settings
+from core.storage.factory import local_folder
+from core.storage.local import closest_there
 
 EVERY_BYTES = 16 * 1024 * 1024
 
@@ -24,14 +24,13 @@ def make_guard(settings: Settings) -> Callable[[int], None]:
 
     The function raises DiskFullError.
     """
-    parts, least = urlsplit(settings.storage_url), settings.storage.min_free_bytes
-    folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+    url, least = settings.storage_url, settings.storage.min_free_bytes
+    folder = local_folder(url) if url.startswith("file:") else None
 
     def check(more: int) -> None:
         if folder is None or not least:
             return
-        there = next((each for each in (folder, *folder.parents) if each.exists()), Path("/"))
-        if shutil.disk_usage(there).free - more < least:
+        if shutil.disk_usage(closest_there(folder)).free - more < least:
             raise DiskFullError(f"the disk of the storage would have less than {least} bytes left")
 
     return check

@@ -51,6 +51,11 @@ def _write_errors(what: str) -> Iterator[None]:
         raise StorageUnavailableError(f"{what}: {error.strerror or error}") from error
 
 
+def closest_there(folder: Path) -> Path:
+    """The folder, or the closest of its parents that is there: it will lie on the same disk."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
 class LocalFile:
     """A regular file read by range with pread; it keeps its content even if the name is replaced meanwhile."""
 
