@@ -20,28 +20,18 @@ from api.intake.requests import merge
 from api.pages.forms import read_form
 from api.pages.rendering import render
 from api.pages.routing import PageRoute
-from api.resources import CallerHere, Here, Resources
+from api.resources import CallerHere, Here
 from api.routes.admin import KeyPath, TenantPath, change_tenant, make_key, make_tenant, post_revocation, replace_key
+from api.routes.webhooks import make_webhook
 from api.webhooks.schemas import NewWebhookRequest
 from core.access.scopes import Scope
 from core.db.access.audit import newest_audit
 from core.db.access.keys import list_keys
-from core.db.access.tenants import find_tenant, list_tenants
+from core.db.access.tenants import list_tenants
 from core.db.engine import reading, transaction
 from core.db.processes import count_heard
 from core.db.throughput import read_backlog
-from core.db.webhooks.store import (
-    NewWebhook,
-    create_webhook,
-    delete_webhook,
-    get_webhook,
-    list_deliveries,
-    list_webhooks,
-    replay,
-    rotate_secret,
-)
-from core.egress.addresses import find_target
-from core.errors import InvalidRequestError
+from core.db.webhooks.store import delete_webhook, get_webhook, list_deliveries, list_webhooks, replay, rotate_secret
 from core.webhooks import EventType
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -120,7 +110,8 @@ async def post_webhook(request: Request, here: Here, caller: CallerHere) -> Resp
     form: dict[str, Any] = dict(await read_form(request))
     tenant = form.pop("tenant", "")
     form["events"] = form.get("events", "").split()
-    return await run_in_threadpool(_make_webhook, here, caller, tenant, merge(NewWebhookRequest, None, form))
+    made = await run_in_threadpool(make_webhook, here, caller, merge(NewWebhookRequest, None, form), tenant)
+    return _secret(f"Webhook {made.url}", made.secret)
 
 
 @router.post("/admin/webhooks/{webhook_id}/rotate", response_model=None)
@@ -145,17 +136,6 @@ def post_again(here: Here, caller: CallerHere, webhook_id: UUID, delivery_id: UU
     with transaction(here.engine) as session:
         replay(session, caller, get_webhook(session, webhook_id), delivery_id, here.clock.now())
     return _back("webhooks")
-
-
-def _make_webhook(here: Resources, caller: CallerHere, tenant: str, wanted: NewWebhookRequest) -> Response:
-    try:
-        find_target(wanted.url, here.settings.egress.allowed_networks)
-    except OSError as error:
-        raise InvalidRequestError("the address's host cannot be looked up") from error
-    with transaction(here.engine) as session:
-        new = NewWebhook(find_tenant(session, tenant).id, wanted.url, frozenset(wanted.events), wanted.job)
-        webhook = create_webhook(session, caller, new, here.clock.now())
-        return _secret(f"Webhook {webhook.url}", webhook.secret)
 
 
 def _back(section: str) -> Response:

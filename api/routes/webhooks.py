@@ -21,6 +21,7 @@ from api.webhooks.schemas import (
 )
 from api.webhooks.views import delivery_object, made_webhook_object, webhook_object
 from core.access.callers import Caller
+from core.db.access.tenants import find_tenant
 from core.db.engine import reading, transaction
 from core.db.webhooks.store import (
     NewWebhook,
@@ -56,7 +57,7 @@ async def post_webhook(request: Request, response: Response, here: Here, caller:
     """`secret` is shown this once. It verifies messages, as Standard Webhooks says."""
     wanted = merge(NewWebhookRequest, None, await read_json(request))
     response.headers["Cache-Control"] = "no-store"
-    return await run_in_threadpool(_make, here, caller, wanted)
+    return await run_in_threadpool(make_webhook, here, caller, wanted)
 
 
 @router.get("/{webhook_id}", summary="Look at a webhook", responses=problems(404, 503))
@@ -105,11 +106,13 @@ def post_replay(here: Here, caller: CallerHere, webhook_id: UUID, delivery_id: U
         return delivery_object(replay(session, caller, webhook, delivery_id, here.clock.now()))
 
 
-def _make(here: Resources, caller: Caller, wanted: NewWebhookRequest) -> MadeWebhookObject:
+def make_webhook(here: Resources, caller: Caller, wanted: NewWebhookRequest, tenant: str | None = None) -> MadeWebhookObject:
+    """A new webhook of the caller's tenant, or of the one that is named, with its secret, as it is shown this once."""
     try:
         find_target(wanted.url, here.settings.egress.allowed_networks)
     except OSError as error:
         raise InvalidRequestError("the address's host cannot be looked up") from error
-    new = NewWebhook(caller.tenant_id, wanted.url, frozenset(wanted.events), wanted.job)
     with transaction(here.engine) as session:
+        tenant_id = caller.tenant_id if tenant is None else find_tenant(session, tenant).id
+        new = NewWebhook(tenant_id, wanted.url, frozenset(wanted.events), wanted.job)
         return made_webhook_object(create_webhook(session, caller, new, here.clock.now()))
