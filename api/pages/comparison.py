@@ -13,7 +13,7 @@ from api.pages.reportcharts import matrix_lines
 from api.pages.routing import PageRoute
 from api.resources import Here, TenantId
 from api.results.views import base_url, classes_of, display_name
-from api.routes.jobs import view_job
+from api.routes.jobs import view_job, view_jobs
 from core.db.comparing import compare_jobs, find_comparable
 from core.db.engine import reading
 from core.db.jobs import get_job
@@ -31,7 +31,7 @@ def show_comparison(request: Request, here: Here, tenant_id: TenantId, job_id: U
     with reading(here.engine) as session:
         row = get_job(session, tenant_id, job_id)
         job = view_job(session, row, base)
-        offered = [view_job(session, each, base) for each in find_comparable(session, row)]
+        offered = view_jobs(session, find_comparable(session, row), base)
         beside = None if other is None else get_job(session, tenant_id, other)
         second = None if beside is None else view_job(session, beside, base)
         found = None if beside is None else compare_jobs(session, job_id, beside.id)

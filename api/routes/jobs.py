@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
@@ -22,7 +23,7 @@ from api.schemas import JobList, JobObject, JobParameters, RetryRequest, TagsReq
 from core.access.callers import Caller
 from core.db.access.audit import Action, record
 from core.db.engine import reading, transaction
-from core.db.jobs import Tallies, get_job, list_jobs, read_all_tallies, read_tallies
+from core.db.jobs import Tallies, get_job, list_jobs, read_all_tallies
 from core.db.lifecycle import delete_job, request_cancel
 from core.db.models import TERMINAL_STATES, Job, JobState
 from core.db.retrying import continue_retry, retry_job
@@ -147,8 +148,7 @@ def get_jobs(
     base = base_url(request, here.settings.api)
     with reading(here.engine) as session:
         jobs = list_jobs(session, tenant_id, limit=limit + 1, before=before, states=state or (), name=name, tag=tag)
-        tallies = read_all_tallies(session, [job.id for job in jobs[:limit]])
-    data = [job_object(job, tallies[job.id], base) for job in jobs[:limit]]
+        data = view_jobs(session, jobs[:limit], base)
     following = next_url(request, response, base, encode_job(data[-1].id)) if len(jobs) > limit else None
     return JobList(data=data, next=following)
 
@@ -260,7 +260,13 @@ def delete(here: Here, caller: CallerHere, job_id: UUID) -> None:
 
 def view_job(session: Session, job: Job, base: str) -> JobObject:
     """A loaded job as it is shown."""
-    return job_object(job, read_tallies(session, job.id), base)
+    return view_jobs(session, [job], base)[0]
+
+
+def view_jobs(session: Session, jobs: Sequence[Job], base: str) -> list[JobObject]:
+    """The same of several jobs, with as many statements."""
+    tallies = read_all_tallies(session, [job.id for job in jobs])
+    return [job_object(job, tallies[job.id], base) for job in jobs]
 
 
 def load_job_object(here: Resources, tenant_id: UUID, job_id: UUID, base: str) -> JobObject:
