@@ -6,7 +6,6 @@ Stands in front of all routes, and of what is no route: without a key there is n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request, Response
@@ -94,8 +93,7 @@ class Authentication:
 
     async def _by_token(self, request: Request, token: str) -> Caller:
         """Who acts by a provider's token."""
-        claims = await run_in_threadpool(self._provider.verify, token)
-        caller, limit = await run_in_threadpool(_find_caller, current_resources(request), self._provider, claims)
+        caller, limit = await run_in_threadpool(_find_caller, current_resources(request), self._provider, token)
         self._rates.take(caller.tenant_id, limit)
         return caller
 
@@ -138,7 +136,8 @@ def _find(here: Resources, shown: _Shown) -> tuple[ApiKey | None, int | None]:
     return key, limit
 
 
-def _find_caller(here: Resources, provider: Provider, claims: dict[str, Any]) -> tuple[Caller, int | None]:
+def _find_caller(here: Resources, provider: Provider, token: str) -> tuple[Caller, int | None]:
+    claims = provider.verify(token)
     with reading(here.engine) as session:
         return provider.caller(session, claims)
 
