@@ -120,6 +120,25 @@ def _by_https(here: Resources, tenant_id: UUID, url: str) -> tuple[dict[str, Any
     return resolve_https(url, tenant, here.settings)
 
 
+async def read_small(request: Request, most: int, what: str) -> bytearray:
+    """A body that is held in memory.
+
+    Args:
+        request: its body is still unread.
+        most: bytes.
+        what: the body is, for the message.
+
+    Raises:
+        TooLargeError: it has more bytes.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise TooLargeError(f"expected at most {most} bytes of {what}")
+    return body
+
+
 async def read_json(request: Request) -> dict[str, Any]:
     """A small JSON object from the body; an empty body is an empty object.
 
@@ -127,11 +146,7 @@ async def read_json(request: Request) -> dict[str, Any]:
         InvalidRequestError: it is something else.
         TooLargeError: it is not small.
     """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _JSON_BYTES:
-            raise TooLargeError(f"expected at most {_JSON_BYTES} bytes of JSON; archives are sent with another Content-Type")
+    body = await read_small(request, _JSON_BYTES, "JSON; archives are sent with another Content-Type")
     try:
         value = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 from fastapi import Request
 
-from core.errors import TooLargeError
+from api.intake.requests import read_small
 
 _FORM_BYTES = 8192
 
@@ -17,10 +17,6 @@ async def read_form(request: Request) -> dict[str, str]:
     Raises:
         TooLargeError: it is no small form.
     """
-    body = bytearray()
-    async for block in request.stream():
-        body += block
-        if len(body) > _FORM_BYTES:
-            raise TooLargeError(f"expected at most {_FORM_BYTES} bytes of form")
+    body = await read_small(request, _FORM_BYTES, "form")
     fields = parse_qs(body.decode("utf-8", "replace"))
     return {name: joined for name, values in fields.items() if (joined := " ".join(each.strip() for each in values))}
