@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from dermq.bodies import walk
 from dermq.errors import ProblemError, UnreadableError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from cli.http.client import JobRequest
     from cli.service import Service
 
@@ -150,18 +153,51 @@ def watch(watched: WatchedFolder, service: Service, request: JobRequest, *, once
 
     The idempotency key is made of the file's bytes: a crash between the submission and the note of it makes no second job.
     """
-    with watched.held():
+    with watched.held(), _kept_interrupt() as raise_interrupt:
         changes, pause_s = _changes(watched), 0.0
         while True:
             for path in watched.settled(time.monotonic()):
+                raise_interrupt()
                 if not _submit(watched, path, service, request, as_json=as_json, silent=pause_s > 0):
                     pause_s = min(_AGAIN_S, pause_s * 2 or _FIRST_AGAIN_S)
                     time.sleep(pause_s)
                     break
                 pause_s = 0.0
+            raise_interrupt()
             if once and not watched.waits:
                 return
             next(changes)
+
+
+@contextmanager
+def _kept_interrupt() -> Iterator[Callable[[], None]]:
+    """Ctrl-C raises KeyboardInterrupt, as ever, and is kept for later, too.
+
+    Where it comes while Python frees an object (a destructor, the callback of a weak reference: each import has one), Python
+    prints the KeyboardInterrupt and goes on. A command that has an end comes to it; a watch would go on for ever.
+
+    Yields:
+        What raises KeyboardInterrupt if one has come.
+    """
+    came = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        signal.default_int_handler(number, frame)
+
+    def raise_interrupt() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield raise_interrupt  # it is ignored, as in the background of a script: it stays so
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield raise_interrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _submit(watched: WatchedFolder, path: Path, service: Service, request: JobRequest, *, as_json: bool, silent: bool) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from cli.output.exit_codes import CliError, ExitCode
+from cli.watching import folder as watched_folder
 from cli.watching.folder import MEMORY, WatchedFolder
 from tests.support.servers import ROOT, wait_until
 from tests.unit.cli.in_process import Run
@@ -123,6 +124,35 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(inbox: Path) -> None:
     with pytest.raises(CliError, match="cannot be written: Is a directory") as caught, watched.held():
         raise AssertionError
     assert caught.value.code is ExitCode.USAGE
+
+
+class _Freed:
+    """Is interrupted while it is freed: Python reports what a destructor raises, and goes on."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_that_python_drops_ends_the_watch_before_the_next_file(
+    run: Run, accepting: LaidOutServer, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.zip", "b.zip"):
+        (inbox / name).write_bytes(name.encode())
+    dropped: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda report: dropped.append(report.exc_type))
+    submit = watched_folder.submit_source
+
+    def interrupted(*given: Any, **more: Any) -> Any:
+        _Freed()
+        return submit(*given, **more)
+
+    monkeypatch.setattr(watched_folder, "submit_source", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    done = run("watch-folder", str(inbox), "--once", "--settle", "0.1", "--server", accepting.url)
+    assert dropped == [KeyboardInterrupt]
+    assert (done.returncode, names(accepting)) == (ExitCode.INTERRUPTED, ["a.zip"])
+    assert (inbox / MEMORY).read_text().count("\n") == 1
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @contextlib.contextmanager
