@@ -19,7 +19,7 @@ from cli.output.exit_codes import CliError, ExitCode
 from cli.output.terminal import open_err, print_json
 from core.archives.skipping import is_litter
 from dermq.bodies import walk
-from dermq.errors import ProblemError, UnreadableError
+from dermq.errors import ProblemError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -211,10 +211,10 @@ def _submit(watched: WatchedFolder, path: Path, service: Service, request: JobRe
             return False
         if isinstance(error.__cause__, ProblemError) and error.__cause__.status in (401, 403):
             raise  # of the key, not of the file
+        if not path.exists():  # it went away meanwhile
+            return True
         open_err().print(f"{path.name}: {error}; it is left out until it changes", soft_wrap=True)
         watched.remember(path, "")
-        return True
-    except UnreadableError:  # it went away meanwhile
         return True
     watched.remember(path, job.id)
     _tell(path, job.raw, as_json=as_json)

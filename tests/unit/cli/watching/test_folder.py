@@ -155,6 +155,27 @@ def test_an_interrupt_that_python_drops_ends_the_watch_before_the_next_file(
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_a_file_that_goes_away_before_it_is_sent_is_not_remembered(
+    run: Run, accepting: LaidOutServer, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, elsewhere = inbox / "a.zip", inbox.parent / "a.zip"
+    path.write_bytes(b"one")
+    submit = watched_folder.submit_source
+
+    def too_late(*given: Any, **more: Any) -> Any:
+        path.rename(elsewhere)
+        return submit(*given, **more)
+
+    monkeypatch.setattr(watched_folder, "submit_source", too_late)
+    command = ("watch-folder", str(inbox), "--once", "--settle", "0.1", "--server", accepting.url)
+    done = run(*command)
+    assert (done.returncode, done.stdout, done.stderr, names(accepting)) == (0, "", "", [])
+    monkeypatch.setattr(watched_folder, "submit_source", submit)
+    elsewhere.rename(path)  # the same file, with the same times
+    assert run(*command).returncode == 0
+    assert names(accepting) == ["a.zip"]
+
+
 @contextlib.contextmanager
 def watching(inbox: Path, url: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "cli", "watch-folder", str(inbox), "--settle", "0.3", "--server", url]
