@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 
@@ -18,6 +18,7 @@ from dermq.retries import Attempts, Retries
 
 _LOST = (httpx2.TransportError, httpx2.InvalidURL)  # no answer came
 _UNUSABLE = (ValueError, ImportError)  # an unknown kind of proxy, or one whose package is absent
+_Http = TypeVar("_Http", httpx2.Client, httpx2.AsyncClient)
 
 
 class Transport:
@@ -33,13 +34,7 @@ class Transport:
         self.url = address.url
         self._retries = retries
         self._sleep = sleep
-        try:
-            options = dict(address.options)
-            if address.direct:
-                options["transport"] = httpx2.HTTPTransport(verify=options["verify"])
-            self._http = httpx2.Client(**options)
-        except _UNUSABLE as error:
-            raise unusable_proxy(error) from error
+        self._http = _open(httpx2.Client, httpx2.HTTPTransport, address)
 
     def close(self) -> None:
         """Close the connections."""
@@ -56,10 +51,10 @@ class Transport:
         while True:
             try:
                 return _checked(self._http.send(_request(self._http, call, call.body and call.body())))
-            except (DermqError, httpx2.TransportError, httpx2.InvalidURL) as error:
+            except (DermqError, *_LOST) as error:
                 pause = attempts.pause_after(error)
                 if pause is None:
-                    raise self._final(error) from error
+                    raise _final(self.url, error) from error
                 self._sleep(pause)
 
     def get_object(self, call: Call) -> dict[str, Any]:
@@ -76,10 +71,7 @@ class Transport:
                     raise problem_of(response)
                 yield response
         except _LOST as error:
-            raise self._final(error) from error
-
-    def _final(self, error: Exception) -> Exception:
-        return error if isinstance(error, DermqError) else UnreachableError(self.url, error)
+            raise UnreachableError(self.url, error) from error
 
 
 class AsyncTransport:
@@ -88,13 +80,7 @@ class AsyncTransport:
     def __init__(self, address: Address, retries: Retries) -> None:
         self.url = address.url
         self._retries = retries
-        try:
-            options = dict(address.options)
-            if address.direct:
-                options["transport"] = httpx2.AsyncHTTPTransport(verify=options["verify"])
-            self._http = httpx2.AsyncClient(**options)
-        except _UNUSABLE as error:
-            raise unusable_proxy(error) from error
+        self._http = _open(httpx2.AsyncClient, httpx2.AsyncHTTPTransport, address)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -106,10 +92,10 @@ class AsyncTransport:
         while True:
             try:
                 return _checked(await self._http.send(_request(self._http, call, call.body and _in_thread(call.body))))
-            except (DermqError, httpx2.TransportError, httpx2.InvalidURL) as error:
+            except (DermqError, *_LOST) as error:
                 pause = attempts.pause_after(error)
                 if pause is None:
-                    raise (error if isinstance(error, DermqError) else UnreachableError(self.url, error)) from error
+                    raise _final(self.url, error) from error
                 await asyncio.sleep(pause)
 
     async def get_object(self, call: Call) -> dict[str, Any]:
@@ -129,6 +115,21 @@ class AsyncTransport:
                 yield response
         except _LOST as error:
             raise UnreachableError(self.url, error) from error
+
+
+def _open(client: Callable[..., _Http], direct: Callable[..., Any], address: Address) -> _Http:
+    """A client of httpx2; `direct` makes the transport that passes every proxy by."""
+    try:
+        options = dict(address.options)
+        if address.direct:
+            options["transport"] = direct(verify=options["verify"])
+        return client(**options)
+    except _UNUSABLE as error:
+        raise unusable_proxy(error) from error
+
+
+def _final(url: str, error: Exception) -> Exception:
+    return error if isinstance(error, DermqError) else UnreachableError(url, error)
 
 
 def _request(http: httpx2.Client | httpx2.AsyncClient, call: Call, body: Any) -> httpx2.Request:
