@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from dermq import calls
-from dermq.client import USER_AGENT, counted, payload_of, require_success
+from dermq.client import USER_AGENT, require_success, submission
 from dermq.connection import read_address
 from dermq.errors import WaitTimeoutError
 from dermq.jobinfo import JobHandle, JobInfo
-from dermq.options import JobOptions, RowFilters, Source, address_of, values
+from dermq.options import JobOptions, RowFilters, Source, values
 from dermq.progress import Progress, open_progress
 from dermq.results import AsyncResults, Row, list_pages_async
 from dermq.retries import Retries
@@ -70,12 +70,7 @@ class AsyncClient:
     async def _submit(
         self, source: Source, key: str | None, options: JobOptions, on_sent: Callable[[int, int], None] | None
     ) -> AsyncJob:
-        address = address_of(source)
-        if address is not None:
-            call = calls.submit_source(address, values(options), key)
-        else:
-            payload = await asyncio.to_thread(payload_of, source, options)
-            call = calls.submit(payload, values(options), key, counted(payload, on_sent))
+        call = await asyncio.to_thread(submission, source, key, options, on_sent)
         return AsyncJob(self, await self.transport.get_object(call))
 
     async def job(self, job_id: str) -> AsyncJob:
@@ -149,8 +144,7 @@ class AsyncJob(JobHandle):
 
     async def retry(self, *, codes: list[str] | None = None, label: str | None = None, version: int | None = None) -> Self:
         """See Job.retry."""
-        asked = {"codes": codes, "label": label, "version": version}
-        return await self._seen(calls.act(self.id, "retry", {key: value for key, value in asked.items() if value}))
+        return await self._seen(calls.retry(self.id, codes, label, version))
 
     async def delete(self) -> None:
         """Delete it with its archive and its rows, for good."""

@@ -90,6 +90,12 @@ def act(job_id: str, action: str, body: Mapping[str, Any] | None = None) -> Call
     return Call("POST", f"{job_path(job_id)}/{action}", {}, headers, content)
 
 
+def retry(job_id: str, codes: list[str] | None, label: str | None, version: int | None) -> Call:
+    """POST …/retry with what is given of a choice of items and of a version."""
+    asked = {"codes": codes, "label": label, "version": version}
+    return act(job_id, "retry", {key: value for key, value in asked.items() if value})
+
+
 def delete(job_id: str) -> Call:
     """DELETE a job and its results."""
     return Call("DELETE", job_path(job_id))

@@ -92,13 +92,7 @@ class Client:
         return self._submit(source, idempotency_key, options, None)
 
     def _submit(self, source: Source, key: str | None, options: JobOptions, on_sent: Callable[[int, int], None] | None) -> Job:
-        address = address_of(source)
-        if address is not None:
-            call = calls.submit_source(address, values(options), key)
-        else:
-            payload = payload_of(source, options)
-            call = calls.submit(payload, values(options), key, counted(payload, on_sent))
-        return Job(self, self.transport.get_object(call))
+        return Job(self, self.transport.get_object(submission(source, key, options, on_sent)))
 
     def job(self, job_id: str) -> Job:
         """One job by its id."""
@@ -174,8 +168,7 @@ class Job(JobHandle):
 
     def retry(self, *, codes: list[str] | None = None, label: str | None = None, version: int | None = None) -> Self:
         """Run its failed items again: all, or those with one of `codes`; on another version, if one is named."""
-        asked = {"codes": codes, "label": label, "version": version}
-        return self._seen(calls.act(self.id, "retry", {key: value for key, value in asked.items() if value}))
+        return self._seen(calls.retry(self.id, codes, label, version))
 
     def delete(self) -> None:
         """Delete it with its archive and its rows, for good."""
@@ -186,11 +179,13 @@ class Job(JobHandle):
         return self
 
 
-def payload_of(source: Source, options: JobOptions) -> Payload:
-    """What is sent for a source."""
-    if isinstance(source, bytes):
-        return bytes_payload(source, options.get("name") or "images")
-    return read_payload(source)
+def submission(source: Source, key: str | None, options: JobOptions, on_sent: Callable[[int, int], None] | None) -> calls.Call:
+    """The request that submits a source. Files are looked for; their bytes are read when it is sent."""
+    address = address_of(source)
+    if address is not None:
+        return calls.submit_source(address, values(options), key)
+    payload = bytes_payload(source, options.get("name") or "images") if isinstance(source, bytes) else read_payload(source)
+    return calls.submit(payload, values(options), key, counted(payload, on_sent))
 
 
 def counted(payload: Payload, on_sent: Callable[[int, int], None] | None) -> calls.Body:
