@@ -73,7 +73,7 @@ def cancel(job: JobArgument, *, common: Common) -> None:
     from cli.service import connect
 
     with connect(common.target).client as client:
-        raw = client.act(find_job(client, job), "cancel")
+        raw = client.cancel(find_job(client, job))
     how = "is cancelled" if raw["state"] == "cancelled" else "is being cancelled"
     _tell(raw, common.json, f"{how}; results so far are kept")
 
@@ -95,9 +95,8 @@ def retry(
     from cli.service import connect
 
     check_choice(label, version)
-    asked = {"codes": code, "label": label, "version": version}
     with connect(common.target).client as client:
-        raw = client.act(find_job(client, job), "retry", {key: value for key, value in asked.items() if value})
+        raw = client.retry(find_job(client, job), code, label, version)
         _tell(raw, common.json, "runs its failed items again")
 
 

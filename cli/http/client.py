@@ -129,9 +129,13 @@ class Client:
         """GET one JSON object."""
         return self._object(calls.get(path, parameters))
 
-    def act(self, job_id: str, action: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """POST …/cancel or …/retry; both may be repeated without harm."""
-        return self._object(calls.act(job_id, action, body))
+    def cancel(self, job_id: str) -> dict[str, Any]:
+        """Stop a job; returns it."""
+        return self._object(calls.act(job_id, "cancel"))
+
+    def retry(self, job_id: str, codes: list[str] | None, label: str | None, version: int | None) -> dict[str, Any]:
+        """Run a job's failed items again; returns the job."""
+        return self._object(calls.retry(job_id, codes, label, version))
 
     def delete(self, job_id: str) -> None:
         """Remove a job and its results."""
