@@ -75,6 +75,7 @@ QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors: no progress, no summary, no notes.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothing else there.")]
+WhoseOption = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Only this tenant's. Default: all.")]
 JobArgument = Annotated[
     str,
     typer.Argument(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.models.operator import ByOption
-from cli.options import DataDirOption, JsonOption
+from cli.options import DataDirOption, JsonOption, WhoseOption
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -24,7 +24,7 @@ def purge(
     older_than: Annotated[
         float, typer.Option("--older-than", metavar="DAYS", min=0, help="Jobs that ended so long ago. 0: all that have ended.")
     ],
-    tenant: Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Only this tenant's. Default: all.")] = None,
+    tenant: WhoseOption = None,
     job: Annotated[list[str] | None, typer.Option("--job", metavar="ID", help="Only this job; repeat it.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
     by: ByOption = None,

@@ -9,7 +9,7 @@ import typer
 
 from cli.helpstyle import PlainTyper
 from cli.models.operator import ByOption
-from cli.options import DataDirOption, JsonOption
+from cli.options import DataDirOption, JsonOption, WhoseOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ def create(
 @webhooks.command("list")
 def list_all(
     *,
-    tenant: Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Only this tenant's. Default: all.")] = None,
+    tenant: WhoseOption = None,
     json: JsonOption = False,
     data_dir: DataDirOption = None,
 ) -> None:
