@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,13 +12,9 @@ from cli.helpstyle import PlainTyper
 from cli.models.operator import ByOption, ModelArgument, ServingOption, TimeoutOption, VersionArgument
 from cli.options import Common, DataDirOption, JsonOption, with_common_options
 
-if TYPE_CHECKING:
-    pass
-
 models = PlainTyper(
     invoke_without_command=True,
     help="List the models that are served; wrap, add, verify and unlabel versions.",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 

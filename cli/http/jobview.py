@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cli.output.exit_codes import ExitCode
-from dermq.jobinfo import DISCLAIMER, TERMINAL
+from dermq.jobinfo import DISCLAIMER
 from dermq.jobinfo import JobInfo as JobView
 
-__all__ = ["DISCLAIMER", "TERMINAL", "JobView", "exit_code"]
+__all__ = ["DISCLAIMER", "JobView", "exit_code"]
 
 
 def exit_code(job: JobView, *, strict: bool = False) -> ExitCode:
