@@ -51,10 +51,10 @@ class _Group(TyperGroup):
 
 
 class PlainTyper(typer.Typer):
-    """A Typer whose commands have help of this style."""
+    """A Typer whose commands have help of this style, which -h shows, too."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(cls=_Group, **options)
+        super().__init__(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, **options)
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
         """As Typer's."""

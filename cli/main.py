@@ -52,7 +52,6 @@ app = PlainTyper(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo", rich_help_panel=_SCREENING)(demo)
 app.command("screen", rich_help_panel=_SCREENING)(screen)

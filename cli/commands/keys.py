@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 keys = PlainTyper(
     no_args_is_help=True,
     help="Make, list, rotate and revoke API keys. Works on the ledger of this machine's settings.",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 IdArgument = Annotated[

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 tenants = PlainTyper(
     no_args_is_help=True,
     help="Make, list, limit, suspend and delete tenants. Works on the ledger of this machine's settings.",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The tenant.")]

@@ -21,7 +21,6 @@ MODULES["data report"] = "training.datareport"
 data = PlainTyper(
     no_args_is_help=True,
     help="Look at a data set before training on it.",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 webhooks = PlainTyper(
     no_args_is_help=True,
     help="Make, list, rotate and delete webhooks; replay their messages. Works on the ledger of this machine's settings.",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The webhook's id, as `dermq webhooks list` shows it.")]
