@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from core.db.models import Chunk, ChunkState, Job, JobState
 
 PAGE = 200  # rows of a kind in one transaction
+_Waiting = TypeVar("_Waiting", Chunk, Job)
 
 
 def lock_due_jobs(session: Session, state: JobState, now: datetime, limit: int) -> Sequence[Job]:
@@ -40,20 +42,15 @@ def pull_in_far_times(session: Session, now: datetime, *, longest_s: float, leas
         How many rows were changed: at most PAGE of chunks and of jobs.
     """
     far, near = now + timedelta(seconds=longest_s), now + timedelta(seconds=lease_s)
-    chunks = session.scalars(
-        select(Chunk)
-        .where(Chunk.state.in_((ChunkState.PENDING, ChunkState.RUNNING)), Chunk.due_at > far)
-        .limit(PAGE)
-        .with_for_update(skip_locked=True)
-    ).all()
-    jobs = session.scalars(
-        select(Job)
-        .where(Job.state.in_((JobState.QUEUED, JobState.PREPARING)), Job.due_at > far)
-        .limit(PAGE)
-        .with_for_update(skip_locked=True)
-    ).all()
-    for chunk in chunks:
-        chunk.due_at = near
-    for job in jobs:
-        job.due_at = near
-    return len(chunks) + len(jobs)
+    chunks = _pull_in(session, Chunk, (ChunkState.PENDING, ChunkState.RUNNING), far, near)
+    return chunks + _pull_in(session, Job, (JobState.QUEUED, JobState.PREPARING), far, near)
+
+
+def _pull_in(
+    session: Session, table: type[_Waiting], states: Sequence[ChunkState | JobState], far: datetime, near: datetime
+) -> int:
+    chosen = select(table).where(table.state.in_(states), table.due_at > far).limit(PAGE)
+    rows = session.scalars(chosen.with_for_update(skip_locked=True)).all()
+    for row in rows:
+        row.due_at = near
+    return len(rows)
