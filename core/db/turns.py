@@ -106,17 +106,18 @@ def jobs_in_turn(
 ) -> Select[uuid.UUID]:
     """Ids of the running jobs that have a claimable chunk, whose turn it is first; of one tenant or of all."""
     jobs = _candidates(now, tenant_id=tenant_id)
-    held = _held_chunks()
-    standing = _standing(jobs, QUANTUM_S * func.coalesce(held.c.chunks, 0))
-    return select(jobs.c.id).outerjoin(held, held.c.job_id == jobs.c.id).order_by(standing, jobs.c.id)
+    return _in_turn(jobs, select(jobs.c.id))
 
 
 def _claimable() -> Select[Any]:
     """The same, with whose they are, and whether jobs of more than one tenant run."""
     jobs = _candidates(_NOW)
+    return _in_turn(jobs, select(jobs.c.id, jobs.c.tenant_id, jobs.c.turn, several_tenants().label("several")))
+
+
+def _in_turn(jobs: Subquery, columns: Select[Any]) -> Select[Any]:
     held = _held_chunks()
     standing = _standing(jobs, QUANTUM_S * func.coalesce(held.c.chunks, 0))
-    columns = select(jobs.c.id, jobs.c.tenant_id, jobs.c.turn, several_tenants().label("several"))
     return columns.outerjoin(held, held.c.job_id == jobs.c.id).order_by(standing, jobs.c.id)
 
 
