@@ -16,6 +16,7 @@ from rich.progress import track
 
 from core.errors import ConfigurationError, InvalidRequestError
 from core.imaging import Resize, decode_image, preprocessing_hash
+from core.processors import usable_processors
 from core.settings import ImageLimits
 from training.datasets.base import Dataset, ImageSource, UInt8Array
 
@@ -67,7 +68,6 @@ def _cache_key(source: ImageSource, height: int, width: int, resize: Resize) -> 
 def _decode_all(dataset: Dataset, source: ImageSource, height: int, width: int, resize: Resize) -> UInt8Array:
     pixels = np.empty((len(dataset), height, width, 3), np.uint8)
     limits = ImageLimits()
-    workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
     def decode_stripe(positions: range) -> int:
         with source.open() as reader:  # one reader a stripe: a ZIP handle is not for several threads
@@ -83,7 +83,7 @@ def _decode_all(dataset: Dataset, source: ImageSource, height: int, width: int, 
 
     stripe = 128
     stripes = [range(start, min(start + stripe, len(dataset))) for start in range(0, len(dataset), stripe)]
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(usable_processors()) as pool:
         _drain(track(pool.map(decode_stripe, stripes), f"decoding {dataset.title}", total=len(stripes)))
     return pixels
 

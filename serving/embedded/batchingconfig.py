@@ -12,10 +12,6 @@ from serving.embedded.textconfig import read_text
 from serving.protos import batching_pb2
 
 
-def _cores() -> int:
-    return usable_processors()
-
-
 @dataclass(frozen=True)
 class BatchingParameters:
     """How requests are put together. Defaults are those of shared_batch_scheduler.h."""
@@ -23,7 +19,7 @@ class BatchingParameters:
     max_batch_size: int = 1000  # rows of one request, and of one batch unless it says otherwise below
     batch_timeout_s: float = 0.0  # how long a batch that is not full waits for more, with a thread free
     max_enqueued_batches: int = 10  # of one signature
-    num_batch_threads: int = field(default_factory=_cores)  # batches that run at once
+    num_batch_threads: int = field(default_factory=usable_processors)  # batches that run at once
     splitting: bool = False  # a request may be spread over several batches
     max_execution_batch_size: int = 0  # rows of one batch if splitting; 0: max_batch_size
 
