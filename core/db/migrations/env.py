@@ -8,8 +8,9 @@ from core.db.models import Base
 from core.db.review import tables as review_tables
 from core.db.truth import tables as truth_tables
 from core.db.uploads import tables as upload_tables
+from core.db.webhooks import tables as webhook_tables
 
-_TABLES = (tables, review_tables, truth_tables, upload_tables)  # imported so that the metadata knows them
+_TABLES = (tables, review_tables, truth_tables, upload_tables, webhook_tables)  # imported so that the metadata knows them
 
 
 def _migrate(connection: Connection) -> None:
