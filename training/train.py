@@ -245,7 +245,7 @@ def list_experiments() -> str:
 
 
 def _as_object(experiment: Experiment) -> dict[str, Any]:
-    published = experiment.published.accuracy if experiment.published else None
+    measured = measured_minutes(experiment.id)
     return {
         "id": experiment.id,
         "title": experiment.title,
@@ -253,9 +253,9 @@ def _as_object(experiment: Experiment) -> dict[str, Any]:
         "width": experiment.width,
         "parameters": experiment.parameters,
         "epochs": experiment.epochs,
-        "minutes": measured_minutes(experiment.id) or experiment.minutes,
-        "measured": measured_minutes(experiment.id) is not None,
-        "published_accuracy": published,
+        "minutes": experiment.minutes if measured is None else measured,
+        "measured": measured is not None,
+        "published_accuracy": experiment.published.accuracy if experiment.published else None,
     }
 
 
@@ -299,15 +299,14 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.tra
         with working(as_json=as_json):
             if summary or trials:
                 text = _summary(experiment, Options(**chosen)) if summary else tune(experiment, Options(**chosen), trials)
+                value = {"experiment": experiment.id, "text": text}
             else:
-                folder = train(experiment, Options(**chosen))
+                path = str(train(experiment, Options(**chosen)).path)
+                text, value = f"run: {path}", {"object": "run", "path": path}
     except DermqError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
-    if summary or trials:
-        answer(text, {"experiment": experiment.id, "text": text}, as_json=as_json)
-    else:
-        answer(f"run: {folder.path}", {"object": "run", "path": str(folder.path)}, as_json=as_json)
+    answer(text, value, as_json=as_json)
     return 0
 
 
