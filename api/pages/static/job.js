@@ -1,7 +1,7 @@
 // @ts-check
 // One job: server-sent events say that it has changed, the fragment says how. Without events it is asked for.
 import { enableActions, replaceParts } from "./live.js";
-import { announce, ask, find, localise, showTrouble, Problem } from "./page.js";
+import { announce, asJson, ask, find, localise, showTrouble, Problem } from "./page.js";
 
 // between two looks, however many events come
 const PAUSE_MS = 700;
@@ -92,7 +92,7 @@ async function tag(event) {
   const tags = find("#tags").value.split(",").map((/** @type {string} */ each) => each.trim()).filter(Boolean);
   const { job } = find("#tagging").dataset;
   try {
-    await ask(`/v1/jobs/${job}/tags`, { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ tags }) });
+    await ask(`/v1/jobs/${job}/tags`, asJson("PUT", { tags }));
     announce(`Saved: ${tags.length} tags`);
   } catch (error) {
     showTrouble(/** @type {Error} */ (error).message);

@@ -1,6 +1,6 @@
 // @ts-check
 // Which key does what in the review: the page's list, as the reader has changed it. Kept in the browser.
-import { announce, find } from "./page.js";
+import { announce, find, stored } from "./page.js";
 
 const STORED = "dermq-keys";
 
@@ -20,18 +20,10 @@ const keyOf = (event) => (event.key.length === 1 ? event.key.toLowerCase() : eve
 /** @param {string} key @returns {string} */
 const nameOf = (key) => (key === " " ? "Space" : key.toUpperCase());
 
-/** @returns {Record<string, string>} key by action, of those that were changed */
-function stored() {
-  try {
-    return JSON.parse(localStorage.getItem(STORED) ?? "{}") ?? {};
-  } catch {
-    return {};
-  }
-}
-
 /** Read the list, and write the keys wherever the page names them. */
 function show() {
-  const changed = stored();
+  // key by action
+  const changed = stored(STORED);
   actions = new Map(buttons.map(({ dataset }) => [changed[dataset.action ?? ""] ?? String(dataset.usual), String(dataset.action)]));
   for (const [key, action] of actions) {
     for (const each of document.querySelectorAll(`kbd[data-of="${action}"]`)) each.textContent = nameOf(key);
@@ -48,7 +40,7 @@ function take(event) {
   button.classList.remove("asked");
   const other = actions.get(key);
   const free = key.length === 1 && (!other || other === button.dataset.action);
-  if (free) localStorage.setItem(STORED, JSON.stringify({ ...stored(), [String(button.dataset.action)]: key }));
+  if (free) localStorage.setItem(STORED, JSON.stringify({ ...stored(STORED), [String(button.dataset.action)]: key }));
   const used = other ? `${nameOf(key)} does something else already` : `${nameOf(key)} cannot be chosen`;
   say(free ? `${nameOf(key)} it is` : event.key === "Escape" ? "" : used);
   show();

@@ -1,6 +1,6 @@
 // @ts-check
 // What the pages of jobs share: buttons that cancel, retry and delete, and fragments that take the place of older ones.
-import { announce, ask, confirmed, find, localise, showTrouble } from "./page.js";
+import { announce, asJson, ask, confirmed, find, localise, showTrouble } from "./page.js";
 
 /**
  * Let the buttons of jobs do what they say.
@@ -38,8 +38,7 @@ export function isMeant(act, name) {
 /** @param {string} act @param {string} job @returns {Promise<Response>} */
 export function perform(act, job) {
   if (act === "delete") return ask(`/v1/jobs/${job}`, { method: "DELETE" });
-  const headers = { "Content-Type": "application/json" };
-  return ask(`/v1/jobs/${job}/${act}`, { method: "POST", headers, body: act === "retry" ? "{}" : undefined });
+  return ask(`/v1/jobs/${job}/${act}`, asJson("POST", act === "retry" ? {} : undefined));
 }
 
 /**

@@ -1,6 +1,6 @@
 // @ts-check
 // Other readers of the same job: who is here, and what they have decided meanwhile.
-import { announce, ask, find } from "./page.js";
+import { announce, asJson, ask, find } from "./page.js";
 
 const EVERY_MS = 5000;
 
@@ -23,8 +23,7 @@ export function watch(rows, name, changed) {
 /** @param {string} job @param {string} name */
 async function meet(job, name) {
   if (!name) return;
-  const body = JSON.stringify({ reviewer: name });
-  const answer = await ask(`/v1/jobs/${job}/reviewers`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+  const answer = await ask(`/v1/jobs/${job}/reviewers`, asJson("POST", { reviewer: name }));
   const others = (await answer.json()).data.map((/** @type {any} */ each) => each.reviewer).filter((/** @type {string} */ each) => each !== name);
   find("#others").textContent = others.length ? `Also here: ${others.join(", ")}` : "";
 }

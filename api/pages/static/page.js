@@ -1,5 +1,5 @@
 // @ts-check
-// What all pages share: requests to the API, announcements, the question before a deletion, the browser's locale.
+// What all pages share: requests to the API, announcements, the question before a deletion, the browser's locale, and what it keeps.
 
 /** A problem document (RFC 9457), or the lack of an answer, as an error. */
 export class Problem extends Error {
@@ -46,6 +46,21 @@ export async function ask(url, options) {
     // a page or nothing: the status says enough
   }
   throw new Problem(/** @type {any} */ (body).detail || `The server answered ${response.status}.`, response.status, body);
+}
+
+/** Options of a request that sends JSON. @param {string} method @param {any} value @param {Record<string, string>} [headers] further ones */
+export const asJson = (method, value, headers = {}) => ({ method, headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(value) });
+
+/** By what a request that is sent again is known. @returns {string} */
+export const newKey = () => crypto.randomUUID?.() ?? String(Math.random());
+
+/** What the browser keeps under a name. @param {string} name @returns {Record<string, any>} empty where there is nothing, or no JSON */
+export function stored(name) {
+  try {
+    return JSON.parse(localStorage.getItem(name) ?? "{}") ?? {};
+  } catch {
+    return {};
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 // @ts-check
 // A job's rows and decisions: read once, sorted and filtered here.
-import { ask } from "./page.js";
+import { asJson, ask } from "./page.js";
 
 /** @typedef {{ item: number, verdict: string | null, label: string | null, flagged: boolean, note: string, reviewer: string, revision: number, at: string }} Decision */
 /** @typedef {{ item: number, first: Decision, second: Decision }} Pair */
@@ -174,8 +174,8 @@ export class Rows {
     const saved = [];
     const conflicts = [];
     for (let first = 0; first < wanted.length; first += SLICE) {
-      const body = JSON.stringify({ decisions: wanted.slice(first, first + SLICE) });
-      const part = await this.get(`decisions?read=${this.read}`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+      const decisions = wanted.slice(first, first + SLICE);
+      const part = await this.get(`decisions?read=${this.read}`, asJson("POST", { decisions }));
       saved.push(...this.keep(part.saved));
       conflicts.push(...part.conflicts);
     }

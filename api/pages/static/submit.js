@@ -1,6 +1,6 @@
 // @ts-check
 // The page that takes pictures: looks at them, packs them, sends them, and shows the answer of one picture alone.
-import { announce, ask, find, localise, showTrouble, Problem } from "./page.js";
+import { announce, asJson, ask, find, localise, newKey, showTrouble, Problem } from "./page.js";
 import { finish, forget, unfinished, Upload } from "./uploads.js";
 import { countZip, dropped, inspect, isArchive, isOther, isTable, pack } from "./preflight.js";
 
@@ -54,7 +54,7 @@ async function take(found) {
   drop.classList.add("busy");
   entries = await inspect(found);
   drop.classList.remove("busy");
-  key = crypto.randomUUID?.() ?? String(Math.random());
+  key = newKey();
   const others = entries.filter(isOther).length;
   find("#leave").hidden = entries.length < 2 || others === 0 || others === entries.length;
   find("#leave-text").textContent = `Leave out ${count(others, "file that is no picture", "files that are no pictures")}`;
@@ -217,9 +217,8 @@ async function uploadInParts(body, asked) {
   find("#pause").hidden = false;
   try {
     const kept = await parts.send();
-    const headers = { "Content-Type": "application/json", "Idempotency-Key": kept.key };
     const source = `upload:${kept.url.split("/").pop()}`;
-    const answer = await ask(`/v1/jobs?${asked}`, { method: "POST", headers, body: JSON.stringify({ source }) });
+    const answer = await ask(`/v1/jobs?${asked}`, asJson("POST", { source }, { "Idempotency-Key": kept.key }));
     finish(mark);
     return answer.json();
   } finally {

@@ -1,6 +1,6 @@
 // @ts-check
 // Uploads in parts (tus 1.0.0): paused, resumed, gone on with after a lost connection or a reload. What is under way is kept in the browser.
-import { ask, Problem } from "./page.js";
+import { ask, newKey, Problem, stored } from "./page.js";
 
 const STORED = "dermq-uploads";
 // of waits after a lost connection, in ms
@@ -10,26 +10,20 @@ const TUS = { "Tus-Resumable": "1.0.0" };
 /** @typedef {{ url: string, name: string, size: number, offset: number, key: string }} Kept an upload that has not come to its end */
 
 /** @returns {Record<string, Kept>} by what tells the files apart */
-function stored() {
-  try {
-    return JSON.parse(localStorage.getItem(STORED) ?? "{}") ?? {};
-  } catch {
-    return {};
-  }
-}
+const uploads = () => stored(STORED);
 
 /** @returns {[string, Kept][]} uploads of earlier visits that can go on */
-export const unfinished = () => Object.entries(stored());
+export const unfinished = () => Object.entries(uploads());
 
 /** @param {string} mark @param {Kept | null} kept */
 function keep(mark, kept) {
-  const others = Object.entries(stored()).filter(([each]) => each !== mark);
+  const others = Object.entries(uploads()).filter(([each]) => each !== mark);
   localStorage.setItem(STORED, JSON.stringify(Object.fromEntries(kept ? [...others, [mark, kept]] : others)));
 }
 
 /** Give an upload up, here and at the server. @param {string} mark */
 export async function forget(mark) {
-  const kept = stored()[mark];
+  const kept = uploads()[mark];
   keep(mark, null);
   if (kept) await ask(kept.url, { method: "DELETE", headers: TUS }).catch(() => {});
 }
@@ -73,7 +67,7 @@ export class Upload {
 
   /** @returns {Promise<Kept | null>} what the server has of these files */
   async found() {
-    const kept = stored()[this.mark];
+    const kept = uploads()[this.mark];
     if (!kept) return null;
     try {
       const answer = await ask(kept.url, { method: "HEAD", headers: TUS });
@@ -91,7 +85,7 @@ export class Upload {
     const headers = { ...TUS, "Upload-Length": String(this.body.size), "Upload-Metadata": `filename ${filename}` };
     const answer = await ask("/v1/uploads", { method: "POST", headers });
     const url = new URL(String(answer.headers.get("Location"))).pathname;
-    const kept = { url, name: this.name, size: this.body.size, offset: 0, key: crypto.randomUUID?.() ?? String(Math.random()) };
+    const kept = { url, name: this.name, size: this.body.size, offset: 0, key: newKey() };
     keep(this.mark, kept);
     return kept;
   }
