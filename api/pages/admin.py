@@ -38,7 +38,6 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 _LIMITS = ("weight", "max_jobs", "max_items", "max_bytes", "max_requests", "retention_days")
 _RECORDS, _MESSAGES = 30, 5
-_ALIVE = timedelta(seconds=60)
 
 
 @router.get("/admin")
@@ -56,7 +55,7 @@ def show_admin(here: Here) -> Response:
             "messages": {each.id: list_deliveries(session, each.id, limit=_MESSAGES) for each in webhooks},
             "records": [audit_object(each) for each in newest_audit(session, limit=_RECORDS)],
             "backlog": read_backlog(session),
-            "workers": count_heard(session, now - _ALIVE)[0],
+            "workers": count_heard(session, now - timedelta(seconds=here.settings.worker.lease_s))[0],
         }
     return render("admin.html", page="admin", limits=_LIMITS, scopes=list(Scope), events=list(EventType), **context)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -12,7 +15,8 @@ from core.access.scopes import Scope
 from core.clock import SystemClock
 from core.db.engine import transaction
 from core.db.lifecycle import request_cancel
-from core.settings import ApiSettings, EgressSettings
+from core.db.processes import note_alive
+from core.settings import ApiSettings, EgressSettings, WorkerSettings
 from tests.integration.api.conftest import Api, make_settings, running_api
 from tests.integration.api.pages.conftest import check_accessibility
 from tests.support.keyed import Keys, bearer
@@ -113,6 +117,15 @@ def test_tenants_keys_webhooks_and_the_audit_by_forms(api: Api, page: Page) -> N
     ):
         assert action in audit
     assert "dq_live_" not in audit
+
+
+def test_workers_count_as_long_as_a_lease_lasts(tmp_path: Path) -> None:
+    with running_api(make_settings(tmp_path, worker=WorkerSettings(lease_s=300.0))) as slow:
+        with transaction(slow.engine) as session:
+            for age in (1, 100, 400):
+                note_alive(session, f"worker-{age}", slow.clock.now() - timedelta(seconds=age))
+        shown = re.findall(r'Worker processes</dt><dd><data class="number" value="(\d+)">', slow.client.get("/admin").text)
+        assert shown == ["2"]
 
 
 def test_other_keys_see_a_page_that_says_what_is_missing(api: Api, page: Page) -> None:
