@@ -73,6 +73,8 @@ class BrokerSettings(Concern):
         asked = parse_qs(urlsplit(value.get_secret_value()).query)
         if asked.get("ssl_cert_reqs", ["required"]) != ["required"] or "ssl_check_hostname" in asked:
             raise ValueError("expected no weaker ssl_cert_reqs and no ssl_check_hostname in it: rediss:// is always verified")
+        if value.get_secret_value().startswith("sentinel://"):
+            read_sentinels(value.get_secret_value())
         return value
 
     @field_validator("ca")

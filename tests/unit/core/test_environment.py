@@ -67,6 +67,16 @@ def test_a_data_folder_that_cannot_be_made_is_a_sentence(process: str, tmp_path:
         ("DERMQ_WORKER_HARD_LIMIT_S", "10", "DERMQ_WORKER: expected DERMQ_WORKER_SOFT_LIMIT_S < HARD_LIMIT_S"),
         ("DERMQ_LOG_LEVEL", "loud", "DERMQ_LOG_LEVEL: expected DEBUG, INFO, WARNING or ERROR, got 'loud'"),
         ("DERMQ_STORAGE_URL", "/data", "DERMQ_STORAGE_URL: expected an address that begins with file:/// or"),
+        (
+            "DERMQ_BROKER_URL",
+            "sentinel://:hidden@a:x/0?master=m",
+            "DERMQ_BROKER_URL: expected host:port of a sentinel, got 'a:x'",
+        ),
+        (
+            "DERMQ_BROKER_URL",
+            "sentinel://:hidden@a:1/0",
+            "DERMQ_BROKER_URL: expected sentinel://host:26379,host:26379/0?master=",
+        ),
         ("DERMQ_DATABASE_URL", "mysql://me:hidden@db/x", "DERMQ_DATABASE_URL: expected an address that begins with postgresql"),
         ("DERMQ_DATABASE_PASSWORD", "hidden", "DERMQ_DATABASE_PASSWORD is set, but DERMQ_DATABASE_URL names no host"),
         ("DERMQ_SECRETS_DIR", "/nowhere", "DERMQ_SECRETS_DIR is /nowhere: expected a folder"),
