@@ -29,9 +29,8 @@ def open_storage(url: str, settings: StorageSettings) -> ObjectStorage:
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
         return LocalStorage(local_folder(url))
-    if parts.scheme == "s3":
-        bucket, prefix = split_s3_uri(url)
-        return open_s3(bucket, prefix, settings)
+    if parts.scheme == "s3" and parts.netloc:
+        return open_bucket(*split_bucket_uri(url), settings)
     raise ValueError(f"expected file:///folder or s3://bucket/prefix as DERMQ_STORAGE_URL, got {url!r}")
 
 
@@ -44,25 +43,20 @@ def local_folder(url: str) -> Path:
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(check_file_url(url)).path)))
 
 
-def open_s3(bucket: str, prefix: str, settings: StorageSettings) -> S3Storage:
-    """The objects below s3://bucket/prefix."""
-    from core.storage.s3 import S3Storage  # noqa: PLC0415 - obstore costs memory that a process without S3 should not pay
-
-    return S3Storage(bucket, prefix, settings)
-
-
 def open_bucket(address: str, prefix: str, settings: StorageSettings) -> S3Storage:
     """The objects below a prefix of a bucket that `split_bucket_uri` names."""
     scheme, _, bucket = address.partition("://")
     if scheme == "s3":
-        return open_s3(bucket, prefix, settings)
+        from core.storage.s3 import S3Storage  # noqa: PLC0415 - obstore costs memory that a process without S3 should not pay
+
+        return S3Storage(bucket, prefix, settings)
     from core.storage.clouds import CloudStorage  # noqa: PLC0415 - as above
 
     return CloudStorage(scheme, bucket, prefix, settings)
 
 
 def split_bucket_uri(uri: str) -> tuple[str, str]:
-    """(scheme://bucket, key or prefix without outer slashes) of s3://, gs:// or az://. Keys are taken literally.
+    """(scheme://bucket, key or prefix without outer slashes) of s3://, gs:// or az://. Keys are never percent-decoded.
 
     Raises:
         ValueError: not such a URI.
@@ -72,16 +66,3 @@ def split_bucket_uri(uri: str) -> tuple[str, str]:
     if scheme not in BUCKET_SCHEMES or not separator or not bucket:
         raise ValueError(f"expected s3://bucket/prefix (or gs://, az://), got {uri!r}")
     return f"{scheme}://{bucket}", key.strip("/")
-
-
-def split_s3_uri(uri: str) -> tuple[str, str]:
-    """(bucket, key or prefix without outer slashes) of s3://bucket/key. Keys are taken literally, never percent-decoded.
-
-    Raises:
-        ValueError: not such a URI.
-    """
-    scheme, separator, rest = uri.partition("://")
-    bucket, _, key = rest.partition("/")
-    if scheme != "s3" or not separator or not bucket:
-        raise ValueError(f"expected s3://bucket/prefix, got {uri!r}")
-    return bucket, key.strip("/")

@@ -15,7 +15,7 @@ import pytest
 
 from core.errors import NotFoundError, StorageUnavailableError
 from core.settings import StorageSettings
-from core.storage.factory import open_storage, split_s3_uri
+from core.storage.factory import open_storage, split_bucket_uri
 from core.storage.local import LocalStorage
 from tests.support.s3 import client, make_bucket, put_object, running_s3, s3_settings, storage_in
 
@@ -123,8 +123,8 @@ def test_urls(tmp_path: Path) -> None:
     for url in ("", "/folder", "file://host/folder", "file:folder", "s3:///key", "gs://bucket", "http://host"):
         with pytest.raises(ValueError, match="expected"):
             open_storage(url, StorageSettings())
-    assert split_s3_uri("s3://bucket") == split_s3_uri("s3://bucket/") == ("bucket", "")
-    assert split_s3_uri("s3://bucket/a%20b/c d/") == ("bucket", "a%20b/c d")
+    assert split_bucket_uri("s3://bucket") == split_bucket_uri("s3://bucket/") == ("s3://bucket", "")
+    assert split_bucket_uri("s3://bucket/a%20b/c d/") == ("s3://bucket", "a%20b/c d")
 
 
 def test_obstore_is_loaded_for_s3_only() -> None:
