@@ -107,10 +107,10 @@ class Client:
         """One job."""
         return self.get(calls.job_path(job_id))
 
-    def updates(self, job: JobInfo, *, patience_s: float, on_lost: Callable[[], None]) -> Iterator[JobInfo]:
+    def updates(self, job: JobInfo, *, on_lost: Callable[[], None]) -> Iterator[JobInfo]:
         """The job as it goes, until it has ended; `on_lost` is called when the server does not answer, which is waited for."""
         with self._told():
-            yield from updates(job, lambda: self._ask(job.id), patience_s=patience_s, on_lost=on_lost)
+            yield from updates(job, lambda: self._ask(job.id), on_lost=on_lost)
 
     def _ask(self, job_id: str) -> JobInfo:
         return JobInfo(self._transport.get_object(calls.get(calls.job_path(job_id))))

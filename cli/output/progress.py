@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from cli.http.client import Client
 
 _LINE_EVERY_S = 10.0
-PATIENCE_S = 120.0  # a server that restarts is waited for
 
 
 class ProgressView(AbstractContextManager["ProgressView"], Protocol):
@@ -50,7 +49,7 @@ def follow(client: Client, job: JobView, view: ProgressView) -> JobView:
     def note_absence() -> None:
         view.note("the server does not answer; asking again")
 
-    for newest in client.updates(job, patience_s=PATIENCE_S, on_lost=note_absence):
+    for newest in client.updates(job, on_lost=note_absence):
         view.show(newest)
     return newest
 
