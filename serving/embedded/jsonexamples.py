@@ -7,7 +7,6 @@ others float, strings and `{"b64": "…"}` bytes; one feature holds one kind.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -100,7 +99,7 @@ def _add_value(feature: Any, name: str, value: Any) -> None:
 def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # also of characters beyond ASCII, which b64decode has no error of its own for
         raise invalid_argument("Unable to base64 decode") from error
 
 

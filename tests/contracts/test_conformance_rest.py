@@ -122,6 +122,8 @@ def test_predict_of_a_version_or_label(ask: Ask, where: str) -> None:
         ("/v1/models/default:predict", {"instances": [[1], [1, 2]]}, 400, "Failed to process 'x'"),
         ("/v1/models/default:predict", {"instances": [{"y": 1}]}, 400, "keys must be equal to: x"),
         ("/v1/models/default:predict", {"inputs": {"y": 1}}, 400, "Missing named input: x in 'inputs' object."),
+        ("/v1/models/default:regress", {"examples": [{"x": {"b64": "é"}}]}, 400, "Unable to base64 decode"),
+        ("/v1/models/default:regress", {"examples": [{"x": {"b64": "!"}}]}, 400, "Unable to base64 decode"),
         ("/v1/models/default:predict", {"signature_name": "S", "inputs": 1}, 400, 'Serving signature name: "S" not found in'),
         ("/v1/models/default:classify", {"examples": []}, 400, "'examples' value is an empty array"),
         ("/v1/models/default:classify", {"examples": {}}, 400, "Expecting 'examples' value to be an list/array"),
