@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from dermq.bodies import Payload
 
@@ -63,7 +63,7 @@ def following(path: str, page: Mapping[str, Any]) -> Call | None:
     Only the link's query is taken: behind a proxy the server may not know the address under which it was asked.
     """
     link = page.get("next")
-    return Call("GET", path, dict(parse_qsl(urlsplit(str(link)).query))) if link else None
+    return Call("GET", path, parse_qs(urlsplit(str(link)).query)) if link else None
 
 
 def submit(payload: Payload, options: Mapping[str, Value | None], key: str | None, body: Body | None = None) -> Call:

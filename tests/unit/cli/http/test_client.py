@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -146,6 +147,18 @@ def test_pages_follow_next(server: LaidOutServer, client: Client) -> None:
     server.lay("GET", "/v1/jobs", Answer(first), Answer({"data": [{"n": 2}], "next": None}))
     assert list(client.pages("/v1/jobs", {"limit": 1})) == [[{"n": 1}], [{"n": 2}]]
     assert [seen.query for seen in server.seen] == [{"limit": "1"}, {"cursor": "abc"}]
+
+
+def test_the_next_page_is_filtered_as_the_first(run: Run, server: LaidOutServer, job: dict[str, Any]) -> None:
+    link = "/v1/jobs?state=queued&state=running&name=a+%26+b&limit=200&cursor=abc"
+    first = {"data": [job] * 200, "next": f"http://elsewhere.example{link}"}
+    server.lay("GET", "/v1/jobs", Answer(first), Answer({"data": [job], "next": None}))
+    asked = ("--state", "queued", "--state", "running", "--search", "a & b", "--limit", "300")
+    done = run("jobs", *asked, "--json", "--server", server.url)
+    assert len(json.loads(done.stdout)) == 201
+    queries = [parse_qs(urlsplit(seen.target).query) for seen in server.seen]
+    filters = {"state": ["queued", "running"], "name": ["a & b"], "limit": ["200"]}
+    assert queries == [filters, filters | {"cursor": ["abc"]}]
 
 
 def test_results_appear_whole_or_not_at_all(server: LaidOutServer, client: Client, tmp_path: Path) -> None:
