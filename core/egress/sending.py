@@ -123,13 +123,20 @@ def _asked(
     watch.daemon = True
     watch.start()
     try:
+        connection.connect()
+        if is_over.is_set():  # there was nothing yet that `end` could shut down
+            raise _too_long(total_s)
         connection.request(method, target.path, body, {"User-Agent": "DermQ", **headers})
         with contextlib.closing(connection.getresponse()) as response:
             yield response
         if is_over.is_set():
-            raise TimeoutError(f"it took longer than {total_s:g} s")
+            raise _too_long(total_s)
     finally:
         watch.cancel()
         connection.close()
         if connection.held is not None:
             connection.held.close()
+
+
+def _too_long(total_s: float) -> TimeoutError:
+    return TimeoutError(f"it took longer than {total_s:g} s")

@@ -25,6 +25,7 @@ from core.db.lifecycle import request_cancel
 from core.db.models import LOCAL_TENANT_ID
 from core.db.webhooks.store import NewWebhook, create_webhook, get_webhook, list_deliveries, replay, rotate_secret
 from core.db.webhooks.tables import Webhook, WebhookDelivery
+from core.egress import sending
 from core.settings import DatabaseSettings, EgressSettings, Settings, StorageSettings
 from tests.support.httpserver import QuietHandler, serving_http
 from tests.support.servers import ROOT, free_port, running, wait_until
@@ -159,23 +160,43 @@ def test_what_leads_inside_is_not_asked_and_nobody_there_is_tried_again(context:
     assert newest(context, inside).state == newest(context, nobody).state == "pending"
 
 
+def drip(handler: http.server.BaseHTTPRequestHandler) -> None:
+    try:
+        for _ in range(100):
+            handler.wfile.write(b"H")
+            time.sleep(0.1)
+    except OSError:
+        pass
+
+
 def test_a_receiver_that_answers_byte_by_byte_ends_in_time(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks, "TIMEOUT_S", 0.6)
-
-    def drip(handler: http.server.BaseHTTPRequestHandler) -> None:
-        try:
-            for _ in range(100):
-                handler.wfile.write(b"H")
-                time.sleep(0.1)
-        except OSError:
-            pass
-
     with receiving(Receiver(answer=drip)) as receiver:
         webhook = make(context, receiver.url)
         cancel_one(context)
         deliver_webhooks(context)
         assert newest(context, webhook).attempts == 1
         assert newest(context, webhook).last_status is None
+
+
+def test_a_receiver_that_spends_the_time_before_it_is_connected_gets_no_more(
+    context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a handshake of TLS may, which has a time of its own."""
+    monkeypatch.setattr(webhooks, "TIMEOUT_S", 0.3)
+
+    class Slow(sending._Pinned):
+        def connect(self) -> None:
+            time.sleep(0.5)
+            super().connect()
+
+    monkeypatch.setattr(sending, "_Pinned", Slow)
+    with receiving(Receiver(answer=drip)) as receiver:
+        webhook = make(context, receiver.url)
+        cancel_one(context)
+        deliver_webhooks(context)
+        assert newest(context, webhook).last_error == "TimeoutError: it took longer than 0.3 s"
+        assert receiver.got == []
 
 
 def test_the_receiver_of_the_examples_believes_what_is_signed(context: WorkerContext, tmp_path: Path) -> None:
