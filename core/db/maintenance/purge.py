@@ -6,14 +6,14 @@ import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from core.access.callers import Caller
 from core.db.lifecycle import delete_job
-from core.db.models import Chunk, ChunkState, Job, JobState
+from core.db.maintenance.retention import IS_HELD, PAGE
+from core.db.models import Job, JobState
 
-PAGE = 200  # jobs in one transaction
 _ENDS = {
     JobState.SUCCEEDED: Job.succeeded_at,
     JobState.FAILED: Job.failed_at,
@@ -39,8 +39,7 @@ def find_purgeable(
         limit: at most so many.
     """
     ended: list[ColumnElement[bool]] = [and_(Job.state == state, at <= before) for state, at in _ENDS.items()]
-    is_held = exists().where(Chunk.job_id == Job.id, Chunk.state == ChunkState.RUNNING)
-    query = select(Job).where(or_(*ended), ~is_held).order_by(Job.id).limit(limit)
+    query = select(Job).where(or_(*ended), ~IS_HELD).order_by(Job.id).limit(limit)
     if tenant_id is not None:
         query = query.where(Job.tenant_id == tenant_id)
     if job_ids:

@@ -12,6 +12,7 @@ from core.db.lifecycle import delete_job
 from core.db.models import TERMINAL_STATES, Chunk, ChunkState, Job
 
 PAGE = 200  # jobs in one transaction
+IS_HELD = exists().where(Chunk.job_id == Job.id, Chunk.state == ChunkState.RUNNING)  # a worker has a chunk of the job
 
 
 def delete_expired_jobs(session: Session, now: datetime) -> int:
@@ -19,10 +20,9 @@ def delete_expired_jobs(session: Session, now: datetime) -> int:
 
     A job that failed while a worker holds a chunk of it is left to a later sweep: its chunk would have to be locked before it.
     """
-    is_held = exists().where(Chunk.job_id == Job.id, Chunk.state == ChunkState.RUNNING)
     jobs = session.scalars(
         select(Job)
-        .where(Job.expires_at <= now, Job.state.in_(TERMINAL_STATES), ~is_held)
+        .where(Job.expires_at <= now, Job.state.in_(TERMINAL_STATES), ~IS_HELD)
         .order_by(Job.expires_at)
         .limit(PAGE)
         .with_for_update(skip_locked=True)
