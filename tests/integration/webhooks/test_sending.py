@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import http.server
 import json
 import re
@@ -199,6 +201,14 @@ def test_a_receiver_that_spends_the_time_before_it_is_connected_gets_no_more(
         assert receiver.got == []
 
 
+def forged(port: int, stamp: str, signature: str) -> int:
+    """The status of an answer to a message that nobody has signed; the headers go as Latin-1."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("POST", "/", b"{}", {"webhook-id": "1", "webhook-timestamp": stamp, "webhook-signature": signature})
+    with contextlib.closing(connection):
+        return connection.getresponse().status
+
+
 def test_the_receiver_of_the_examples_believes_what_is_signed(context: WorkerContext, tmp_path: Path) -> None:
     port, secret_file, log = free_port(), tmp_path / "secret.txt", tmp_path / "receiver.log"
     webhook = make(context, f"http://127.0.0.1:{port}/")
@@ -207,6 +217,8 @@ def test_the_receiver_of_the_examples_believes_what_is_signed(context: WorkerCon
     command = [sys.executable, str(ROOT / "examples" / "webhook_receiver.py"), "--port", str(port)]
     with running(command, log=log, env={"WEBHOOK_SECRET_FILE": str(secret_file)}):
         wait_until(lambda: "listening" in log.read_text(), timeout_s=30, what="the receiver")
+        now = str(int(time.time()))
+        assert [forged(port, now, "v1,\xe9"), forged(port, "\xb2", "v1,AAAA")] == [401, 401]
         job_id = cancel_one(context)
         deliver_webhooks(context)
         wait_until(lambda: "job.cancelled" in log.read_text(), timeout_s=30, what="the message")
