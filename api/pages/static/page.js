@@ -38,14 +38,42 @@ export async function ask(url, options) {
     throw new Problem("The server does not answer.");
   }
   if (response.ok) return response;
-  const text = await response.text();
-  let body = {};
+  throw problemOf(response.status, await response.text());
+}
+
+/** @param {number} status none of 2xx @param {string} text a page or nothing, too: the status says enough then */
+function problemOf(status, text) {
+  const body = parse(text);
+  return new Problem(body.detail || `The server answered ${status}.`, status, body);
+}
+
+/** @param {string} text @returns {any} an empty object where it is no JSON */
+export function parse(text) {
   try {
-    body = JSON.parse(text);
+    return JSON.parse(text) ?? {};
   } catch {
-    // a page or nothing: the status says enough
+    return {};
   }
-  throw new Problem(/** @type {any} */ (body).detail || `The server answered ${response.status}.`, response.status, body);
+}
+
+/**
+ * Send bytes with progress, which fetch() does not tell; an answer that is none of 2xx becomes a Problem.
+ * @param {XMLHttpRequest} request new: who has it can abort it
+ * @param {string} method
+ * @param {string} url
+ * @param {{ headers: Record<string, string>, body: Blob | ArrayBuffer, progress: (event: ProgressEvent) => void }} what
+ * @returns {Promise<void>}
+ */
+export function sendBytes(request, method, url, { headers, body, progress }) {
+  request.upload.addEventListener("progress", progress);
+  request.open(method, url);
+  for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+  return new Promise((resolve, reject) => {
+    request.addEventListener("load", () => (request.status < 300 ? resolve() : reject(problemOf(request.status, request.responseText))));
+    request.addEventListener("error", () => reject(new Problem("The connection was lost.")));
+    request.addEventListener("abort", () => reject(new Problem("You stopped it.")));
+    request.send(body);
+  });
 }
 
 /** Options of a request that sends JSON. @param {string} method @param {any} value @param {Record<string, string>} [headers] further ones */

@@ -1,6 +1,6 @@
 // @ts-check
 // The page that takes pictures: looks at them, packs them, sends them, and shows the answer of one picture alone.
-import { announce, asJson, ask, find, localise, newKey, showTrouble, Problem } from "./page.js";
+import { announce, asJson, ask, find, localise, newKey, parse, sendBytes, showTrouble, Problem } from "./page.js";
 import { finish, forget, unfinished, Upload } from "./uploads.js";
 import { countZip, dropped, inspect, isArchive, isOther, isTable, pack } from "./preflight.js";
 
@@ -174,30 +174,18 @@ function busy(on) {
   for (const control of form.querySelectorAll("input, select, #send, #clear")) /** @type {any} */ (control).disabled = on;
 }
 
-/**
- * Send bytes with progress, which fetch() does not tell.
- * @param {string} url @param {Blob} body @returns {Promise<any>}
- */
-function upload(url, body) {
+/** Send a body in one request. @param {string} url @param {Blob} body @returns {Promise<any>} */
+async function upload(url, body) {
   const request = new XMLHttpRequest();
   sending = request;
   const begun = performance.now();
-  request.upload.addEventListener("progress", (event) => showRate(event, (performance.now() - begun) / 1000));
-  request.open("POST", url);
-  request.setRequestHeader("Content-Type", "application/octet-stream");
-  request.setRequestHeader("Idempotency-Key", key);
-  return new Promise((resolve, reject) => {
-    request.addEventListener("load", () => {
-      const answer = parse(request.responseText);
-      if (request.status < 300) resolve(answer);
-      else reject(new Problem(answer.detail ?? `The server answered ${request.status}.`, request.status, answer));
-    });
-    request.addEventListener("error", () => reject(new Problem("The connection was lost.")));
-    request.addEventListener("abort", () => reject(new Problem("You stopped it.")));
-    request.send(body);
-  }).finally(() => {
+  const headers = { "Content-Type": "application/octet-stream", "Idempotency-Key": key };
+  try {
+    await sendBytes(request, "POST", url, { headers, body, progress: (event) => showRate(event, (performance.now() - begun) / 1000) });
+    return parse(request.responseText);
+  } finally {
     sending = null;
-  });
+  }
 }
 
 /**
@@ -236,15 +224,6 @@ function offerUnfinished() {
   const [mark, { name, size: bytes, offset }] = last;
   find("#unfinished-text").textContent = `${name}: ${size(offset)} of ${size(bytes)} have come. Choose the same files again, and it goes on there.`;
   find("#forget").dataset.mark = mark;
-}
-
-/** @param {string} text @returns {any} */
-function parse(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return {};
-  }
 }
 
 /** @param {{ loaded: number, total: number, since?: number }} event @param {number} seconds */

@@ -1,6 +1,6 @@
 // @ts-check
 // Uploads in parts (tus 1.0.0): paused, resumed, gone on with after a lost connection or a reload. What is under way is kept in the browser.
-import { ask, newKey, Problem, stored } from "./page.js";
+import { ask, newKey, Problem, sendBytes, stored } from "./page.js";
 
 const STORED = "dermq-uploads";
 // of waits after a lost connection, in ms
@@ -97,19 +97,12 @@ export class Upload {
     const digest = crypto.subtle && new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
     const request = new XMLHttpRequest();
     this.request = request;
-    request.upload.addEventListener("progress", (event) => this.progress(offset + event.loaded));
-    request.open("PATCH", url);
+    /** @type {Record<string, string>} */
     const headers = { ...TUS, "Content-Type": "application/offset+octet-stream", "Upload-Offset": String(offset) };
-    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
-    if (digest) request.setRequestHeader("Content-Digest", `sha-256=:${btoa(String.fromCharCode(...digest))}:`);
-    return new Promise((resolve, reject) => {
-      request.addEventListener("load", () => {
-        if (request.status === 204) resolve(Number(request.getResponseHeader("Upload-Offset")));
-        else reject(new Problem(`The server answered ${request.status}.`, request.status));
-      });
-      for (const event of ["error", "abort"]) request.addEventListener(event, () => reject(new Problem("The connection was lost.")));
-      request.send(bytes);
-    });
+    if (digest) headers["Content-Digest"] = `sha-256=:${btoa(String.fromCharCode(...digest))}:`;
+    await sendBytes(request, "PATCH", url, { headers, body: bytes, progress: (event) => this.progress(offset + event.loaded) });
+    if (request.status !== 204) throw new Problem(`The server answered ${request.status}.`, request.status);
+    return Number(request.getResponseHeader("Upload-Offset"));
   }
 
   /** Wait, or go on. @returns {boolean} whether it waits now */
