@@ -53,9 +53,9 @@ def several_tenants() -> ColumnElement[bool]:
 
 
 def tenants_in_turn(session: Session, now: datetime, *, urgent: Collection[uuid.UUID] = ()) -> list[uuid.UUID]:
-    """Tenants that have running jobs, whose turn it is first; those of `urgent`, for whom somebody waits, before all."""
-    rows = session.execute(_STANDINGS, _given(now)).all()
-    return [row.tenant_id for row in sorted(rows, key=lambda row: row.tenant_id not in urgent)]
+    """Tenants that have a chunk to be taken, whose turn it is first; those of `urgent`, for whom somebody waits, before all."""
+    waiting = [row.tenant_id for row in session.execute(_STANDINGS, _given(now)) if row.waits]
+    return sorted(waiting, key=lambda tenant_id: tenant_id not in urgent)
 
 
 def is_anothers_turn(session: Session, now: datetime, tenant_id: uuid.UUID, busy_s: float) -> bool:
