@@ -53,7 +53,7 @@ def check_bucket_prefix(value: str) -> str:
 
 
 def check_https_prefix(value: str) -> str:
-    """`TENANT=https://host/prefix/`, with a slash at its end; `*` is every tenant.
+    """`TENANT=https://host/prefix/`, the host in lower case, with a slash at its end; `*` is every tenant.
 
     Raises:
         ValueError: it is none, or a segment of it is `.` or `..`.
@@ -62,7 +62,7 @@ def check_https_prefix(value: str) -> str:
     parts = urlsplit(url)
     if not tenant or parts.scheme != "https" or not parts.hostname or {".", ".."} & set(url.split("/")):
         raise ValueError(f"expected TENANT=https://host/prefix, with * for every tenant, got {value!r}")
-    return f"{tenant}={url.rstrip('/')}/"
+    return f"{tenant}={parts._replace(netloc=parts.netloc.lower()).geturl().rstrip('/')}/"
 
 
 def check_host(value: str) -> str:

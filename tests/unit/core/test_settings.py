@@ -8,10 +8,11 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import make_url
 
+from core.archives.fetching import check_https
 from core.db.engine import open_engine
 from core.db.schema.migrate import upgrade
-from core.errors import ConfigurationError
-from core.settings import ApiSettings, Settings
+from core.errors import ConfigurationError, ForbiddenSourceError
+from core.settings import ApiSettings, EgressSettings, Settings
 from core.storage.factory import open_storage
 
 
@@ -92,3 +93,11 @@ def test_a_tilde_in_the_data_folder_is_the_home(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("DERMQ_DATA_DIR", "~/dermq")
     assert Settings().database_url == f"sqlite:///{tmp_path / 'dermq' / 'dermq.db'}"
+
+
+@pytest.mark.parametrize("written", ["north=https://Archive.Example:8443/North", "north=HTTPS://archive.example:8443/North/"])
+def test_an_allowed_source_is_found_however_its_host_is_written(written: str) -> None:
+    settings = Settings(egress=EgressSettings(https_sources=(written,)))
+    check_https("https://archive.EXAMPLE:8443/North/a.zip", "north", settings)
+    with pytest.raises(ForbiddenSourceError):
+        check_https("https://archive.example:8443/north/a.zip", "north", settings)
