@@ -6,6 +6,7 @@ that are known hold for KEPT_S.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -140,11 +141,14 @@ def _keys_of(client: httpx2.Client, issuer: str) -> str:
 
 
 def _json(client: httpx2.Client, url: str) -> dict[str, Any]:
-    answer = client.get(url)
-    answer.raise_for_status()
-    if len(answer.content) > _LARGEST:
-        raise ValueError(f"the answer of {url} is too large")
-    value = answer.json()
+    body = bytearray()
+    with client.stream("GET", url) as answer:
+        answer.raise_for_status()
+        for piece in answer.iter_bytes():
+            body += piece
+            if len(body) > _LARGEST:
+                raise ValueError(f"the answer of {url} is too large")
+    value = json.loads(body)
     if not isinstance(value, dict):
         raise ValueError(f"the answer of {url} is no JSON object")  # noqa: TRY004 - about what came, not about a type here
     return value

@@ -8,7 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -176,6 +176,25 @@ def test_a_new_key_of_the_provider_is_found_and_an_outage_survived() -> None:
     now[0] += 86_400
     with pytest.raises(ProviderAwayError):
         provider.verify(good)
+
+
+def test_an_answer_without_an_end_is_not_read_to_its_end() -> None:
+    most, sent = 64, []
+
+    class Endless(QuietHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(ConnectionError):
+                while len(sent) < most:
+                    self.wfile.write(bytes(1_000_000))
+                    sent.append(1)
+
+    with serving_http(Endless) as port:
+        provider = Provider(OidcSettings(issuer=f"http://127.0.0.1:{port}", audience=AUDIENCE))
+        with pytest.raises(ProviderAwayError):
+            provider.verify(Issuer().token())
+    assert 0 < len(sent) < most
 
 
 def test_settings_that_would_let_others_in_are_refused() -> None:
