@@ -91,12 +91,29 @@ export function stored(name) {
   }
 }
 
+// how long a text stays before the next one takes its place
+const SAID_MS = 1000;
+/** @type {string[]} */
+const unsaid = [];
+let saying = false;
+
 /**
- * Say something to who cannot see that it has changed.
+ * Say something to who cannot see that it has changed. Texts that come close together are said one after the other: one that
+ * another replaces at once may never be read out.
  * @param {string} text
  */
 export function announce(text) {
+  unsaid.push(text);
+  if (!saying) sayNext();
+}
+
+/** Say the oldest text that was not said yet. */
+function sayNext() {
+  const text = unsaid.shift();
+  saying = text !== undefined;
+  if (text === undefined) return;
   find("#announcer").textContent = text;
+  setTimeout(sayNext, SAID_MS);
 }
 
 /**

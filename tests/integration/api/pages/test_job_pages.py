@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from playwright.sync_api import expect
 
 from core.errors import ItemErrorCode
 from core.notes import ItemNote
@@ -50,7 +51,24 @@ def test_a_job_is_followed_without_a_reload(api: Api, page: Page) -> None:
     api.finish(job, 1, outcome)  # type: ignore[arg-type]
     page.locator("#job-head .pill.succeeded").wait_for()
     assert page.locator("#job-overview .counts").inner_text() == "20 of 20, 2 failed"
-    assert page.locator("#announcer").inner_text() == "live.zip: succeeded, 100 %"
+    expect(page.locator("#announcer")).to_have_text("live.zip: succeeded, 100 %")  # after what was said before it
+
+
+def test_texts_that_come_together_are_said_one_after_the_other(api: Api, page: Page) -> None:
+    page.goto(f"{api.url}/jobs")
+    said = page.evaluate(
+        """async () => {
+          const { announce } = await import("/static/page.js");
+          const announcer = document.querySelector("#announcer");
+          const heard = [];
+          new MutationObserver(() => heard.push(announcer.textContent)).observe(announcer, { childList: true });
+          const texts = ["Saved: 2 tags", "a.zip: queued, 0 %", "a.zip: running, 0 %"];
+          texts.forEach(announce);
+          while (heard.length < texts.length) await new Promise((go) => setTimeout(go, 50));
+          return heard;
+        }"""
+    )
+    assert said == ["Saved: 2 tags", "a.zip: queued, 0 %", "a.zip: running, 0 %"]
 
 
 def test_a_job_is_followed_where_events_do_not_come(api: Api, page: Page) -> None:

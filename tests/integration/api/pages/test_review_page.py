@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from core.notes import ItemNote
 from tests.integration.api.conftest import Api, failed, scored, start_prepared, store_zip
@@ -238,7 +239,7 @@ def test_somebody_elses_decision_is_seen_while_one_reads(api: Api, job: uuid.UUI
     assert api.client.put(f"/v1/jobs/{job}/items/{RISKIEST[2]}/decision", json=body).status_code == 200
     page.locator(f'.tile.decided[aria-label^="Picture {RISKIEST[2] + 1}:"]', has_text="akiec").wait_for()
     page.get_by_text("Also here: Bea").wait_for()
-    assert page.locator("#announcer").inner_text() == f"Bea has decided about picture {RISKIEST[2] + 1}"
+    expect(page.locator("#announcer")).to_have_text(f"Bea has decided about picture {RISKIEST[2] + 1}")
 
 
 def test_a_blind_second_read_and_what_is_settled(api: Api, job: uuid.UUID, page: Page) -> None:
