@@ -106,7 +106,7 @@ PathsArgument = Annotated[
     typer.Argument(
         metavar="PATH|ADDRESS|-",
         help="A folder, an archive, an image, a table of images; several images and folders, patterns too; an address "
-        "(s3://, gs://, az://); or - for standard input.",
+        "(s3://, gs://, az://, https://); or - for standard input.",
     ),
 ]
 PathColumnOption = Annotated[

@@ -8,23 +8,25 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from cli.http import parts
 from cli.http.problems import client_error
 from cli.output.replacing import writing
 from core.plaintext import plain_text
 from dermq import calls
 from dermq.answers import read_object
 from dermq.bodies import Payload
-from dermq.client import counted
 from dermq.connection import read_address
 from dermq.errors import DermqError
 from dermq.jobinfo import JobInfo
+from dermq.parts import submitting
 from dermq.results import list_pages
 from dermq.retries import Retries
 from dermq.transport import Transport
-from dermq.waiting import updates
+from dermq.waiting import PATIENCE_S, Poll, updates
+
+if TYPE_CHECKING:
+    import httpx2
 
 API = calls.API
 _Value = calls.Value
@@ -85,21 +87,18 @@ class Client:
             key: idempotency key; a random one by default, so that a lost answer can be asked for again.
             on_sent: called with the number of bytes sent so far.
         """
-        if payload.exact and payload.size >= parts.SMALLEST:
-            with self._told():
-                source = parts.send_parts(self._transport, payload, on_sent)
-            if source is not None:
-                return self._submitted(calls.submit_source(source, {"name": payload.name, **request.parameters()}, key))
-        body = counted(payload, (lambda sent, _: on_sent(sent)) if on_sent else None)
-        return self._submitted(calls.submit(payload, request.parameters(), key, body))
+        shown = (lambda sent, _: on_sent(sent)) if on_sent else None
+        transport = self._transport
+        steps = submitting(payload, request.parameters(), key, url=transport.url, retries=transport.retries, on_sent=shown)
+        return self._submitted(lambda: transport.run(steps))
 
     def submit_source(self, source: str, request: JobRequest, *, key: str | None = None) -> dict[str, Any]:
         """Submit images that the server itself can reach: an address such as s3://…, or a path it allows."""
-        return self._submitted(calls.submit_source(source, request.parameters(), key))
+        return self._submitted(lambda: self._transport.send(calls.submit_source(source, request.parameters(), key)))
 
-    def _submitted(self, call: calls.Call) -> dict[str, Any]:
+    def _submitted(self, send: Callable[[], httpx2.Response]) -> dict[str, Any]:
         with self._told():
-            response = self._transport.send(call)
+            response = send()
             self.replayed = response.headers.get("Idempotency-Replayed") == "true"
             return read_object(response)
 
@@ -110,7 +109,7 @@ class Client:
     def updates(self, job: JobInfo, *, on_lost: Callable[[], None]) -> Iterator[JobInfo]:
         """The job as it goes, until it has ended; `on_lost` is called when the server does not answer, which is waited for."""
         with self._told():
-            yield from updates(job, lambda: self._ask(job.id), on_lost=on_lost)
+            yield from updates(job, lambda: self._ask(job.id), Poll(PATIENCE_S), on_lost=on_lost)
 
     def _ask(self, job_id: str) -> JobInfo:
         return JobInfo(self._transport.get_object(calls.get(calls.job_path(job_id))))

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli.http.submission import ADDRESSES, Source, read_source
+from cli.http.submission import Source, read_source
 from cli.output.exit_codes import CliError, ExitCode
+from dermq.options import is_address
 
 STDIN = "-"
 _PATTERN = re.compile(r"[*?[]")
@@ -51,7 +52,7 @@ def reading_sources(named: Sequence[str]) -> Iterator[Source]:
 
 
 def _expand(name: str) -> list[str]:
-    if name.startswith(ADDRESSES) or not _PATTERN.search(name) or Path(name).exists():
+    if is_address(name) or not _PATTERN.search(name) or Path(name).exists():
         return [name]
     found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - the name may be absolute, or have "**" in it
     if not found:
@@ -63,7 +64,7 @@ def _refuse_mixtures(named: Sequence[str]) -> None:
     if len(named) == 1:
         return
     for name in named:
-        if name == STDIN or name.startswith(ADDRESSES):
+        if name == STDIN or is_address(name):
             what = "standard input" if name == STDIN else f"the address {name}"
             raise CliError(f"got {len(named)} inputs, among them {what}", ExitCode.USAGE, "Name it alone.")
 

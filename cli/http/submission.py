@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cli.http.jobview import JobView
 from cli.output.exit_codes import CliError, ExitCode
 from core.plaintext import is_utf8
+from dermq.options import is_address
 
 if TYPE_CHECKING:
     from cli.http.client import JobRequest
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from cli.service import Service
     from cli.stack.environment import Sources
 
-ADDRESSES = ("s3://", "gs://", "az://")  # what the server fetches by itself
 _TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 
 
@@ -32,22 +32,28 @@ class Source:
     @property
     def path(self) -> Path | None:
         """The local path, None for an address and for several."""
-        return None if self.several or self.text.startswith(ADDRESSES) else Path(self.text)
+        return None if self.several or is_address(self.text) else Path(self.text)
 
     @property
     def needed(self) -> Sources:
         """What a stack of one's own must be allowed to read for this."""
         from cli.stack.environment import Sources
-        from core.plainlists import check_bucket_prefix
+        from core.plainlists import check_bucket_prefix, check_https_prefix
 
         if self.several or self.is_sent:
             return Sources()
         if self.path is not None:
             return Sources(roots=(self.path.resolve() if self.path.is_dir() else self.path.resolve().parent,))
         try:
+            if self._scheme == "https":
+                return Sources(https=(check_https_prefix(f"*={self.text.partition('?')[0]}"),))
             return Sources(s3=tuple(check_bucket_prefix(each) for each in (self.text, *self._beside_table())))
         except ValueError:  # the server says what is wrong with it
             return Sources()
+
+    @property
+    def _scheme(self) -> str:
+        return self.text.partition("://")[0].lower()
 
     def _beside_table(self) -> tuple[str, ...]:
         """Where the images of a table lie, if it is one by its name."""
@@ -65,7 +71,7 @@ def read_source(text: str) -> Source:
     source = Source(text)
     if "://" in text and source.path is not None and not source.path.exists():
         raise CliError(
-            f"cannot screen {text}: expected a path or an address such as s3://bucket/prefix",
+            f"cannot screen {text}: expected a path or an address such as s3://bucket/prefix or https://host/a.zip",
             ExitCode.USAGE,
             "Fetch it first, for example with curl, and name the file.",
         )

@@ -12,7 +12,7 @@ from cli.stack.folder import DataFolder
 from cli.stack.parts import Addresses
 from cli.stack.state import STACK_VARIABLE
 from core.childprocess import python_environment
-from core.settings import ApiSettings
+from core.settings import ApiSettings, EgressSettings
 
 _SERVING_SECURITY = tuple(f"DERMQ_SERVING_{name}" for name in ("TLS", "CA", "CERTIFICATE", "KEY", "TOKEN"))
 
@@ -23,11 +23,16 @@ class Sources:
 
     roots: tuple[Path, ...] = ()  # folders of this machine
     s3: tuple[str, ...] = ()  # s3://bucket/prefix
+    https: tuple[str, ...] = ()  # TENANT=https://host/prefix
 
-    def with_settings(self, settings: ApiSettings) -> Sources:
+    def with_settings(self, settings: ApiSettings, egress: EgressSettings) -> Sources:
         """Together with what the settings allow."""
         roots = {path.resolve() for path in (*self.roots, *settings.source_roots)}
-        return Sources(tuple(sorted(roots)), tuple(sorted({*self.s3, *settings.allow_s3_sources})))
+        return Sources(
+            tuple(sorted(roots)),
+            tuple(sorted({*self.s3, *settings.allow_s3_sources})),
+            tuple(sorted({*self.https, *egress.https_sources})),
+        )
 
 
 def make_environment(
@@ -44,6 +49,7 @@ def make_environment(
         "DERMQ_API_PORT": str(addresses.api_port),
         "DERMQ_API_SOURCE_ROOTS": json.dumps([str(path) for path in sources.roots]),
         "DERMQ_API_ALLOW_S3_SOURCES": json.dumps(list(sources.s3)),
+        "DERMQ_EGRESS_HTTPS_SOURCES": json.dumps(list(sources.https)),
         "DERMQ_API_MODELS": json.dumps(list(models)),
         STACK_VARIABLE: stack_id,
         "PYTHONUNBUFFERED": "1",

@@ -127,7 +127,8 @@ class Stack:
 
     def _start(self) -> None:
         began = time.monotonic()
-        settings = read_settings().api
+        read = read_settings()
+        settings = read.api
         for warning in unknown_variables(os.environ):
             self._note(warning)
         self.folder.create()
@@ -136,7 +137,7 @@ class Stack:
         self._listener = self._listen(settings.port)
         addresses = Addresses(free_port(), free_port(), self._listener.getsockname()[1], secrets.token_urlsafe(24))
         stack_id = str(uuid.uuid4())
-        sources = self.options.sources.with_settings(settings)
+        sources = self.options.sources.with_settings(settings, read.egress)
         models = self._write_models_config()
         environment = make_environment(self.folder, addresses, stack_id=stack_id, sources=sources, models=models)
         if self.options.canary_percent is not None:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from dermq import calls
+from dermq.answers import read_object
 from dermq.client import USER_AGENT, require_success, submission
 from dermq.connection import read_address
-from dermq.errors import WaitTimeoutError
 from dermq.jobinfo import JobHandle, JobInfo
 from dermq.options import JobOptions, RowFilters, Source, values
+from dermq.parts import OnSent
 from dermq.progress import Progress, open_progress
 from dermq.results import AsyncResults, Row, list_pages_async
 from dermq.retries import Retries
 from dermq.transport import AsyncTransport
-from dermq.waiting import LOST, PATIENCE_S, Poll
+from dermq.waiting import LOST, PATIENCE_S, Poll, deadline_of
 
 
 class AsyncClient:
@@ -67,11 +67,9 @@ class AsyncClient:
         """See Client.submit."""
         return await self._submit(source, idempotency_key, options, None)
 
-    async def _submit(
-        self, source: Source, key: str | None, options: JobOptions, on_sent: Callable[[int, int], None] | None
-    ) -> AsyncJob:
-        call = await asyncio.to_thread(submission, source, key, options, on_sent)
-        return AsyncJob(self, await self.transport.get_object(call))
+    async def _submit(self, source: Source, key: str | None, options: JobOptions, on_sent: OnSent | None) -> AsyncJob:
+        steps = submission(source, key, options, on_sent, url=self.transport.url, retries=self.transport.retries)
+        return AsyncJob(self, read_object(await self.transport.run(steps)))
 
     async def job(self, job_id: str) -> AsyncJob:
         """One job by its id."""
@@ -103,12 +101,15 @@ class AsyncJob(JobHandle):
 
     async def updates(self, *, patience_s: float = PATIENCE_S) -> AsyncIterator[JobInfo]:
         """See Job.updates."""
-        poll = Poll(patience_s)
+        async for info in self._updates(Poll(patience_s)):
+            yield info
+
+    async def _updates(self, poll: Poll) -> AsyncIterator[JobInfo]:
         yield self.info
-        while not self.info.is_terminal:
+        while not self.info.is_terminal and not poll.is_late:
             await asyncio.sleep(poll.next_pause())
             try:
-                await self.refresh()
+                await self._seen(calls.get(calls.job_path(self.id), deadline=poll.deadline))
             except LOST as error:
                 if poll.is_over(error):
                     raise
@@ -118,13 +119,10 @@ class AsyncJob(JobHandle):
 
     async def wait(self, *, timeout_s: float | None = None, progress: bool | Progress = False) -> Self:
         """See Job.wait."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with open_progress(progress) as shown:
-            async for info in self.updates():
+            async for info in self._updates(Poll(PATIENCE_S, deadline_of(timeout_s))):
                 shown.seen(info)
-                if deadline is not None and time.monotonic() > deadline and not info.is_terminal:
-                    raise WaitTimeoutError(f"job {self.id} is {self.state} after {timeout_s:g} s; it goes on", self)
-        require_success(self)
+        require_success(self, timeout_s)
         return self
 
     def results(self, **filters: Unpack[RowFilters]) -> AsyncResults:

@@ -38,6 +38,7 @@ class Payload:
     size: int  # bytes of the body; of a ZIP made on the way the sum of its files, a little less than its length
     exact: bool  # whether `size` is the body's length
     open: Callable[[], Iterator[bytes]]
+    identity: str = ""  # of a file: its place, and when it was written last
 
 
 def read_payload(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Payload:
@@ -61,13 +62,22 @@ def read_payload(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str
 
 
 def file_payload(path: Path) -> Payload:
-    """One file, sent as it is."""
-    return Payload(path.name, path.stat().st_size, True, lambda: file_stream(path))
+    """One file, sent as it is.
+
+    Raises:
+        UnreadableError: it is not there (any more), or may not be looked at.
+    """
+    try:
+        status, place = path.stat(), path.resolve()
+    except OSError as error:
+        raise unreadable(error) from error
+    identity = f"{place} {status.st_dev}:{status.st_ino} {status.st_mtime_ns}"
+    return Payload(path.name, status.st_size, True, lambda: file_stream(path), identity)
 
 
 def bytes_payload(data: bytes, name: str) -> Payload:
     """Bytes in memory."""
-    return Payload(name, len(data), True, lambda: iter((data,)))
+    return Payload(name, len(data), True, lambda: (data[at : at + BLOCK_BYTES] for at in range(0, len(data), BLOCK_BYTES)))
 
 
 def zip_payload(name: str, entries: Callable[[], Iterator[Entry]]) -> Payload:
@@ -99,7 +109,8 @@ def _entries_of(source: Path, *, alone: bool) -> Iterator[Entry]:
         prefix = "" if alone else f"{source.resolve().name}/"
         yield from (Entry(prefix + name, path, _size(path)) for name, path in walk(source))
     elif source.is_file():
-        yield Entry(source.name, source, source.stat().st_size)
+        place = source.resolve()  # a link that is named is followed, as if it were named alone
+        yield Entry(source.name, place, _size(place))
     else:
         raise UnreadableError(f"{source} does not exist or is neither a file nor a folder: check the path")
 
@@ -118,7 +129,10 @@ def walk(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _size(path: Path) -> int:
-    status = path.lstat()
+    try:
+        status = path.lstat()
+    except OSError as error:
+        raise unreadable(error) from error
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
@@ -201,7 +215,7 @@ def file_stream(path: Path) -> Iterator[bytes]:
             while block := file.read(BLOCK_BYTES):
                 yield block
     except OSError as error:
-        raise unreadable(error) from error
+        raise unreadable(error, path) from error
 
 
 def _zip_time(seconds: float) -> tuple[int, int, int, int, int, int]:
@@ -212,6 +226,6 @@ def _zip_time(seconds: float) -> tuple[int, int, int, int, int, int]:
     return (moment.tm_year, moment.tm_mon, moment.tm_mday, moment.tm_hour, moment.tm_min, moment.tm_sec)
 
 
-def unreadable(error: OSError) -> UnreadableError:
-    """What the system says of a file, as an error of this package."""
-    return UnreadableError(f"cannot read {error.filename}: {error.strerror}")
+def unreadable(error: OSError, path: Path | None = None) -> UnreadableError:
+    """What the system says of a file, as an error of this package; `path` where the error may name none."""
+    return UnreadableError(f"cannot read {error.filename or path}: {error.strerror}")

@@ -19,7 +19,10 @@ Body = Callable[[], Iterator[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `body` gives the bytes anew for each try."""
+    """One request. `body` gives the bytes anew for each try; with `once` there is one try.
+
+    `deadline` is a moment of `time.monotonic`: no try begins after it, and none waits for an answer beyond it.
+    """
 
     method: str
     path: str
@@ -27,6 +30,8 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
     body: Body | None = None
+    once: bool = False
+    deadline: float | None = None
 
 
 def sendable(text: str) -> str:
@@ -52,9 +57,9 @@ def job_path(job_id: str) -> str:
     return f"{API}/jobs/{quote(sendable(job_id), safe='')}"
 
 
-def get(path: str, parameters: Mapping[str, Value | None] | None = None) -> Call:
+def get(path: str, parameters: Mapping[str, Value | None] | None = None, *, deadline: float | None = None) -> Call:
     """GET one JSON object."""
-    return Call("GET", path, given(parameters))
+    return Call("GET", path, given(parameters), deadline=deadline)
 
 
 def following(path: str, page: Mapping[str, Any]) -> Call | None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+import httpx2
+
 from dermq import calls
-from dermq.bodies import Payload, bytes_payload, read_payload
+from dermq.answers import read_object
+from dermq.bodies import bytes_payload, read_payload
 from dermq.connection import read_address
 from dermq.errors import JobFailedError, WaitTimeoutError
 from dermq.jobinfo import JobHandle, JobInfo
 from dermq.options import JobOptions, RowFilters, Source, address_of, values
+from dermq.parts import OnSent, submitting
 from dermq.progress import Progress, open_progress
 from dermq.results import Results, Row, list_pages
 from dermq.retries import Retries
+from dermq.steps import Steps
 from dermq.transport import Transport
-from dermq.waiting import PATIENCE_S, updates
+from dermq.waiting import PATIENCE_S, Poll, deadline_of, updates
 
 USER_AGENT = "dermq-client"
 
@@ -74,7 +78,7 @@ class Client:
         Args:
             source: path of an archive, an image, a table or a folder; several paths; bytes; or an address such as s3://….
             progress: a bar by tqdm or rich, in notebooks too; False for none.
-            timeout_s: how long to wait at most, seconds.
+            timeout_s: how long to wait at most for the job once it is submitted, seconds.
             idempotency_key: a word of yours; the same key with the same body gives the same job. Default: a random one.
             options: see JobOptions.
 
@@ -91,8 +95,9 @@ class Client:
         """Submit images, and do not wait. Arguments and errors as of `screen`."""
         return self._submit(source, idempotency_key, options, None)
 
-    def _submit(self, source: Source, key: str | None, options: JobOptions, on_sent: Callable[[int, int], None] | None) -> Job:
-        return Job(self, self.transport.get_object(submission(source, key, options, on_sent)))
+    def _submit(self, source: Source, key: str | None, options: JobOptions, on_sent: OnSent | None) -> Job:
+        steps = submission(source, key, options, on_sent, url=self.transport.url, retries=self.transport.retries)
+        return Job(self, read_object(self.transport.run(steps)))
 
     def job(self, job_id: str) -> Job:
         """One job by its id."""
@@ -118,7 +123,10 @@ class Job(JobHandle):
 
     def refresh(self) -> Self:
         """Ask how it stands now."""
-        return self._seen(calls.get(calls.job_path(self.id)))
+        return self._refreshed(None)
+
+    def _refreshed(self, deadline: float | None) -> Self:
+        return self._seen(calls.get(calls.job_path(self.id), deadline=deadline))
 
     def updates(self, *, patience_s: float = PATIENCE_S, on_lost: Callable[[], None] | None = None) -> Iterator[JobInfo]:
         """How it stands, again and again until it has ended; the last one is the end.
@@ -130,7 +138,10 @@ class Job(JobHandle):
         Raises:
             ProblemError, UnreachableError: the server stays away, or the job is gone.
         """
-        return updates(self.info, lambda: self.refresh().info, patience_s=patience_s, on_lost=on_lost)
+        return self._updates(Poll(patience_s), on_lost)
+
+    def _updates(self, poll: Poll, on_lost: Callable[[], None] | None = None) -> Iterator[JobInfo]:
+        return updates(self.info, lambda: self._refreshed(poll.deadline).info, poll, on_lost=on_lost)
 
     def wait(self, *, timeout_s: float | None = None, progress: bool | Progress = False) -> Self:
         """Wait until it has ended.
@@ -143,13 +154,10 @@ class Job(JobHandle):
             JobFailedError: it failed or was cancelled.
             WaitTimeoutError: it has not ended in time, and goes on.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with open_progress(progress) as shown:
-            for info in self.updates():
+            for info in self._updates(Poll(PATIENCE_S, deadline_of(timeout_s))):
                 shown.seen(info)
-                if deadline is not None and time.monotonic() > deadline and not info.is_terminal:
-                    raise WaitTimeoutError(f"job {self.id} is {self.state} after {timeout_s:g} s; it goes on", self)
-        require_success(self)
+        require_success(self, timeout_s)
         return self
 
     def results(self, **filters: Unpack[RowFilters]) -> Results:
@@ -179,30 +187,26 @@ class Job(JobHandle):
         return self
 
 
-def submission(source: Source, key: str | None, options: JobOptions, on_sent: Callable[[int, int], None] | None) -> calls.Call:
-    """The request that submits a source. Files are looked for; their bytes are read when it is sent."""
+def submission(
+    source: Source,
+    key: str | None,
+    options: JobOptions,
+    on_sent: OnSent | None,
+    *,
+    url: str,
+    retries: Retries,
+) -> Steps[httpx2.Response]:
+    """The requests that submit a source; the last one's answer is the job. Files are looked for and read on the way."""
     address = address_of(source)
     if address is not None:
-        return calls.submit_source(address, values(options), key)
+        return (yield calls.submit_source(address, values(options), key))
     payload = bytes_payload(source, options.get("name") or "images") if isinstance(source, bytes) else read_payload(source)
-    return calls.submit(payload, values(options), key, counted(payload, on_sent))
+    return (yield from submitting(payload, values(options), key, url=url, retries=retries, on_sent=on_sent))
 
 
-def counted(payload: Payload, on_sent: Callable[[int, int], None] | None) -> calls.Body:
-    """The payload's blocks; after each, `on_sent` gets the bytes so far and the size."""
-
-    def blocks() -> Iterator[bytes]:
-        sent = 0
-        for block in payload.open():
-            yield block
-            sent += len(block)
-            if on_sent:
-                on_sent(sent, payload.size)
-
-    return blocks
-
-
-def require_success(job: Any) -> None:
-    """Raises JobFailedError for a job that ended otherwise."""
+def require_success(job: Any, waited_s: float | None) -> None:
+    """Raises JobFailedError for a job that ended otherwise, WaitTimeoutError for one that has not ended."""
+    if not job.info.is_terminal:
+        raise WaitTimeoutError(f"job {job.id} is {job.state} after {waited_s:g} s, as last seen; it goes on", job)
     if job.state in ("failed", "cancelled"):
         raise JobFailedError(f"job {job.id} ({job.name}) {job.state}: {job.info.error or 'it was stopped'}", job)

@@ -10,7 +10,8 @@ from dermq.calls import Value
 
 Path = str | os.PathLike[str]
 Source = Path | Sequence[Path] | bytes
-ADDRESSES = ("s3://", "gs://", "az://", "job:")
+ADDRESSES = ("s3://", "gs://", "az://", "https://")  # what a server reads by itself, where its operator allows it
+OTHER_JOB = "job:"  # with an id behind it: the images of that job
 
 
 class JobOptions(TypedDict, total=False):
@@ -49,4 +50,9 @@ def values(options: JobOptions | RowFilters) -> dict[str, Value | None]:
 
 def address_of(source: Source) -> str | None:
     """The source, if it is an address that the server reads by itself."""
-    return source if isinstance(source, str) and source.startswith(ADDRESSES) else None
+    return source if isinstance(source, str) and (is_address(source) or source.startswith(OTHER_JOB)) else None
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address of a kind that servers read by themselves; schemes have no case (RFC 3986, 3.1)."""
+    return text[:8].lower().startswith(ADDRESSES)

@@ -30,20 +30,29 @@ class Retries:
 
 
 class Attempts:
-    """The tries of one call."""
+    """The tries of one call.
 
-    def __init__(self, retries: Retries) -> None:
+    Args:
+        retries: how often and how long.
+        once: there is one try.
+        deadline: moment of `time.monotonic` after which none begins.
+    """
+
+    def __init__(self, retries: Retries, *, once: bool = False, deadline: float | None = None) -> None:
+        self._attempts = 1 if once else retries.attempts
         self._retries = retries
         self._made = 0
-        self._began = time.monotonic()
+        self._end = time.monotonic() + retries.limit_s
+        if deadline is not None:
+            self._end = min(self._end, deadline)
 
     def pause_after(self, error: Exception) -> float | None:
         """Seconds to wait before the next try, or None where there is none: the error is final."""
         self._made += 1
-        if self._made >= self._retries.attempts or not is_worth_a_retry(error):
+        if self._made >= self._attempts or not is_worth_a_retry(error):
             return None
         pause = self._pause(error)
-        return None if time.monotonic() + pause - self._began > self._retries.limit_s else pause
+        return None if time.monotonic() + pause > self._end else pause
 
     def _pause(self, error: Exception) -> float:
         if isinstance(error, ProblemError) and error.retry_after_s is not None:

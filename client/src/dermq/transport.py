@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Any, TypeVar
 
 import httpx2
@@ -15,9 +15,11 @@ from dermq.calls import Body, Call
 from dermq.connection import Address, unusable_proxy
 from dermq.errors import DermqError, UnreachableError
 from dermq.retries import Attempts, Retries
+from dermq.steps import End, Pause, Steps, T, advance
 
 _LOST = (httpx2.TransportError, httpx2.InvalidURL)  # no answer came
 _UNUSABLE = (ValueError, ImportError)  # an unknown kind of proxy, or one whose package is absent
+_SHORTEST_S = 0.2  # of a wait for an answer, also where the time is over
 _Http = TypeVar("_Http", httpx2.Client, httpx2.AsyncClient)
 
 
@@ -32,7 +34,7 @@ class Transport:
 
     def __init__(self, address: Address, retries: Retries, sleep: Callable[[float], None] = time.sleep) -> None:
         self.url = address.url
-        self._retries = retries
+        self.retries = retries
         self._sleep = sleep
         self._http = _open(httpx2.Client, httpx2.HTTPTransport, address)
 
@@ -47,7 +49,7 @@ class Transport:
             ProblemError: the server refused.
             UnreachableError: no answer came, however often it was tried.
         """
-        attempts = Attempts(self._retries)
+        attempts = Attempts(self.retries, once=call.once, deadline=call.deadline)
         while True:
             try:
                 return _checked(self._http.send(_request(self._http, call, call.body and call.body())))
@@ -60,6 +62,25 @@ class Transport:
     def get_object(self, call: Call) -> dict[str, Any]:
         """The JSON object that answers a call."""
         return read_object(self.send(call))
+
+    def run(self, steps: Steps[T]) -> T:
+        """Send what some steps ask for, one request after the other; returns what they return.
+
+        Raises:
+            DermqError: the steps ended with it.
+        """
+        came: httpx2.Response | DermqError | None = None
+        with closing(steps):
+            while not isinstance(now := advance(steps, came), End):
+                if isinstance(now, Pause):
+                    self._sleep(now.seconds)
+                    came = None
+                    continue
+                try:
+                    came = self.send(now)
+                except DermqError as error:
+                    came = error
+            return now.value
 
     @contextmanager
     def stream(self, call: Call) -> Iterator[httpx2.Response]:
@@ -79,7 +100,7 @@ class AsyncTransport:
 
     def __init__(self, address: Address, retries: Retries) -> None:
         self.url = address.url
-        self._retries = retries
+        self.retries = retries
         self._http = _open(httpx2.AsyncClient, httpx2.AsyncHTTPTransport, address)
 
     async def close(self) -> None:
@@ -88,7 +109,7 @@ class AsyncTransport:
 
     async def send(self, call: Call) -> httpx2.Response:
         """See Transport.send."""
-        attempts = Attempts(self._retries)
+        attempts = Attempts(self.retries, once=call.once, deadline=call.deadline)
         while True:
             try:
                 return _checked(await self._http.send(_request(self._http, call, call.body and _in_thread(call.body))))
@@ -101,6 +122,20 @@ class AsyncTransport:
     async def get_object(self, call: Call) -> dict[str, Any]:
         """The JSON object that answers a call."""
         return read_object(await self.send(call))
+
+    async def run(self, steps: Steps[T]) -> T:
+        """See Transport.run. The steps themselves, which read from the disk, are taken in a thread."""
+        came: httpx2.Response | DermqError | None = None
+        while not isinstance(now := await asyncio.to_thread(advance, steps, came), End):
+            if isinstance(now, Pause):
+                await asyncio.sleep(now.seconds)
+                came = None
+                continue
+            try:
+                came = await self.send(now)
+            except DermqError as error:
+                came = error
+        return now.value
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[httpx2.Response]:
@@ -134,7 +169,16 @@ def _final(url: str, error: Exception) -> Exception:
 
 def _request(http: httpx2.Client | httpx2.AsyncClient, call: Call, body: Any) -> httpx2.Request:
     content = body if call.body else call.content
-    return http.build_request(call.method, call.path, params=call.parameters or None, headers=call.headers, content=content)
+    more: dict[str, Any] = {}
+    if call.deadline is not None:
+        more["timeout"] = _within(http.timeout, max(call.deadline - time.monotonic(), _SHORTEST_S))
+    return http.build_request(
+        call.method, call.path, params=call.parameters or None, headers=call.headers, content=content, **more
+    )
+
+
+def _within(limits: httpx2.Timeout, left_s: float) -> httpx2.Timeout:
+    return httpx2.Timeout(**{of: left_s if limit is None else min(limit, left_s) for of, limit in limits.as_dict().items()})
 
 
 def _checked(response: httpx2.Response) -> httpx2.Response:

@@ -19,9 +19,11 @@ class Poll:
 
     Args:
         patience_s: how long a server that does not answer is asked again, seconds.
+        deadline: moment of `time.monotonic` at which the asking ends.
     """
 
-    def __init__(self, patience_s: float) -> None:
+    def __init__(self, patience_s: float, deadline: float | None = None) -> None:
+        self.deadline = deadline
         self._patience_s = patience_s
         self._pause_s = _FIRST_PAUSE_S
         self._lost_since: float | None = None
@@ -29,7 +31,12 @@ class Poll:
     def next_pause(self) -> float:
         """Seconds to wait before the next question."""
         pause, self._pause_s = self._pause_s, min(self._pause_s * 1.5, _LONGEST_PAUSE_S)
-        return pause
+        return pause if self.deadline is None else max(0.0, min(pause, self.deadline - time.monotonic()))
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
     def answered(self) -> None:
         """An answer has come."""
@@ -42,16 +49,15 @@ class Poll:
 
 
 def updates(
-    job: JobInfo, ask: Callable[[], JobInfo], *, patience_s: float = PATIENCE_S, on_lost: Callable[[], None] | None = None
+    job: JobInfo, ask: Callable[[], JobInfo], poll: Poll, *, on_lost: Callable[[], None] | None = None
 ) -> Iterator[JobInfo]:
-    """The job as it is, then as `ask` finds it, until it has ended.
+    """The job as it is, then as `ask` finds it, until it has ended or the deadline has passed.
 
     Raises:
         ProblemError, UnreachableError: the server stays away, or the job is gone.
     """
-    poll = Poll(patience_s)
     yield job
-    while not job.is_terminal:
+    while not job.is_terminal and not poll.is_late:
         time.sleep(poll.next_pause())
         try:
             job = ask()
@@ -63,6 +69,11 @@ def updates(
             continue
         poll.answered()
         yield job
+
+
+def deadline_of(timeout_s: float | None) -> float | None:
+    """The moment of `time.monotonic` so many seconds from now."""
+    return None if timeout_s is None else time.monotonic() + timeout_s
 
 
 def _may_return(error: Exception) -> bool:

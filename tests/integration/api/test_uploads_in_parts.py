@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import socket
 import time
 import uuid
@@ -13,21 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import numpy as np
 import pytest
 from sqlalchemy import update
 
-from api.intake.resumable import receive_part
-from cli.http import parts
-from cli.http.client import Client, JobRequest
-from cli.http.requestbody import read_payload
-from cli.output.exit_codes import CliError
 from core.db.engine import transaction
 from core.db.models import Tenant
 from core.db.strays import check_prefixes
 from core.db.uploads.tables import PartialUpload
-from core.errors import StorageUnavailableError
-from dermq.bodies import bytes_payload
 from tests.integration.api.conftest import Api, make_settings, problem, running_api
 from tests.support.keyed import Keys, bearer
 from tests.support.servers import free_port, wait_until
@@ -171,49 +162,3 @@ def test_uploads_are_their_tenants(tmp_path: Path, archive: bytes) -> None:
         problem(api.client.delete(url, headers=south), 404, "not_found")
         assert api.client.post("/v1/jobs", json=source, headers=north).status_code == 202
         wait_until(lambda: bool(api.stored()), timeout_s=5, what="the stored upload")
-
-
-def test_the_command_goes_on_where_it_was(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(parts, "SMALLEST", 1000)
-    monkeypatch.setattr(parts, "PART_BYTES", 100_000)
-    path = tmp_path / "large.bin"
-    path.write_bytes(np.random.default_rng(1).bytes(350_000))
-    offsets: list[int] = []
-
-    async def receive_some(request: Any, here: Any, upload: Any) -> Any:
-        offsets.append(upload.received)
-        if len(offsets) == 3:
-            raise StorageUnavailableError("the disk is away")
-        return await receive_part(request, here, upload)
-
-    monkeypatch.setattr("api.routes.uploads.receive_part", receive_some)
-    with Client(api.url, attempts=1) as client:
-        with pytest.raises(CliError, match="object storage does not answer"):
-            client.submit(read_payload(path), JobRequest())
-        job = client.submit(read_payload(path), JobRequest(name="named.bin"))
-    assert offsets == [0, 100_000, 200_000, 200_000, 300_000]
-    assert job["name"] == "named.bin"
-    reader = api.storage.open(max(key for key in api.stored() if key.endswith("/archive")))
-    assert reader.read_at(0, reader.size) == path.read_bytes()
-    reader.close()
-    assert json.loads((tmp_path / "home" / "dermq" / "uploads.json").read_text()) == {}
-
-
-def test_a_changed_file_is_sent_from_its_beginning(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "PART_BYTES", 100)
-    journal = parts.Journal(tmp_path / "uploads.json")
-    with Client(api.url) as client:
-        transport = client._transport
-        first = parts.send_parts(transport, bytes_payload(b"a" * 250, "a.bin"), journal=journal)
-        mark = f"{api.url} a.bin 250"
-        assert first is not None
-        location = f"/v1/uploads/{first.partition(':')[2]}"
-        begun = begin(api, 250).headers["location"]
-        append(api, begun, 0, b"a" * 100)
-        path = "/v1/uploads/" + begun.rpartition("/")[2]
-        journal.write(mark, parts.Sent(path, 100, hashlib.sha256(b"a" * 100).hexdigest()))
-        second = parts.send_parts(transport, bytes_payload(b"b" * 250, "a.bin"), journal=journal)
-        assert second not in {first, f"upload:{begun.rpartition('/')[2]}"}
-        assert api.client.head(location).headers["upload-offset"] == "250"
-        assert api.client.head(begun).headers["upload-offset"] == "100"

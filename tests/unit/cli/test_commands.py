@@ -93,7 +93,7 @@ def test_an_unknown_job_is_code_4(run: Run, server: LaidOutServer) -> None:
     ("arguments", "words"),
     [
         (["screen", "gone.zip"], "gone.zip does not exist"),
-        (["screen", "https://example.org/x.zip"], "expected a path or an address such as s3://bucket/prefix"),
+        (["screen", "http://example.org/x.zip"], "expected a path or an address such as s3://bucket/prefix"),
         (["screen", ".", "--label", "stable", "--version", "1"], "Give one of the two"),
         (["screen", ".", "--out", "results.xlsx"], "the format of results.xlsx is not clear"),
         (["screen", ".", "--out", "no/such/folder.csv"], "does not exist"),

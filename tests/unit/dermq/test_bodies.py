@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dermq.bodies import Payload, read_payload
+from dermq.bodies import Payload, file_payload, list_entries, read_payload
 from dermq.errors import UnreadableError
 
 
@@ -64,3 +64,22 @@ def test_nothing_to_send_is_told(tmp_path: Path) -> None:
         read_payload([])
     with pytest.raises(UnreadableError, match=r"gone\.zip does not exist"):
         read_payload(tmp_path / "gone.zip")
+
+
+def test_a_file_that_vanishes_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnreadableError, match=r"cannot read .*gone\.zip: No such file"):
+        file_payload(folder / "gone.zip")
+    payload = file_payload(folder / "a.jpg")
+    (folder / "a.jpg").unlink()
+    with pytest.raises(UnreadableError, match=r"cannot read .*a\.jpg: No such file"):
+        list(payload.open())
+    # Between the look at a path and the look at its size.
+    monkeypatch.setattr(Path, "is_file", lambda _path: True)
+    for read in (read_payload, lambda path: list_entries([path])):
+        with pytest.raises(UnreadableError, match=r"cannot read .*gone\.zip: No such file"):
+            read(folder / "gone.zip")
+
+
+def test_a_named_link_is_followed_also_among_several(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(b"x")
+    assert unpacked(read_payload([tmp_path / "x.png", folder / "link.jpg"])) == {"x.png": b"x", "link.jpg": b"a.jpg"}

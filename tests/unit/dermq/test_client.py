@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
 import time
 import zipfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from cli.stack.ports import free_port
-from dermq import AsyncClient, Client, JobFailedError, Retries, UnreachableError, errors
+from dermq import AsyncClient, AsyncJob, Client, Job, JobFailedError, Retries, UnreachableError, errors
 from tests.unit.cli.laid_out import Answer, LaidOutServer
 from tests.unit.dermq.conftest import JOB_ID, job_in
 
@@ -100,7 +101,10 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_key_and_body(
     assert server.seen[0].query == {"name": "2 files.zip"}
 
 
-@pytest.mark.parametrize("source", ["s3://clinic/2026/", "gs://clinic/a.zip", "az://clinic/a/", "job:" + JOB_ID])
+@pytest.mark.parametrize(
+    "source",
+    ["s3://clinic/2026/", "gs://clinic/a.zip", "az://clinic/a/", "https://open.example/a.zip", "HTTPS://a/b", "job:" + JOB_ID],
+)
 def test_an_address_is_sent_as_json(server: LaidOutServer, client: Client, source: str) -> None:
     server.lay(*SUBMIT, Answer(job_in("queued"), 202))
     client.submit(source, label="canary", idempotency_key="mine")
@@ -131,6 +135,25 @@ def test_waiting_ends_in_time(server: LaidOutServer, client: Client) -> None:
 
     with pytest.raises(errors.WaitTimeoutError, match="it goes on"):
         run_async(server, use)
+
+
+def test_waiting_ends_in_time_while_nothing_is_answered(server: LaidOutServer) -> None:
+    """Also where the server is away, and where it takes the question and says nothing: the client's own limit is far longer."""
+    server.lay(*JOB, Answer(job_in("running")), BUSY)
+    with Client(server.url) as client, pytest.raises(errors.WaitTimeoutError, match="as last seen; it goes on") as caught:
+        client.job(JOB_ID).wait(timeout_s=0.3)
+    assert caught.value.job.state == "running"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with Client(url, timeout_s=3600) as client, pytest.raises(errors.WaitTimeoutError):
+            Job(client, job_in("running")).wait(timeout_s=0.3)
+
+        async def use() -> Any:
+            async with AsyncClient(url, timeout_s=3600) as client:
+                return await AsyncJob(client, job_in("running")).wait(timeout_s=0.3)
+
+        with ThreadPoolExecutor(1) as pool, pytest.raises(errors.WaitTimeoutError):
+            pool.submit(asyncio.run, use()).result()
 
 
 def test_acts_on_a_job(server: LaidOutServer, client: Client) -> None:

@@ -11,7 +11,7 @@ from cli.http.submission import Source
 from cli.stack.environment import Sources, make_environment
 from cli.stack.folder import DataFolder
 from cli.stack.parts import Addresses
-from core.settings import ApiSettings
+from core.settings import ApiSettings, EgressSettings
 
 
 def test_a_path_needs_its_folder(tmp_path: Path) -> None:
@@ -42,10 +42,25 @@ def test_a_table_on_s3_needs_the_images_beside_it(text: str, expected: tuple[str
 
 def test_the_parts_are_given_it_together_with_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = ApiSettings(source_roots=(tmp_path / "data",), allow_s3_sources=("s3://other",))
-    needed = Sources((tmp_path,), ("s3://clinic/a,b/",)).with_settings(settings)
+    egress = EgressSettings(https_sources=("north=https://archive.example/",))
+    needed = Sources((tmp_path,), ("s3://clinic/a,b/",), ("*=https://open.example/a.zip/",)).with_settings(settings, egress)
     environment = make_environment(DataFolder.at(tmp_path), Addresses(1, 2, 3, "p"), stack_id="s", sources=needed, models=())
     assert json.loads(environment["DERMQ_API_ALLOW_S3_SOURCES"]) == ["s3://clinic/a,b/", "s3://other/"]
-    for name in ("DERMQ_API_ALLOW_S3_SOURCES", "DERMQ_API_SOURCE_ROOTS"):
+    for name in ("DERMQ_API_ALLOW_S3_SOURCES", "DERMQ_API_SOURCE_ROOTS", "DERMQ_EGRESS_HTTPS_SOURCES"):
         monkeypatch.setenv(name, environment[name])
     assert ApiSettings().allow_s3_sources == ("s3://clinic/a,b/", "s3://other/")
     assert ApiSettings().source_roots == (tmp_path, tmp_path / "data")
+    assert EgressSettings().https_sources == ("*=https://open.example/a.zip/", "north=https://archive.example/")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://open.example/a.zip", ("*=https://open.example/a.zip/",)),
+        ("HTTPS://Open.example/data/a.zip?key=1", ("*=https://open.example/data/a.zip/",)),
+        ("https:///a.zip", ()),
+    ],
+)
+def test_an_https_address_needs_itself(text: str, expected: tuple[str, ...]) -> None:
+    assert Source(text).path is None
+    assert Source(text).needed == Sources(https=expected)
