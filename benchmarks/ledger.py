@@ -26,6 +26,7 @@ from core.db.chunks import Claim, claim_chunk, finish_chunk
 from core.db.engine import open_engine, transaction
 from core.db.jobs import NewJob, create_job
 from core.db.lifecycle import delete_job
+from core.db.maintenance.erasing import erase_job
 from core.db.models import LOCAL_TENANT_ID
 from core.db.outcomes import ItemOutcome
 from core.db.preparing import ChunkPlan, PreparedJob, claim_prepare, start_job
@@ -101,7 +102,11 @@ def measure(url: str, rows: int, chunk: int) -> None:
     began = time.perf_counter()
     with transaction(engine) as session:
         delete_job(session, LOCAL_TENANT_ID, job_id, datetime.now(UTC))
-    print(f"  deleting the job: {time.perf_counter() - began:.1f} s")
+    hidden = time.perf_counter()
+    erase_job(engine, job_id)
+    print(
+        f"  deleting the job: {hidden - began:.2f} s until it is gone, {time.perf_counter() - hidden:.1f} s until its rows are"
+    )
     engine.dispose()
 
 

@@ -25,6 +25,7 @@ from core.db.access.audit import Action, record
 from core.db.engine import reading, transaction
 from core.db.jobs import Tallies, get_job, list_jobs, read_all_tallies
 from core.db.lifecycle import delete_job, request_cancel
+from core.db.maintenance.erasing import erase_job
 from core.db.models import TERMINAL_STATES, Job, JobState
 from core.db.retrying import continue_retry, retry_job
 from core.db.review.tags import replace_tags
@@ -48,6 +49,7 @@ IdempotencyKey = Annotated[
     ),
 ]
 _POLL_S = 2
+_ERASE_S = 1.0  # that an answer waits for rows to be removed
 _SUBMITTED: dict[int | str, dict[str, Any]] = {
     202: {
         "description": "Taken; `Location` is the job, `Retry-After` says when to look.",
@@ -244,7 +246,8 @@ def _retry(here: Resources, caller: Caller, job_id: UUID, wanted: RetryRequest, 
 def delete(here: Here, caller: CallerHere, job_id: UUID) -> None:
     """With its rows and its upload. It must have ended.
 
-    What the storage cannot delete now, the sweep deletes later: the job is gone for good either way.
+    Nobody sees it from the answer on. What takes longer than a second, or what the storage cannot delete now, the sweep deletes
+    later: the rows of a large job, page by page.
     """
     with transaction(here.engine) as session:
         prefixes = delete_job(session, caller.tenant_id, job_id, here.clock.now(), by=caller)
@@ -253,9 +256,13 @@ def delete(here: Here, caller: CallerHere, job_id: UUID) -> None:
             here.storage.delete_prefix(prefix)
     except StorageUnavailableError as error:
         log.warning("objects_not_deleted", job_id=str(job_id), error=str(error), consequence="the sweep deletes them later")
-        return
-    with transaction(here.engine) as session:
-        remove(session, prefixes)
+    else:
+        with transaction(here.engine) as session:
+            remove(session, prefixes)
+    try:
+        erase_job(here.engine, job_id, seconds=_ERASE_S)
+    except DatabaseUnavailableError as error:
+        log.warning("rows_not_erased", job_id=str(job_id), error=str(error), consequence="the sweep erases them later")
 
 
 def view_job(session: Session, job: Job, base: str) -> JobObject:

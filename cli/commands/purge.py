@@ -83,6 +83,7 @@ def _purge(engine: Engine, storage: ObjectStorage, caller: Caller, chosen: dict[
     from core.clock import SystemClock
     from core.db.access.audit import Action, record
     from core.db.engine import transaction
+    from core.db.maintenance.erasing import erase_job
     from core.db.maintenance.purge import find_purgeable, purge_jobs
 
     counts = {"jobs": 0, "items": 0, "objects": 0, "bytes": 0}
@@ -95,6 +96,8 @@ def _purge(engine: Engine, storage: ObjectStorage, caller: Caller, chosen: dict[
         if not jobs:
             break
         _empty(engine, storage, prefixes, counts)
+        for job in jobs:
+            erase_job(engine, job.id)
     with transaction(engine) as session:
         whose = chosen["tenant_id"]
         record(session, caller, Action.PURGE, whose or "all tenants", SystemClock().now(), tenant_id=whose, **counts)

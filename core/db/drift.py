@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, func, literal, select
 from sqlalchemy.orm import Session
 
-from core.db.models import ItemState, Job, JobState, Result
+from core.db.models import GONE_TENANT_ID, ItemState, Job, JobState, Result
 from core.drift import Drift, Seen, measure_drift
 from core.modelspec import Bins, ModelSpec, Reference
 
@@ -55,6 +55,7 @@ def _newest_jobs(since: datetime, tenant_id: uuid.UUID | None, model: str | None
     query = (
         select(Job.id, Job.model, Job.version, Job.modelspec, Job.succeeded)
         .where(Job.state == JobState.SUCCEEDED, Job.succeeded_at >= since, Job.succeeded > 0, Job.version.is_not(None))
+        .where(Job.tenant_id != GONE_TENANT_ID)
         .order_by(Job.id.desc())  # identifiers begin with the time
         .limit(_JOBS)
     )

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from core.access.callers import Caller
 from core.db.access.audit import Action, record
 from core.db.access.quotas import check_quotas
-from core.db.models import Job, JobState, Tally, Upload
+from core.db.models import GONE_TENANT_ID, Job, JobState, Tally, Upload
 from core.db.review.tables import JobTag
 from core.db.review.tags import read_tags
 from core.errors import NotFoundError
@@ -196,5 +196,5 @@ class Progress:
 
 def read_progress(session: Session, job_id: uuid.UUID) -> Progress | None:
     """One index look-up; None if the job is gone."""
-    row = session.execute(select(Job.state, Job.revision).where(Job.id == job_id)).first()
+    row = session.execute(select(Job.state, Job.revision).where(Job.id == job_id, Job.tenant_id != GONE_TENANT_ID)).first()
     return None if row is None else Progress(JobState(row.state), row.revision)

@@ -13,15 +13,20 @@ from sqlalchemy.orm import Session, object_session
 from core.access.callers import Caller
 from core.db.access.audit import Action, record
 from core.db.models import (
+    GONE_TENANT_ID,
     TERMINAL_STATES,
     Chunk,
     ChunkState,
     Job,
     JobState,
+    Tenant,
     Upload,
 )
+from core.db.outcomes import insert_ignoring_conflicts
+from core.db.review.tables import JobTag
 from core.db.tombstones import bury
 from core.db.webhooks.outbox import emit
+from core.db.webhooks.tables import Webhook
 from core.errors import ConflictError, JobErrorCode, NotFoundError
 from core.storage.layout import job_prefix, upload_prefix
 from core.webhooks import EventType
@@ -153,7 +158,9 @@ def request_cancel(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, no
 def delete_job(
     session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, now: datetime, *, by: Caller | None = None
 ) -> list[str]:
-    """Remove an ended job and its rows, and mark what it has in the storage for deletion; with `by` the audit has its counts.
+    """Hide an ended job from everybody, and mark what it has in the storage for deletion; with `by` the audit has its counts.
+
+    From the commit on there is no such job. Its rows go afterwards, in pages: see core.db.maintenance.erasing.
 
     Returns:
         The storage prefixes that are marked (core.db.tombstones): they may go after the commit.
@@ -170,8 +177,7 @@ def delete_job(
     upload_id = job.upload_id
     if upload_id is not None:  # two jobs on one upload that are deleted together must not each wait for the other to go
         session.execute(select(Upload.id).where(Upload.id == upload_id).with_for_update())
-    session.delete(job)
-    session.flush()
+    _hide(session, job, now)
     if upload_id is not None and not session.scalar(select(exists().where(Job.upload_id == upload_id))):
         session.execute(delete(Upload).where(Upload.id == upload_id))
         prefixes.append(upload_prefix(upload_id))
@@ -180,6 +186,25 @@ def delete_job(
     if by is not None:
         record(session, by, Action.JOB_DELETE, job_id, now, **counts)
     return prefixes
+
+
+def _hide(session: Session, job: Job, now: datetime) -> None:
+    """Give the job to the tenant of deleted jobs, without what it says of its owner. No worker's claim on it holds any more."""
+    gone = {"id": GONE_TENANT_ID, "name": "-deleted", "created_at": now, "suspended_at": now}
+    session.execute(insert_ignoring_conflicts(session, Tenant).values(gone))
+    session.execute(
+        update(Chunk)
+        .where(Chunk.job_id == job.id, Chunk.state == ChunkState.RUNNING)
+        .values(state=ChunkState.CANCELLED, due_at=None, owner=None),
+        execution_options={"synchronize_session": False},
+    )
+    session.execute(delete(Webhook).where(Webhook.job_id == job.id))
+    session.execute(delete(JobTag).where(JobTag.job_id == job.id))
+    job.tenant_id, job.upload_id = GONE_TENANT_ID, None
+    job.idempotency_key = job.request_hash = job.expires_at = job.error = job.notes = None
+    job.name, job.source = "", {}
+    job.revision += 1
+    session.flush()
 
 
 def drop_waiting_chunks(session: Session, job_id: uuid.UUID) -> None:

@@ -34,6 +34,8 @@ from core.plaintext import plain_text
 
 # The tenant `default`, also of a machine without keys; everything belongs to a tenant from the first migration on.
 LOCAL_TENANT_ID = uuid.UUID("00000000-0000-7000-8000-000000000001")
+# Owns the deleted jobs whose rows are not gone yet (core.db.maintenance.erasing). It has no keys, and is not listed.
+GONE_TENANT_ID = uuid.UUID("00000000-0000-7000-8000-000000000002")
 
 
 class JobState(StrEnum):

@@ -12,6 +12,7 @@ from core.clock import ManualClock
 from core.db.chunks import Claim, claim_chunk, claim_next, finish_chunk
 from core.db.engine import reading, transaction
 from core.db.jobs import NewJob, create_job, get_job
+from core.db.maintenance.erasing import erase_page
 from core.db.maintenance.rescue import RescuePolicy
 from core.db.models import LOCAL_TENANT_ID, Chunk, Job, Result
 from core.db.outcomes import ItemOutcome
@@ -79,6 +80,14 @@ class Ledger:
     def run(self, job_id: uuid.UUID, chunk_no: int) -> bool:
         claim = self.claim(job_id, chunk_no)
         return claim is not None and self.finish(claim)
+
+    def erase(self, job_id: uuid.UUID, rows: int = 1000) -> int:
+        """Remove the rows of a deleted job, as the sweep does; returns in how many transactions."""
+        for pages in range(1, 10_000):
+            with transaction(self.engine) as session:
+                if not erase_page(session, job_id, rows):
+                    return pages
+        raise AssertionError(f"the rows of {job_id} do not end")
 
     def job(self, job_id: uuid.UUID) -> Job:
         with reading(self.engine) as session:

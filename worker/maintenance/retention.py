@@ -1,9 +1,10 @@
-"""Deletes jobs past their retention, and in the storage what deleted jobs have left there."""
+"""Deletes jobs past their retention, and what deleted jobs have left: rows in the ledger, objects in the storage."""
 
 from __future__ import annotations
 
 from core.db.engine import reading, transaction
 from core.db.maintenance import retention
+from core.db.maintenance.erasing import erase_for
 from core.db.tombstones import list_due, postpone, remove
 from core.errors import StorageUnavailableError
 from core.telemetry.logs import get_logger
@@ -13,6 +14,7 @@ from worker.telemetry import metrics
 log = get_logger(__name__)
 
 PREFIXES = 200  # in one sweep
+ERASE_S = 2.0  # in one sweep
 
 
 def delete_expired(context: WorkerContext) -> None:
@@ -20,6 +22,13 @@ def delete_expired(context: WorkerContext) -> None:
     with transaction(context.engine) as session:
         retention.delete_expired_jobs(session, context.clock.now())
     context.storage.remove_orphans()
+
+
+def erase_deleted(context: WorkerContext) -> None:
+    """Rows of deleted jobs, for a while: the other duties of the sweep wait."""
+    gone = erase_for(context.engine, ERASE_S)
+    if gone:
+        log.info("rows_erased", jobs=gone)
 
 
 def empty_tombstones(context: WorkerContext) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from core.access.callers import Caller
 from core.db.access.audit import Action, record
 from core.db.access.tables import ApiKey
-from core.db.models import LOCAL_TENANT_ID, Job, Tenant, Upload
+from core.db.models import GONE_TENANT_ID, LOCAL_TENANT_ID, Job, Tenant, Upload
 from core.db.uploads.partial import end_uploads
 from core.db.webhooks.tables import Webhook
 from core.errors import ConflictError, InvalidRequestError, NotFoundError
@@ -83,7 +83,7 @@ def create_tenant(
 
 def list_tenants(session: Session) -> Sequence[Tenant]:
     """All tenants, by name."""
-    return session.scalars(select(Tenant).order_by(Tenant.name)).all()
+    return session.scalars(select(Tenant).where(Tenant.id != GONE_TENANT_ID).order_by(Tenant.name)).all()
 
 
 def find_tenant(session: Session, name: str) -> Tenant:
@@ -95,7 +95,7 @@ def find_tenant(session: Session, name: str) -> Tenant:
     tenant = session.scalar(select(Tenant).where(Tenant.name == name))
     if tenant is None and (tenant_id := _as_id(name)) is not None:
         tenant = session.get(Tenant, tenant_id)
-    if tenant is None:
+    if tenant is None or tenant.id == GONE_TENANT_ID:
         raise NotFoundError(f"no tenant {name!r}; `dermq tenants list` shows what there is")
     return tenant
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from core.access.callers import Caller
 from core.db.lifecycle import delete_job
 from core.db.maintenance.retention import IS_HELD, PAGE
-from core.db.models import Job, JobState
+from core.db.models import GONE_TENANT_ID, Job, JobState
 
 _ENDS = {
     JobState.SUCCEEDED: Job.succeeded_at,
@@ -39,7 +39,7 @@ def find_purgeable(
         limit: at most so many.
     """
     ended: list[ColumnElement[bool]] = [and_(Job.state == state, at <= before) for state, at in _ENDS.items()]
-    query = select(Job).where(or_(*ended), ~IS_HELD).order_by(Job.id).limit(limit)
+    query = select(Job).where(or_(*ended), ~IS_HELD, Job.tenant_id != GONE_TENANT_ID).order_by(Job.id).limit(limit)
     if tenant_id is not None:
         query = query.where(Job.tenant_id == tenant_id)
     if job_ids:

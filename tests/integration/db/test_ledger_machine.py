@@ -19,9 +19,10 @@ from sqlalchemy.exc import OperationalError
 
 from core.db.chunks import Claim, put_back_chunk
 from core.db.engine import reading, transaction
-from core.db.jobs import read_tallies
+from core.db.jobs import read_progress, read_tallies
 from core.db.lifecycle import delete_job, request_cancel
 from core.db.maintenance import republish, rescue, retention
+from core.db.maintenance.erasing import erase_page, list_gone
 from core.db.models import LOCAL_TENANT_ID, TERMINAL_STATES, Base, Chunk, ItemState, Job, JobState, Result, Tally
 from core.db.retrying import retry_job
 from core.errors import ConflictError, DatabaseUnavailableError
@@ -68,6 +69,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.claims: list[Claim] = []
         self.submitted = 0
         self.ended: dict[uuid.UUID, JobState] = {}
+        self.deleted: set[uuid.UUID] = set()
+        self.rows_left: dict[uuid.UUID, int] = {}
 
     def teardown(self) -> None:
         if hasattr(self, "ledger"):
@@ -175,11 +178,39 @@ class LedgerMachine(RuleBasedStateMachine):
             assert job.state not in TERMINAL_STATES
 
     def forget(self, job_id: uuid.UUID) -> None:
-        """It is gone, with all its rows."""
+        """Nobody sees it any more; its rows go later."""
         self.ended.pop(job_id, None)
+        self.deleted.add(job_id)
         with reading(self.ledger.engine) as session:
-            for table in (Chunk, Result, Tally):
-                assert not session.scalar(select(func.count()).select_from(table).where(table.job_id == job_id))
+            assert read_progress(session, job_id) is None
+
+    @rule(rows=st.sampled_from([1, 2, 3, 100]), outage=OUTAGES)
+    def erase(self, rows: int, outage: int | None) -> None:
+        """A page of rows of each deleted job."""
+
+        def page() -> None:
+            with transaction(self.ledger.engine) as session:
+                for job_id in list_gone(session, 100):
+                    erase_page(session, job_id, rows)
+
+        self.attempt(page, outage)
+
+    @invariant()
+    def deleted_jobs_only_lose_rows(self) -> None:
+        """No late worker adds one, and no row stays behind its job."""
+        if not hasattr(self, "ledger"):
+            return
+        with reading(self.ledger.engine) as session:
+            there = set(list_gone(session, 1000))
+            assert there <= self.deleted
+            for job_id in self.deleted:
+                rows = sum(
+                    session.scalar(select(func.count()).select_from(table).where(table.job_id == job_id)) or 0
+                    for table in (Chunk, Result, Tally)
+                )
+                assert rows <= self.rows_left.get(job_id, rows)
+                assert job_id in there or rows == 0
+                self.rows_left[job_id] = rows
 
     @rule(data=st.data(), cancel=st.booleans())
     def cancel_or_retry(self, data: st.DataObject, cancel: bool) -> None:
@@ -219,7 +250,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def jobs(self) -> list[Job]:
         with reading(self.ledger.engine) as session:
-            return list(session.scalars(select(Job)))
+            return list(session.scalars(select(Job).where(Job.tenant_id == LOCAL_TENANT_ID)))
 
     def drive_home(self) -> None:
         """From wherever chance led: sweeps and deliveries alone bring every job to its end."""
@@ -234,6 +265,10 @@ class LedgerMachine(RuleBasedStateMachine):
         for job in self.jobs():
             assert job.state in TERMINAL_STATES, f"{job.state} for ever"
         self.counts_agree_with_rows()
+        for job_id in self.deleted:
+            self.ledger.erase(job_id, rows=2)
+        self.deleted_jobs_only_lose_rows()
+        assert not any(self.rows_left.values())
 
 
 def test_the_ledger_machine(engine: Engine) -> None:

