@@ -66,8 +66,8 @@ coverage: $(VENV)/.dev ## Run the tests and show which share of the code they ru
 fuzz: $(VENV)/.dev ## Hold archives against other readers for FUZZ_S seconds (120), from FUZZ_SEED (1) on
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_S) --seed $(FUZZ_SEED)
 
-chaos: $(VENV)/.dev ## Kill, freeze and cut off parts of a real stack under a stream of jobs (KILLS, SEED, JOBS, DB=sqlite|postgres)
-	$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED) --jobs $(JOBS) --db $(DB)
+chaos: $(VENV)/.dev ## Kill, freeze and cut off parts of a real stack under a stream of jobs (KILLS, SEED, JOBS, DB=sqlite|postgres, KINDS=kill)
+	$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED) --jobs $(JOBS) --db $(DB) $(if $(KINDS),--kinds $(KINDS))
 
 # What is installed somewhere.
 LOCKS = api worker serving training flower up

@@ -1,6 +1,6 @@
 """`make chaos`: ends with 1, and with what was found, unless nothing was lost, doubled, wrong, stuck or left behind.
 
-python -m tests.chaos --kills 60 --seed 1 --jobs 4 --db postgres
+python -m tests.chaos --kills 60 --seed 1 --jobs 4 --db postgres --kinds kill,freeze
 """
 
 from __future__ import annotations
@@ -12,10 +12,18 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.chaos.faults import KINDS
 from tests.chaos.run import run_chaos
 
 _EXPORT = "import sys, pathlib; from tests.support.tiny_model import export_tiny_model as e; e(pathlib.Path(sys.argv[1]), 1)"
-BAD = ("lost", "doubled", "wrong", "stuck", "leaked_objects")
+BAD = ("lost", "doubled", "wrong", "stuck", "leaked_objects", "leaked_rows")
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    kinds = tuple(text.split(","))
+    if unknown := sorted(set(kinds) - set(KINDS)):
+        raise argparse.ArgumentTypeError(f"expected some of {', '.join(KINDS)}, got {', '.join(map(repr, unknown))}")
+    return kinds
 
 
 def main() -> int:
@@ -24,6 +32,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=4, help="how many jobs at a time")
     parser.add_argument("--db", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--kinds", type=_kinds, default=KINDS, help=f"only these faults, between commas: {','.join(KINDS)}")
     parser.add_argument("--keep", type=Path, help="a new folder for all files of the run; default: a temporary one")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dermq-chaos-", ignore_cleanup_errors=True) as temporary:
@@ -38,6 +47,7 @@ def main() -> int:
             seed=arguments.seed,
             jobs=arguments.jobs,
             postgres=arguments.db == "postgres",
+            kinds=arguments.kinds,
         )
     for note in found.pop("notes"):
         sys.stdout.write(f"{note}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from tests.chaos.parts import Stack
@@ -13,6 +13,8 @@ from tests.chaos.points import POINTS
 from tests.chaos.proxy import Flow
 
 _WORKERS = ("worker-1", "worker-2")
+# kill: SIGKILL of a part or of a child. point: a worker kills itself at a named point. cut: a proxy does it to connections.
+KINDS = ("kill", "point", "freeze", "restart", "cut", "flush")
 _LONGEST_S = 5.0  # that something is away
 
 
@@ -29,11 +31,23 @@ class Fault:
     def name(self) -> str:
         return f"{self.part.partition('-')[0]}.{self.kind}"
 
+    @property
+    def group(self) -> str:
+        """One of KINDS."""
+        return "point" if self.kind in POINTS else self.kind.partition("_")[0]
 
-def draw_faults(seed: int, count: int, *, postgres: bool) -> list[Fault]:
-    """The faults of a run; they depend on the arguments alone."""
+
+def draw_faults(seed: int, count: int, *, postgres: bool, kinds: Collection[str] = KINDS) -> list[Fault]:
+    """The faults of a run; they depend on the arguments alone.
+
+    Args:
+        seed: of the draw.
+        count: how many.
+        postgres: whether there is a PostgreSQL.
+        kinds: only these, of KINDS.
+    """
     draw = random.Random(f"faults/{seed}")
-    choices = _choices(postgres)
+    choices = [(part, kind) for part, kind in _choices(postgres) if Fault(part, kind, 0.0, 0.0).group in kinds]
     found = []
     for _ in range(count):
         part, kind = draw.choice(choices)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
@@ -15,14 +16,14 @@ import numpy.typing as npt
 from sqlalchemy import case, func, select
 
 from core.db.engine import reading
-from core.db.models import Chunk, Result
+from core.db.models import GONE_TENANT_ID, Chunk, Result, Tally
 from core.db.models import Job as Row
 from core.db.strays import count_strays
 from core.errors import DatabaseUnavailableError
 from core.imaging import decode_image
 from core.settings import ImageLimits
 from serving.client import PredictClient
-from tests.chaos.faults import Injector, draw_faults
+from tests.chaos.faults import KINDS, Injector, draw_faults
 from tests.chaos.parts import Stack, running_stack
 from tests.chaos.stream import ENDED, SHADES, Client, Job, Stream, picture
 from tests.support.servers import wait_until
@@ -100,7 +101,7 @@ class Judge:
             if job.problem:
                 self._count("stuck", 1, job, job.problem)
         with reading(stack.engine) as session:
-            states = dict(session.execute(select(Row.id, Row.state)).all())
+            states = dict(session.execute(select(Row.id, Row.state).where(Row.tenant_id != GONE_TENANT_ID)).all())
             counts = dict(session.execute(select(Result.job_id, func.count()).group_by(Result.job_id)).all())
         known = {uuid.UUID(job.id): job for job in jobs if job.id and not job.is_gone}
         self.findings.doubled += len(states.keys() - known.keys())  # a job that nobody knows of: submitted twice
@@ -150,7 +151,15 @@ class Progress(Thread):
 
 
 def run_chaos(
-    folder: Path, models: Path, *, kills: int, seed: int, jobs: int, postgres: bool, most_items: int = 120
+    folder: Path,
+    models: Path,
+    *,
+    kills: int,
+    seed: int,
+    jobs: int,
+    postgres: bool,
+    kinds: Collection[str] = KINDS,
+    most_items: int = 120,
 ) -> dict[str, Any]:
     """Run, check, and say what was found: the JSON object of `make chaos`."""
     began = time.monotonic()
@@ -160,7 +169,7 @@ def run_chaos(
         progress.start()
         stream.start()
         progress.await_first_row()
-        for fault in draw_faults(seed, kills, postgres=postgres):
+        for fault in draw_faults(seed, kills, postgres=postgres, kinds=kinds):
             injector.apply(fault)
         stream.finish()
         progress.ended.set()
@@ -168,11 +177,13 @@ def run_chaos(
         judge.check_ledger(stack, stream.jobs)
         redone = _redone_chunks(stack)
         leaked = _leaked_objects(stack, stream)
+        leaked_rows = 0 if any(job.problem for job in stream.jobs) else _leaked_rows(stack)
     recovery_s, after = progress.longest_recovery_s(injector.back_at)
     found = judge.findings
     return {
         "db": "postgres" if postgres else "sqlite",
         "seed": seed,
+        "kinds": [kind for kind in KINDS if kind in kinds],
         "faults": sum(injector.done.values()),
         "kills": dict(sorted(injector.done.items())),
         "jobs": len(stream.jobs),
@@ -182,6 +193,7 @@ def run_chaos(
         "wrong": found.wrong,
         "stuck": found.stuck,
         "leaked_objects": leaked,
+        "leaked_rows": leaked_rows,
         "redone_chunks": redone,
         "longest_recovery_s": round(recovery_s, 1),
         "longest_after": after,
@@ -212,6 +224,17 @@ def _leaked_objects(stack: Stack, stream: Stream) -> int:
             break  # nobody knows of what is there
         time.sleep(0.5)
     return len(_objects(stack))
+
+
+def _leaked_rows(stack: Stack) -> int:
+    """Rows that are left when every job is deleted and the sweep has had its time."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        with reading(stack.engine) as session:
+            left = sum(session.scalar(select(func.count()).select_from(table)) or 0 for table in (Row, Chunk, Result, Tally))
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.5)
 
 
 def _objects(stack: Stack) -> list[Path]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.__main__ import BAD
-from tests.chaos.faults import draw_faults
+from tests.chaos.__main__ import BAD, main
+from tests.chaos.faults import KINDS, draw_faults
 from tests.chaos.run import run_chaos
 from tests.support.servers import postgres_programs
 
@@ -32,3 +32,18 @@ def test_a_seed_draws_the_same_faults_again() -> None:
         *("api", "beat", "broker", "postgres", "serving", "worker", "worker-1", "worker-2")
     }
     assert "postgres" not in {fault.part for fault in draw_faults(7, 500, postgres=False)}
+
+
+def test_only_the_kinds_that_were_asked_for_are_drawn() -> None:
+    kills = draw_faults(7, 500, postgres=True, kinds=("kill",))
+    assert {fault.kind for fault in kills} == {"kill", "kill_child"}
+    assert {fault.part for fault in kills} == {"api", "beat", "broker", "postgres", "serving", "worker-1", "worker-2"}
+    assert {fault.group for fault in draw_faults(7, 500, postgres=True)} == set(KINDS)
+    assert {fault.group for fault in draw_faults(7, 500, postgres=False, kinds=("point", "flush"))} == {"point", "flush"}
+
+
+def test_a_kind_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["chaos", "--kinds", "kill,frieze"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "expected some of kill, point, freeze, restart, cut, flush, got 'frieze'" in capsys.readouterr().err
