@@ -5,6 +5,8 @@ Any server that holds the model can tell a worker how to feed it; there is no se
 Contract of an exported SavedModel:
 - `serving_default`: `images` uint8 [batch, height, width, 3] → `probabilities` float32 [batch, classes], calibrated; and, where
   the spec has `novelty`, `novelty` float32 [batch]: how unlike the training pictures each image is, the larger the more;
+- `explain`, where the spec has `explain`: `images` as above → `maps` float32 [batch, h, w, classes] in 0…1: for each class, how
+  much each place of the image, as the model sees it, speaks for it; 1 at the strongest place, all 0 where none does;
 - `describe`: `query` string [n] (ignored) → `spec` string [n], each row this class as JSON, so that a server that batches can
   merge and pad requests.
 """
@@ -19,6 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 INPUT_ALIAS = "images"
 OUTPUT_ALIAS = "probabilities"
 NOVELTY_ALIAS = "novelty"
+EXPLAIN_SIGNATURE = "explain"
+EXPLAIN_OUTPUT_ALIAS = "maps"
 DESCRIBE_SIGNATURE = "describe"
 DESCRIBE_INPUT_ALIAS = "query"
 DESCRIBE_OUTPUT_ALIAS = "spec"
@@ -32,6 +36,16 @@ class NoveltySpec(BaseModel):
     method: str  # in a word: mahalanobis, nearest_centroid, energy, or another team's
     threshold: float = Field(allow_inf_nan=False)  # novelty above which an image gets the note unlike_training
     false_alarms: float | None = Field(default=None, ge=0, le=1)  # share of the test part above it, where it was measured
+
+
+class ExplainSpec(BaseModel):
+    """How a version says which places of an image speak for a class."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    method: str  # in a word: grad_cam, or another team's
+    height: int = Field(gt=0)  # of a map, places
+    width: int = Field(gt=0)
 
 
 class Bins(BaseModel):
@@ -87,6 +101,7 @@ class ModelSpec(BaseModel):
     preprocessing_hash: str  # core.imaging.preprocessing_hash() of the code that decoded the training images
     licence: str = ""
     novelty: NoveltySpec | None = None  # None: the version has no second output
+    explain: ExplainSpec | None = None  # None: the version has no signature of that name
     reference: Reference | None = None  # None: drift of the version cannot be told
 
     @model_validator(mode="after")

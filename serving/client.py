@@ -20,6 +20,8 @@ from core.errors import JobError, ModelContractError, ServingUnavailableError
 from core.modelspec import (
     DESCRIBE_INPUT_ALIAS,
     DESCRIBE_SIGNATURE,
+    EXPLAIN_OUTPUT_ALIAS,
+    EXPLAIN_SIGNATURE,
     INPUT_ALIAS,
     NOVELTY_ALIAS,
     OUTPUT_ALIAS,
@@ -28,13 +30,13 @@ from core.modelspec import (
 from core.plainlists import check_grpc_address
 from core.telemetry.tracing import call_metadata, current_traceparent
 from serving.channel import ProcessChannel, open_channel
-from serving.contract import check_novelty, check_probabilities, check_serving_signature, read_output, read_spec
+from serving.contract import check_maps, check_novelty, check_probabilities, check_signatures, read_output, read_spec
 from serving.failures import Call, Failure, to_error
 from serving.flight import Flight
+from serving.modelnames import in_words, wire_spec
 from serving.protos import management_pb2, metadata_pb2, predict_pb2, status_pb2
 from serving.protos.config_pb2 import ModelServerConfig
 from serving.protos.metadata_pb2 import SignatureDef
-from serving.protos.model_pb2 import ModelSpec as WireModelSpec
 from serving.stubs import Stubs
 from serving.tensors import fill_tensor
 
@@ -178,13 +180,13 @@ class PredictClient:
             ModelContractError: no `describe` signature, a spec that cannot be read, or a `serving_default` that contradicts it.
             ServingUnavailableError: no answer in time.
         """
-        what = f"describe of {_name(model, version, label)}"
-        request = predict_pb2.PredictRequest(model_spec=_wire_spec(model, version, label, DESCRIBE_SIGNATURE))
+        what = f"describe of {in_words(model, version, label)}"
+        request = predict_pb2.PredictRequest(model_spec=wire_spec(model, version, label, DESCRIBE_SIGNATURE))
         fill_tensor(request.inputs[DESCRIBE_INPUT_ALIAS], _TOLD_NOTHING)
         reply = self._call(lambda stubs: stubs.predict, request, what)
         described = Described(read_spec(reply, what), reply.model_spec.version.value)
         if described != before:
-            check_serving_signature(self.metadata(model, version=described.version), described.spec, what)
+            check_signatures(self.metadata(model, version=described.version), described.spec, what)
         return described
 
     def predict(
@@ -226,9 +228,9 @@ class PredictClient:
         With `row_by_row`, values that are no probabilities make their own row NaN, and the others are returned; so does
         novelty that is no number. With `novelty` the answer has it: for a model whose spec says that it gives it.
         """
-        what = f"Predict of {_name(model, version, None)}"
+        what = f"Predict of {in_words(model, version, None)}"
         request = predict_pb2.PredictRequest(
-            model_spec=_wire_spec(model, version, None, SERVING_DEFAULT),
+            model_spec=wire_spec(model, version, None, SERVING_DEFAULT),
             output_filter=[OUTPUT_ALIAS, NOVELTY_ALIAS] if novelty else [OUTPUT_ALIAS],
         )
         fill_tensor(request.inputs[INPUT_ALIAS], images)
@@ -247,9 +249,7 @@ class PredictClient:
                 kind=Call.BATCH,
                 metadata=flight.metadata,
             )
-            answered = reply.model_spec.version.value
-            if answered != version:
-                raise ModelContractError(f"{what} at {self.address}: version {answered} answered instead")
+            self._check_version(reply, version, what)
             found = read_output(reply, OUTPUT_ALIAS, what)
             probabilities = check_probabilities(found, len(images), classes, what, row_by_row=row_by_row)
             if not novelty:
@@ -259,13 +259,38 @@ class PredictClient:
 
         return PendingPrediction(finish, flight.cancel, flight)
 
+    def explain(self, model: str, described: Described, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Ask which places of images speak for each class.
+
+        Args:
+            model: the served name.
+            described: the version, whose spec has `explain`.
+            images: uint8 [batch, height, width, 3].
+
+        Returns:
+            float32 [batch, h, w, classes] in [0, 1], of the height and width that the spec says.
+
+        Raises:
+            JobError: as `predict`; ModelContractError also for a version whose spec has no `explain`.
+            ServingUnavailableError: no answer in time.
+        """
+        what, explain = f"explain of {in_words(model, described.version, None)}", described.spec.explain
+        if explain is None:
+            raise ModelContractError(f"{what}: its spec has no 'explain', so it cannot be asked; export it again")
+        request = predict_pb2.PredictRequest(model_spec=wire_spec(model, described.version, None, EXPLAIN_SIGNATURE))
+        fill_tensor(request.inputs[INPUT_ALIAS], images)
+        reply = self._call(lambda stubs: stubs.predict, request, what, kind=Call.BATCH)
+        self._check_version(reply, described.version, what)
+        shape = len(images), explain.height, explain.width, len(described.spec.classes)
+        return check_maps(read_output(reply, EXPLAIN_OUTPUT_ALIAS, what), shape, what)
+
     def metadata(
         self, model: str, *, version: int | None = None, label: str | None = None, quick_s: float | None = None
     ) -> dict[str, SignatureDef]:
         """The signatures of a model by name; errors as `describe`. With `quick_s` one attempt within that time."""
-        what = f"GetModelMetadata of {_name(model, version, label)}"
+        what = f"GetModelMetadata of {in_words(model, version, label)}"
         request = metadata_pb2.GetModelMetadataRequest(
-            model_spec=_wire_spec(model, version, label, ""), metadata_field=["signature_def"]
+            model_spec=wire_spec(model, version, label, ""), metadata_field=["signature_def"]
         )
         reply = self._call(lambda stubs: stubs.metadata, request, what, quick_s=quick_s)
         return dict(metadata_pb2.SignatureDefMap.FromString(reply.metadata["signature_def"].value).signature_def)
@@ -277,8 +302,8 @@ class PredictClient:
             ModelNotFoundError: the server has never heard of the model or version.
             ServingUnavailableError: no answer in time.
         """
-        request = status_pb2.GetModelStatusRequest(model_spec=_wire_spec(model, version, None, ""))
-        what = f"GetModelStatus of {_name(model, version, None)}"
+        request = status_pb2.GetModelStatusRequest(model_spec=wire_spec(model, version, None, ""))
+        what = f"GetModelStatus of {in_words(model, version, None)}"
         reply = self._call(lambda stubs: stubs.status, request, what, quick_s=quick_s)
         return [
             VersionStatus(
@@ -330,6 +355,11 @@ class PredictClient:
                 raise ServingUnavailableError(f"expected {wanted} at {self.address} within {timeout_s:g} s, got none")
             self._sleep(poll_s)
 
+    def _check_version(self, reply: Any, version: int, what: str) -> None:
+        answered = reply.model_spec.version.value
+        if answered != version:
+            raise ModelContractError(f"{what} at {self.address}: version {answered} answered instead")
+
     def _call(
         self,
         method: Callable[[Stubs], grpc.UnaryUnaryMultiCallable],
@@ -368,20 +398,3 @@ def _failure(pending: grpc.Future) -> Failure | None:
     except grpc.FutureCancelledError:
         return Failure(grpc.StatusCode.CANCELLED, "cancelled on this side")
     return None if error is None else Failure.of(error)
-
-
-def _wire_spec(model: str, version: int | None, label: str | None, signature: str) -> WireModelSpec:
-    if version is not None and label is not None:
-        raise ValueError(f"expected a version or a label of {model}, got both: {version} and {label!r}")
-    spec = WireModelSpec(name=model, signature_name=signature)
-    if version is not None:
-        spec.version.value = version
-    elif label is not None:
-        spec.version_label = label
-    return spec
-
-
-def _name(model: str, version: int | None, label: str | None) -> str:
-    if version is not None:
-        return f"{model} version {version}"
-    return f"{model} label {label!r}" if label is not None else f"{model} (latest)"

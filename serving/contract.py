@@ -10,7 +10,15 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from core.errors import ModelContractError
-from core.modelspec import DESCRIBE_OUTPUT_ALIAS, INPUT_ALIAS, NOVELTY_ALIAS, OUTPUT_ALIAS, ModelSpec
+from core.modelspec import (
+    DESCRIBE_OUTPUT_ALIAS,
+    EXPLAIN_OUTPUT_ALIAS,
+    EXPLAIN_SIGNATURE,
+    INPUT_ALIAS,
+    NOVELTY_ALIAS,
+    OUTPUT_ALIAS,
+    ModelSpec,
+)
 from serving.protos import tensor_pb2
 from serving.protos.metadata_pb2 import SignatureDef, TensorInfo
 from serving.protos.predict_pb2 import PredictResponse
@@ -19,8 +27,8 @@ from serving.tensors import TensorError, dtype_name, to_array
 _ROUNDING = 1e-5  # how far float32 softmax may stray over 1
 
 
-def check_serving_signature(signatures: Mapping[str, SignatureDef], spec: ModelSpec, what: str) -> None:
-    """Compare `serving_default` with what the model says of itself.
+def check_signatures(signatures: Mapping[str, SignatureDef], spec: ModelSpec, what: str) -> None:
+    """Compare `serving_default`, and `explain` where there is to be one, with what the model says of itself.
 
     Args:
         signatures: by name, as GetModelMetadata has them.
@@ -29,16 +37,28 @@ def check_serving_signature(signatures: Mapping[str, SignatureDef], spec: ModelS
 
     Raises:
         ModelContractError: not `images` uint8 [?, height, width, 3] → `probabilities` float32 [?, classes], and `novelty`
-            float32 [?] where the model says that it has it. An output that it does not speak of may be there.
+            float32 [?] where the model says that it has it; or not the same → `maps` float32 [?, h, w, classes] where it says
+            that it explains. An output that it does not speak of may be there.
     """
-    signature = signatures.get("serving_default")
+    classes = len(spec.classes)
+    expected = {OUTPUT_ALIAS: (-1, classes), **({NOVELTY_ALIAS: (-1,)} if spec.novelty else {})}
+    _check_signature(signatures, "serving_default", spec, expected, what)
+    if spec.explain:
+        maps = {EXPLAIN_OUTPUT_ALIAS: (-1, spec.explain.height, spec.explain.width, classes)}
+        _check_signature(signatures, EXPLAIN_SIGNATURE, spec, maps, what)
+
+
+def _check_signature(
+    signatures: Mapping[str, SignatureDef], name: str, spec: ModelSpec, outputs: Mapping[str, tuple[int, ...]], what: str
+) -> None:
+    signature = signatures.get(name)
     if signature is None:
-        raise ModelContractError(f"{what}: expected a signature 'serving_default', got {sorted(signatures)}")
-    _check_aliases(signature.inputs, INPUT_ALIAS, "inputs", what)
+        raise ModelContractError(f"{what}: expected a signature {name!r}, got {sorted(signatures)}")
+    if set(signature.inputs) != {INPUT_ALIAS}:
+        raise ModelContractError(f"{what}: expected {name}'s inputs to be [{INPUT_ALIAS!r}], got {sorted(signature.inputs)}")
     expected_shape = (-1, spec.input_height, spec.input_width, 3)
     _check_tensor(signature.inputs[INPUT_ALIAS], INPUT_ALIAS, tensor_pb2.DT_UINT8, expected_shape, what)
-    expected = {OUTPUT_ALIAS: (-1, len(spec.classes)), **({NOVELTY_ALIAS: (-1,)} if spec.novelty else {})}
-    for alias, shape in expected.items():
+    for alias, shape in outputs.items():
         if alias not in signature.outputs:
             raise ModelContractError(f"{what}: expected an output {alias!r}, got {sorted(signature.outputs)}")
         _check_tensor(signature.outputs[alias], alias, tensor_pb2.DT_FLOAT, shape, what)
@@ -100,9 +120,26 @@ def check_novelty(values: npt.NDArray[Any], batch: int, what: str, *, row_by_row
     raise ModelContractError(f"{what}: expected novelty as finite numbers, got {values[~fine][0]:g}")
 
 
-def _check_aliases(found: Mapping[str, TensorInfo], expected: str, kind: str, what: str) -> None:
-    if set(found) != {expected}:
-        raise ModelContractError(f"{what}: expected serving_default's {kind} to be [{expected!r}], got {sorted(found)}")
+def check_maps(values: npt.NDArray[Any], shape: tuple[int, int, int, int], what: str) -> npt.NDArray[np.float32]:
+    """The maps of one batch, or an error that says what is wrong with them.
+
+    Args:
+        values: as decoded.
+        shape: images sent, height and width of a map, classes.
+        what: the call in words, for the message.
+
+    Returns:
+        float32 [batch, h, w, classes], finite, in [0, 1].
+
+    Raises:
+        ModelContractError: they are anything else.
+    """
+    if values.dtype != np.float32 or values.shape != shape:
+        raise ModelContractError(f"{what}: expected maps float32 {list(shape)}, got {values.dtype} {list(values.shape)}")
+    if not ((values >= -_ROUNDING) & (values <= 1 + _ROUNDING)).all():
+        raise ModelContractError(f"{what}: expected maps in [0, 1], got values from {values.min():g} to {values.max():g}")
+    clipped: npt.NDArray[np.float32] = np.clip(values, 0.0, 1.0)
+    return clipped
 
 
 def _check_tensor(info: TensorInfo, alias: str, dtype: int, shape: tuple[int, ...], what: str) -> None:

@@ -25,6 +25,11 @@ _SOURCES = """\
 Pictures of other sources, held out by lesion and patient. The model answers over all classes; temperature and threshold
 are those above. Sensitivity / specificity are those of flagging malignant images. Intervals: 95 %, bootstrap over groups."""
 
+_SALIENCY = """\
+The signature `explain` gives a map of {height}x{width} places for each class ({method}, Selvaraju et al. 2017): where the last
+feature map raises the score of the class. The highest value of each map is 1, however small the score is. A map does not say
+that the answer is right, nor that the place is what a dermatologist would look at."""
+
 _BOTH_WAYS = (("sensitivity", "specificity"), ("specificity", "sensitivity"))
 _SCREENING = """\
 Melanoma against all other classes by the probability of melanoma; malignant against benign by the risk. Intervals: 95 %,
@@ -45,6 +50,7 @@ def render_card(record: RunRecord, spec: ModelSpec, evaluation: dict[str, Any]) 
         "## Other sources": _sources(evaluation.get("sources", {})),
         "## By age, sex and site": _groups(evaluation["groups"]),
         **({"## Unlike the training pictures": _novelty(evaluation["novelty"])} if "novelty" in evaluation else {}),
+        **({"## Which places speak for a class": _SALIENCY.format(**spec.explain.model_dump())} if spec.explain else {}),
         "## Limits": _LIMITS,
         "## Licence": _licence(record, spec),
     }

@@ -44,6 +44,7 @@ def export_run(
     version: int | None = None,
     tta: bool = False,
     novelty: str = BEST,
+    explain: bool = True,
     data: Path | None = None,
 ) -> Path:
     """Publishes a run as `root/model/version` and returns that folder.
@@ -56,6 +57,8 @@ def export_run(
         tta: with a signature that averages over the symmetries of a picture.
         novelty: which detector measures how unlike the training pictures an image is, one of CHOICES; "none"
             leaves that output out.
+        explain: with a signature that says which places of an image speak for a class, if the network has a feature map; a
+            line on stdout says why if it has none.
         data: where the data set is, whose training part the detector is fitted on; by default where it was.
 
     Raises:
@@ -76,15 +79,26 @@ def export_run(
         measure, scores, spec = found.measure, found.test, spec.model_copy(update={"novelty": found.spec})
         evaluation["novelty"] = found.figures
     spec = spec.model_copy(update={"reference": make_reference(run.predictions("test"), spec, scores)})
+    explainer = _explainer(network) if explain else None
+    spec = spec.model_copy(update={"explain": explainer and explainer.spec})
     base.mkdir(parents=True, exist_ok=True)
     partial = base / f".{target.name}.{os.getpid()}.part"
     try:
-        import_module("training.savedmodel").write_saved_model(network, spec, partial, tta=tta, novelty=measure)
+        write = import_module("training.savedmodel").write_saved_model
+        write(network, spec, partial, tta=tta, novelty=measure, explainer=explainer)
         _write_beside(run, spec, evaluation, partial)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # after a failure; after the rename nothing is left of it
     return target
+
+
+def _explainer(network: Any) -> Any:
+    try:
+        return import_module("training.saliency").Explainer(network)
+    except InvalidRequestError as error:
+        print(f"without the signature explain: {error}")
+        return None
 
 
 def next_version(base: Path) -> int:
@@ -173,6 +187,9 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.exp
         default=BEST,
         help="the detector of pictures unlike the training part's; best compares all, none leaves it out",
     )
+    parser.add_argument(
+        "--no-explain", action="store_true", help="leave out the signature that says which places speak for a class"
+    )
     parser.add_argument("--data", type=Path, default=None, help="the data set, for --novelty; by default where it was")
     add_json_option(parser)
     chosen = parser.parse_args(arguments)
@@ -186,6 +203,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.exp
                 version=chosen.version,
                 tta=chosen.tta,
                 novelty=chosen.novelty,
+                explain=not chosen.no_explain,
                 data=chosen.data,
             )
     except DermqError as error:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.errors import InvalidRequestError
+from core.errors import InvalidRequestError, ModelContractError
 from serving.client import PredictClient
 from serving.lifecycle.golden import Golden
 from serving.lifecycle.verification import verify_served
@@ -196,6 +196,33 @@ def test_a_second_output_says_how_unlike_the_training_pictures_an_image_is(run: 
     unlike = client.predict_async("starter", 1, noise, classes=2, novelty=True).answer().novelty
     assert unlike is not None
     assert unlike.min() > spec.novelty.threshold
+
+
+def test_the_signature_explain_gives_the_class_activation_map_of_each_class(run: RunFolder, client: PredictClient) -> None:
+    described = client.describe("starter")
+    pixels = pixels_of_the_test_part(run)
+    maps = client.explain("starter", described, pixels)
+    assert described.spec.explain is not None
+    assert maps.shape == (len(pixels), described.spec.explain.height, described.spec.explain.width, 2)
+    model = keras.models.load_model(run.model_path, compile=False)
+    pooled = next(layer for layer in model.layers if isinstance(layer, keras.layers.GlobalAveragePooling2D))
+    features = keras.Model(model.inputs, pooled.input).predict(pixels.astype(np.float32), verbose=0)
+    raw = np.maximum(features @ model.layers[-1].get_weights()[0], 0)  # Zhou et al. 2016
+    highest = raw.max(axis=(1, 2), keepdims=True)
+    assert highest.max() > 0
+    np.testing.assert_allclose(maps, np.divide(raw, highest, out=np.zeros_like(raw), where=highest > 0), atol=1e-3)
+
+
+def test_a_version_may_go_without_the_signature_explain(run: RunFolder, tmp_path: Path) -> None:
+    version = export_run(run, model="starter", root=tmp_path, novelty="none", explain=False)
+    spec = ModelVersion("starter", 1, version).spec()
+    assert spec is not None
+    assert spec.explain is None
+    assert "explain" not in (version / "README.md").read_text(encoding="utf-8")
+    with running_serving(tmp_path / "starter", "starter", tmp_path / "log") as address, PredictClient(address) as client:
+        described = client.describe("starter")
+        with pytest.raises(ModelContractError, match="its spec has no 'explain'"):
+            client.explain("starter", described, np.zeros((1, spec.input_height, spec.input_width, 3), np.uint8))
 
 
 def test_the_reference_of_a_version_is_what_it_answers_to_its_test_part(run: RunFolder, client: PredictClient) -> None:

@@ -12,7 +12,7 @@ import pytest
 from core.errors import InvalidRequestError, ModelContractError
 from core.modelspec import NoveltySpec
 from serving.client import PredictClient
-from serving.contract import check_serving_signature
+from serving.contract import check_signatures
 from serving.lifecycle.golden import Golden
 from serving.lifecycle.verification import record_golden, verify_served
 from serving.repository import ModelVersion
@@ -98,11 +98,11 @@ def check_the_golden_batch_holds_novelty(client: PredictClient, version: ModelVe
 def test_a_model_that_says_it_has_novelty_and_gives_none_is_refused(client: PredictClient) -> None:
     """The other way round nothing is asked for: a second output that `describe` does not speak of may be there."""
     signatures = client.metadata("tiny")
-    check_serving_signature(signatures, tiny_spec(), "describe")
+    check_signatures(signatures, tiny_spec(), "describe")
     with pytest.raises(ModelContractError, match=r"expected an output 'novelty', got \['probabilities'\]"):
-        check_serving_signature(signatures, tiny_spec(novel=True), "describe")
+        check_signatures(signatures, tiny_spec(novel=True), "describe")
     outputs = signatures["serving_default"].outputs
     outputs["novelty"].CopyFrom(outputs["probabilities"])
-    check_serving_signature(signatures, tiny_spec(), "describe")
+    check_signatures(signatures, tiny_spec(), "describe")
     with pytest.raises(ModelContractError, match=r"expected 'novelty' to be float \[-1\], got float \[-1, 7\]"):
-        check_serving_signature(signatures, tiny_spec(novel=True), "describe")
+        check_signatures(signatures, tiny_spec(novel=True), "describe")
