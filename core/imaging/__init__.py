@@ -11,6 +11,7 @@ exif.py       orientation and Adobe RGB, out of EXIF and XMP
 copies.py     marks of a bad copy in compressed data
 colour.py     any pixel mode to opaque 8-bit sRGB, with profiles.py for colour profiles
 quality.py    notes on light, colour and sharpness
+shrinking.py  the resize of most JPEGs, by Pillow's C functions alone
 decoding.py   resize and orientation: the arrays that models are trained on and fed with
 thumbnails.py small upright JPEGs for pages
 faults.py     the one place where decoder exceptions become an ItemError

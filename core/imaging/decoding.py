@@ -24,7 +24,8 @@ from PIL import Image
 from core.imaging.faults import decoding
 from core.imaging.opening import open_image
 from core.imaging.picture import Box, Picture
-from core.imaging.quality import are_blurred, lines_of, notes_on_light, points_of
+from core.imaging.quality import are_blurred, lines_of, lines_of_green, notes_on_light, points_of
+from core.imaging.shrinking import shrink
 from core.notes import ItemNote
 from core.settings import ImageLimits
 
@@ -111,8 +112,8 @@ def decode_unexamined(
     picture = open_image(data, limits)
     with decoding(picture.format, picture.size):
         small, size, lines = _render(picture, (width, height), resize)
-        filled = _middle_of(pixels, small.size)
-        filled[...] = np.frombuffer(small.tobytes(), np.uint8).reshape(filled.shape)
+        filled = _middle_of(pixels, (small.shape[1], small.shape[0]))
+        filled[...] = small
     if size[0] < width or size[1] < height:
         picture.notes.add(ItemNote.LOW_RESOLUTION)
     return UnexaminedImage(pixels, *size, picture.notes, points_of(filled), lines)
@@ -142,10 +143,18 @@ def scaled(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
 
     Far larger images are first reduced by whole numbers, to no less than three times the size: faster, the same to the eye.
     """
-    shrink = max((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1])
-    gap = max(_REDUCING_GAP, shrink / _MAX_REDUCTION)
+    gap = max(_REDUCING_GAP, _shrinkage(size, box) / _MAX_REDUCTION)
     small = image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=gap)
     return small if small.mode == "RGB" else small.convert("RGB")
+
+
+def _shrinkage(size: tuple[int, int], box: Box) -> float:
+    return max((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1])
+
+
+def _is_reduced(size: tuple[int, int], box: Box) -> bool:
+    """Whether `scaled` reduces by whole numbers first."""
+    return _shrinkage(size, box) >= 2 * _REDUCING_GAP
 
 
 def upright(image: Image.Image, turn: int) -> Image.Image:
@@ -168,20 +177,31 @@ def _note(found: Sequence[set[ItemNote]], note: ItemNote, numbers: Sequence[int]
 
 def _render(
     picture: Picture, target: tuple[int, int], resize: Resize
-) -> tuple[Image.Image, tuple[int, int], NDArray[np.uint8] | None]:
-    """The upright RGB image, of `target` (width, height) pixels or, for "pad", within that.
+) -> tuple[NDArray[np.uint8], tuple[int, int], NDArray[np.uint8] | None]:
+    """The upright RGB pixels, as large as `target` (width, height) or, for "pad", within that.
 
     Returns:
-        The image, the (width, height) that the original has upright, and lines of it (core.imaging.quality).
+        Them, uint8 [height, width, 3], the (width, height) that the original has upright, and lines of it
+        (core.imaging.quality).
     """
     turned = picture.orientation in _QUARTER_TURNS
     stored_target = target[::-1] if turned else target
     whole = _whole(picture.size, stored_target, resize)
-    flat, box = picture.decode(whole)
+    small_size = whole if resize == "pad" else stored_target
+    decoded = picture.decode_array(whole)
+    flat, box = decoded or picture.decode(whole)
     if resize == "crop":
         box = _middle(box, stored_target)
-    small = upright(scaled(flat, whole if resize == "pad" else stored_target, box), picture.orientation)
-    return small, picture.size[::-1] if turned else picture.size, lines_of(flat, picture.green)
+    if isinstance(flat, np.ndarray):
+        lines = lines_of_green(flat[..., 1])
+        if picture.orientation not in _TURNS and not _is_reduced(small_size, box):
+            return shrink(flat, small_size, box), picture.size, lines
+        flat = Image.frombuffer("RGB", flat.shape[1::-1], flat, "raw", "RGB", 0, 1)
+    else:
+        lines = lines_of(flat) if picture.green is None else lines_of_green(picture.green)
+    small = upright(scaled(flat, small_size, box), picture.orientation)
+    pixels = np.frombuffer(small.tobytes(), np.uint8).reshape(small.size[1], small.size[0], 3)
+    return pixels, picture.size[::-1] if turned else picture.size, lines
 
 
 def _target(out: NDArray[np.uint8] | None, height: int, width: int) -> NDArray[np.uint8]:

@@ -95,16 +95,24 @@ class JpegPicture(Picture):
         self._data, self._header = data, facts.header
         super().__init__("JPEG", facts.header.size, facts.orientation, facts.profile, set(facts.notes))
 
+    def decode_array(self, enough: tuple[int, int]) -> tuple[NDArray[np.uint8], Box] | None:
+        """See Picture.decode_array."""
+        if self.profile is not None or len(self._header.components) == 4:
+            return None
+        return self._decode(enough)
+
     def decode(self, enough: tuple[int, int]) -> tuple[Image.Image, Box]:
         """See Picture.decode. The scale is 1, 1/2, 1/4 or 1/8, as Pillow's `draft()` chooses it."""
-        scale = _scale(self.size, enough)
-        size = (self.size[0] + scale - 1) // scale, (self.size[1] + scale - 1) // scale
-        pixels = decode_strictly(self._data, self._header, size)
+        pixels, box = self._decode(enough)
         mode = "CMYK" if pixels.shape[2] == 4 else "RGB"
         if mode == "RGB":
             self.green = pixels[..., 1]
-        image = Image.frombuffer(mode, size, pixels, "raw", mode, 0, 1)
-        return self.shown(image), (0, 0, self.size[0] / scale, self.size[1] / scale)
+        return self.shown(Image.frombuffer(mode, pixels.shape[1::-1], pixels, "raw", mode, 0, 1)), box
+
+    def _decode(self, enough: tuple[int, int]) -> tuple[NDArray[np.uint8], Box]:
+        scale = _scale(self.size, enough)
+        size = (self.size[0] + scale - 1) // scale, (self.size[1] + scale - 1) // scale
+        return decode_strictly(self._data, self._header, size), (0, 0, self.size[0] / scale, self.size[1] / scale)
 
 
 def read_header(data: bytes) -> Header:

@@ -35,6 +35,20 @@ class Picture(ABC):
             self.notes.add(ItemNote.LOST_PROFILE)
         return opaque
 
+    def decode_array(self, enough: tuple[int, int]) -> tuple[NDArray[np.uint8], Box] | None:  # noqa: ARG002
+        """As `decode`, where the decoder gives an array of RGB values to which nothing is to be done; else None.
+
+        Args:
+            enough: as in `decode`.
+
+        Returns:
+            uint8 [height, width, 3], valid until this thread's next picture, and the box in it that the picture fills.
+
+        Raises:
+            ItemError: as `decode`.
+        """
+        return None
+
     @abstractmethod
     def decode(self, enough: tuple[int, int]) -> tuple[Image.Image, Box]:
         """The pixels, opaque, as sRGB. Call once, within `faults.decoding`.

@@ -55,7 +55,7 @@ def notes_on_light(points: NDArray[np.uint8]) -> Iterator[tuple[ItemNote, NDArra
     yield ItemNote.UNDER_EXPOSED, dark
 
 
-def lines_of(image: Image.Image, green: NDArray[np.uint8] | None = None) -> NDArray[np.uint8] | None:
+def lines_of(image: Image.Image) -> NDArray[np.uint8] | None:
     """Evenly spaced rows and columns of a decoded picture, as long as its shorter side: a copy, uint8 [lines, length].
 
     None of a picture that is too small to be looked at for detail.
@@ -63,18 +63,25 @@ def lines_of(image: Image.Image, green: NDArray[np.uint8] | None = None) -> NDAr
     Args:
         image: decoded, in mode L or RGB, at least twice the model's input where the file has as much. Of colours, green is
             taken, which has most of the light.
-        green: its green channel, uint8 [height, width], where there is an array of it.
     """
     width, height = image.size
     side = min(width, height)
     if side < _LEAST_SIDE:
         return None
-    if green is not None or width * height <= _SMALL:  # one copy costs less than two passes
-        green = _green(image) if green is None else green
-        return np.concatenate((green[:: -(-height // _LINES), :side], green[:side, :: -(-width // _LINES)].T))
+    if width * height <= _SMALL:  # one copy costs less than two passes
+        return lines_of_green(_green(image))
     rows = image.resize((width, min(_LINES, height)), Image.Resampling.NEAREST)
     columns = image.resize((min(_LINES, width), height), Image.Resampling.NEAREST)
     return np.concatenate((_green(rows)[:, :side], _green(columns).T[:, :side]))
+
+
+def lines_of_green(green: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """As `lines_of`, of the picture's green channel: uint8 [height, width]."""
+    height, width = green.shape
+    side = min(width, height)
+    if side < _LEAST_SIDE:
+        return None
+    return np.concatenate((green[:: -(-height // _LINES), :side], green[:side, :: -(-width // _LINES)].T))
 
 
 def are_blurred(lines: NDArray[np.uint8]) -> NDArray[np.bool_]:
