@@ -8,7 +8,7 @@ from collections.abc import Callable
 from worker.context import WorkerContext
 from worker.maintenance.republish import publish_due_jobs, top_up_jobs, wake_idle
 from worker.maintenance.rescue import pull_in_far_times, rescue_chunks, rescue_from_dead_processes, rescue_prepares
-from worker.maintenance.retention import delete_expired, empty_tombstones, erase_deleted
+from worker.maintenance.retention import delete_expired, empty_tombstones, end_uploads, erase_deleted
 from worker.maintenance.scan import scan_storage
 from worker.maintenance.webhooks import deliver_webhooks
 from worker.telemetry import metrics
@@ -22,6 +22,7 @@ DUTIES: tuple[Callable[[WorkerContext], None], ...] = (
     top_up_jobs,
     wake_idle,
     delete_expired,
+    end_uploads,
     erase_deleted,
     empty_tombstones,
     scan_storage,

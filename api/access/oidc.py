@@ -7,9 +7,11 @@ that are known hold for KEPT_S.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -23,6 +25,7 @@ from core.access.scopes import Scope
 from core.db.models import Tenant
 from core.errors import TransientError
 from core.settings import OidcSettings
+from core.settings.oidc import is_safe_address
 from core.telemetry.logs import get_logger
 
 # Signatures with the provider's private key alone: never `none`, never a shared secret (RFC 8725, 3.1).
@@ -31,6 +34,7 @@ REFRESH_S = 30.0
 KEPT_S = 86_400.0
 _FRESH_S = 600.0
 _LEEWAY_S = 30
+_FAR = 100_000_000_000  # seconds since 1970, the year 5138: datetime ends at 9999
 _TIMEOUT_S = 5.0
 _LARGEST = 1_000_000
 _log = get_logger(__name__)
@@ -48,7 +52,8 @@ class Provider:
             raise ValueError("DERMQ_OIDC_ISSUER is set: expected DERMQ_OIDC_AUDIENCE, too, or tokens for others would be taken")
         self._settings = settings
         self._monotonic = monotonic
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of what is known
+        self._asking = threading.Lock()  # one asks at a time
         self._keys: dict[str, jwt.PyJWK] = {}
         self._read_at: float | None = None
         self._tried_at: float | None = None
@@ -92,7 +97,9 @@ class Provider:
         if tenant is None or tenant.suspended_at is not None:
             what = f"this token's claim {self._settings.tenant_claim!r} names no tenant that is active here"
             raise UnauthenticatedError(what, shown=True)
-        return Caller(tenant.id, self._scopes(claims), f"oidc:{claims['sub']}"[:100]), tenant.max_requests
+        until = datetime.fromtimestamp(min(int(claims["exp"]), _FAR) + _LEEWAY_S, UTC)
+        caller = Caller(tenant.id, self._scopes(claims), f"oidc:{claims['sub']}"[:100], expires_at=until)
+        return caller, tenant.max_requests
 
     def _scopes(self, claims: dict[str, Any]) -> frozenset[Scope]:
         given = claims.get(self._settings.scope_claim, "")
@@ -103,17 +110,32 @@ class Provider:
         return frozenset(known[name] for name in named if name in known)
 
     def _find(self, kid: str) -> jwt.PyJWK:
+        """The key of that name. Whose key is known does not wait while somebody else asks the provider."""
+        key, age = self._known(kid)
+        if (key is None or age > _FRESH_S) and self._asking.acquire(timeout=_TIMEOUT_S if key is None else 0):
+            try:
+                self._ask(kid)
+            finally:
+                self._asking.release()
+            key, age = self._known(kid)
+        if age > KEPT_S:
+            raise ProviderAwayError("the provider of tokens does not say which keys it has")
+        if key is None:
+            raise jwt.InvalidKeyError("unknown key")
+        return key
+
+    def _known(self, kid: str) -> tuple[jwt.PyJWK | None, float]:
+        """A key of the last answer, and the answer's age in seconds."""
         with self._lock:
-            now = self._monotonic()
-            age = None if self._read_at is None else now - self._read_at
-            if (age is None or age > _FRESH_S or kid not in self._keys) and self._may_ask(now):
-                self._read(now)
-            age = None if self._read_at is None else now - self._read_at
-            if age is None or age > KEPT_S:
-                raise ProviderAwayError("the provider of tokens does not say which keys it has")
-            if kid not in self._keys:
-                raise jwt.InvalidKeyError("unknown key")
-            return self._keys[kid]
+            age = math.inf if self._read_at is None else self._monotonic() - self._read_at
+            return self._keys.get(kid), age
+
+    def _ask(self, kid: str) -> None:
+        """Ask the provider, unless another thread has meanwhile, or it was asked a moment ago."""
+        key, age = self._known(kid)
+        now = self._monotonic()
+        if (key is None or age > _FRESH_S) and self._may_ask(now):
+            self._read(now)
 
     def _may_ask(self, now: float) -> bool:
         return self._tried_at is None or now - self._tried_at >= REFRESH_S
@@ -128,8 +150,9 @@ class Provider:
         except (httpx2.HTTPError, jwt.PyJWTError, ValueError, KeyError) as error:
             _log.warning("oidc_keys_not_read", error=str(error)[:300], consequence="those that are known hold for a day")
             return
-        self._keys = {each.key_id: each for each in keys.keys if each.key_id and each.public_key_use in (None, "sig")}
-        self._read_at = now
+        with self._lock:
+            self._keys = {each.key_id: each for each in keys.keys if each.key_id and each.public_key_use in (None, "sig")}
+            self._read_at = now
 
 
 def _keys_of(client: httpx2.Client, issuer: str) -> str:
@@ -137,17 +160,22 @@ def _keys_of(client: httpx2.Client, issuer: str) -> str:
     found = _json(client, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
     if found.get("issuer") != issuer:
         raise ValueError("its configuration names another issuer")
-    return str(found["jwks_uri"])
+    address = str(found["jwks_uri"])
+    if not is_safe_address(address):
+        raise ValueError(f"expected https:// as jwks_uri, got {address[:200]!r}")
+    return address
 
 
 def _json(client: httpx2.Client, url: str) -> dict[str, Any]:
-    body = bytearray()
+    body, until = bytearray(), time.monotonic() + _TIMEOUT_S
     with client.stream("GET", url) as answer:
         answer.raise_for_status()
         for piece in answer.iter_bytes():
             body += piece
             if len(body) > _LARGEST:
                 raise ValueError(f"the answer of {url} is too large")
+            if time.monotonic() > until:
+                raise ValueError(f"the answer of {url} takes longer than {_TIMEOUT_S:g} s")
     value = json.loads(body)
     if not isinstance(value, dict):
         raise ValueError(f"the answer of {url} is no JSON object")  # noqa: TRY004 - about what came, not about a type here

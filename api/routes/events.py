@@ -17,7 +17,7 @@ from api.results.views import base_url
 from api.routes.jobs import load_job_object
 from api.schemas import JobObject
 from core.access.callers import Caller
-from core.db.access.keys import alive_key
+from core.db.access.keys import may_still_ask
 from core.db.engine import reading
 from core.db.jobs import Progress, read_progress
 from core.db.models import TERMINAL_STATES
@@ -46,7 +46,7 @@ async def follow(
 ) -> AsyncIterator[ServerSentEvent]:
     """An event `job` with the job object on each change, its revision as id; the stream ends with the job. A client that comes
     back with `Last-Event-ID` hears at once what it has missed; only the end of the job is sent again.
-    The stream also ends when the key that opened it is revoked or expires.
+    The stream also ends when the key that opened it is revoked or expires, or when the time of the token is over.
     """
     base = base_url(request, here.settings.api)
     if last_event_id != job.revision or job.state in TERMINAL_STATES:
@@ -60,7 +60,7 @@ async def follow(
                 continue
             job = await run_in_threadpool(load_job_object, here, caller.tenant_id, job.id, base)
         except NotFoundError:
-            return  # deleted, or the key is
+            return  # deleted, or the key or token does not work any more
         except DatabaseUnavailableError as error:
             yield ServerSentEvent(comment=str(error).partition("\n")[0])
             continue
@@ -69,11 +69,11 @@ async def follow(
 
 
 def _progress(here: Resources, caller: Caller, job_id: UUID) -> Progress:
-    """Raises NotFoundError once the job is gone, or the caller's key does not work any more."""
+    """Raises NotFoundError once the job is gone, or the caller's key or token does not work any more."""
     with reading(here.engine) as session:
         progress = read_progress(session, job_id)
-        if caller.key_id is not None and alive_key(session, caller.key_id, here.clock.now()) is None:
-            raise NotFoundError("the key was revoked or has expired")
+        if not may_still_ask(session, caller, here.clock.now()):
+            raise NotFoundError("the key or token does not work any more")
     if progress is None:
         raise NotFoundError(f"job {job_id} is gone")
     return progress

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 
 from core.access.scopes import ALL_SCOPES, Scope
 
@@ -17,12 +18,14 @@ class Caller:
         scopes: what is allowed.
         actor: for the audit: a key's name, or user@host.
         key_id: None without a key.
+        expires_at: until when a provider's token holds; None for keys, which are looked up.
     """
 
     tenant_id: uuid.UUID
     scopes: frozenset[Scope]
     actor: str
     key_id: uuid.UUID | None = None
+    expires_at: datetime | None = None
 
     def may(self, scope: Scope) -> bool:
         """Whether the scope is allowed."""

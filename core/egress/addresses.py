@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -16,6 +18,8 @@ from core.errors import InvalidRequestError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Found = tuple[object, object, object, str, tuple[str | int | bytes, ...]]  # of socket.getaddrinfo
+RESOLVE_S = 5.0
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 _LONGEST = 2000
@@ -60,22 +64,23 @@ def check_url(url: str) -> None:
         raise InvalidRequestError("expected an address without a user's name, a password and a fragment")
 
 
-def find_target(url: str, networks: Sequence[Network]) -> Target:
+def find_target(url: str, networks: Sequence[Network], *, timeout_s: float = RESOLVE_S) -> Target:
     """Resolve an address, once, and check all that it resolves to.
 
     Args:
         url: as `check_url` takes it.
         networks: what may be reached besides the public internet; http:// may go there only.
+        timeout_s: how long its name may take.
 
     Raises:
         InvalidRequestError: it may not be reached; nothing is said of what its name resolves to.
-        OSError: its name cannot be resolved now.
+        OSError: its name cannot be resolved now, or not in time (TimeoutError).
     """
     check_url(url)
     parts = urlsplit(url)
     host = parts.hostname or ""
     port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    found = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in _resolve(host, port)]
+    found = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in _resolve(host, port, timeout_s)]
     allowed = [any(_plain(each) in network for network in networks) for each in found]
     if not found or not all(inside or is_public(each) for inside, each in zip(allowed, found, strict=True)):
         raise InvalidRequestError(
@@ -98,11 +103,26 @@ def is_public(address: Address) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified or is_site_local)
 
 
-def _resolve(host: str, port: int) -> Sequence[tuple[object, object, object, str, tuple[str | int | bytes, ...]]]:
+def _resolve(host: str, port: int, timeout_s: float) -> Sequence[_Found]:
+    """What a name resolves to. The system's resolver takes no time limit, so it runs in a thread.
+
+    At the limit the thread is left alone. It ends when the resolver gives up, as a rule after some ten seconds.
+    """
+    answer: Future[Sequence[_Found]] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name="resolve", daemon=True).start()
     try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return answer.result(timeout_s)
     except UnicodeError as error:
         raise InvalidRequestError("expected a host name that can be looked up") from error
+    except TimeoutError as error:
+        raise TimeoutError(f"the name {host!r} was not resolved within {timeout_s:g} s") from error
 
 
 def _plain(address: Address) -> Address:

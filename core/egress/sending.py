@@ -139,4 +139,4 @@ def _asked(
 
 
 def _too_long(total_s: float) -> TimeoutError:
-    return TimeoutError(f"it took longer than {total_s:g} s")
+    return TimeoutError(f"it took longer than {round(total_s, 1):g} s")

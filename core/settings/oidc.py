@@ -11,6 +11,12 @@ from core.secretfiles import Concern
 from core.settings.reading import variables_of
 
 
+def is_safe_address(address: str) -> bool:
+    """Whether keys may be asked for there: https://, or this machine itself. Whoever changes keys on their way makes tokens."""
+    parts = urlsplit(address)
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")))
+
+
 class OidcSettings(Concern):
     """DERMQ_OIDC_*: access tokens of an OpenID Connect provider in the place of API keys. Without an issuer: none."""
 
@@ -31,9 +37,7 @@ class OidcSettings(Concern):
     @field_validator("issuer")
     @classmethod
     def _an_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
-        if value and not (parts.hostname and is_safe):
+        if value and not is_safe_address(value):
             raise ValueError(f"expected https://host/path, got {value!r}: whoever changes the keys on their way makes tokens")
         return value
 

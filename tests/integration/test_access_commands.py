@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -79,6 +80,10 @@ def test_purge_removes_ended_jobs_and_says_what_went(run: Run, ledger_url: str, 
     assert run("purge", "--older-than", "0", "--job", "nonsense").returncode != 0
 
 
+def no_such_name(*_: object, **__: object) -> None:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
 def test_webhooks_from_their_making_to_their_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DERMQ_EGRESS_NETWORKS", "127.0.0.0/8")
     made = run("webhooks", "create", "http://127.0.0.1:9/dermq", "--event", "job.failed")
@@ -94,6 +99,11 @@ def test_webhooks_from_their_making_to_their_end(run: Run, monkeypatch: pytest.M
     unknown = run("webhooks", "replay", found["id"], "00000000-0000-0000-0000-000000000001")
     assert (unknown.returncode != 0, "has no message" in unknown.stderr) == (True, True)
     assert run("webhooks", "create", "https://10.0.0.1/").returncode != 0
+    with monkeypatch.context() as patched:
+        patched.setattr("socket.getaddrinfo", no_such_name)
+        unresolved = run("webhooks", "create", "https://hooks.example/")
+    assert "the host of 'https://hooks.example/' cannot be looked up" in unresolved.stderr
+    assert (unresolved.returncode != 0, "Traceback" in unresolved.stderr) == (True, False)
     assert run("webhooks", "create", "http://127.0.0.1:9/", "--event", "x").returncode != 0
     assert run("webhooks", "delete", "nonsense").returncode != 0
     assert run("webhooks", "delete", found["id"]).returncode == 0

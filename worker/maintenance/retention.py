@@ -6,6 +6,7 @@ from core.db.engine import reading, transaction
 from core.db.maintenance import retention
 from core.db.maintenance.erasing import erase_for
 from core.db.tombstones import list_due, postpone, remove
+from core.db.uploads.partial import remove_expired
 from core.errors import StorageUnavailableError
 from core.telemetry.logs import get_logger
 from worker.context import WorkerContext
@@ -14,6 +15,7 @@ from worker.telemetry import metrics
 log = get_logger(__name__)
 
 PREFIXES = 200  # in one sweep
+UPLOADS = 200  # in one sweep
 ERASE_S = 2.0  # in one sweep
 
 
@@ -29,6 +31,14 @@ def erase_deleted(context: WorkerContext) -> None:
     gone = erase_for(context.engine, ERASE_S)
     if gone:
         log.info("rows_erased", jobs=gone)
+
+
+def end_uploads(context: WorkerContext) -> None:
+    """Uploads in parts of which nothing came for a day."""
+    with transaction(context.engine) as session:
+        ended = remove_expired(session, context.clock.now(), UPLOADS)
+    if ended:
+        log.info("uploads_ended", uploads=ended)
 
 
 def empty_tombstones(context: WorkerContext) -> None:

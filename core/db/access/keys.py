@@ -136,6 +136,16 @@ def alive_key(session: Session, key_id: uuid.UUID, now: datetime) -> ApiKey | No
     return session.scalar(_alive(now).where(ApiKey.id == key_id))
 
 
+def may_still_ask(session: Session, caller: Caller, now: datetime) -> bool:
+    """Whether a caller who was let in would be let in again: by key, by a provider's token, or at a machine without keys."""
+    if caller.key_id is not None:
+        return alive_key(session, caller.key_id, now) is not None
+    if caller.expires_at is None:
+        return True
+    active = select(Tenant.id).where(Tenant.id == caller.tenant_id, Tenant.suspended_at.is_(None))
+    return caller.expires_at > now and session.scalar(active) is not None
+
+
 def has_usable_key(session: Session, now: datetime) -> bool:
     """Whether there is any key that works."""
     return session.scalar(_alive(now).limit(1)) is not None

@@ -21,13 +21,12 @@ MOST_OPEN = 32  # of a tenant
 
 
 def begin_upload(session: Session, tenant_id: uuid.UUID, length: int, filename: str, now: datetime) -> PartialUpload:
-    """Make room for an upload of `length` bytes. Uploads that are over, of whatever tenant, are marked for deletion.
+    """Begin an upload of `length` bytes. Those that are over count no more, whether or not the sweep has removed them.
 
     Raises:
         QuotaExceededError: its tenant has no room for it beside its other ones, or has too many open.
     """
-    _remove(session, PartialUpload.expires_at <= now, now)
-    mine = PartialUpload.tenant_id == tenant_id
+    mine = (PartialUpload.tenant_id == tenant_id) & (PartialUpload.expires_at > now)
     count, size = session.execute(select(func.count(), func.coalesce(func.sum(PartialUpload.length), 0)).where(mine)).one()
     if count >= MOST_OPEN:
         raise QuotaExceededError(
@@ -98,6 +97,19 @@ def end_upload(session: Session, tenant_id: uuid.UUID, upload_id: uuid.UUID, now
 def end_uploads(session: Session, tenant_id: uuid.UUID, now: datetime) -> None:
     """Forget all uploads of a tenant, which ends itself."""
     _remove(session, PartialUpload.tenant_id == tenant_id, now)
+
+
+def remove_expired(session: Session, now: datetime, limit: int) -> int:
+    """Forget up to `limit` uploads that are over, those first that have been for longest; the sweep deletes their bytes.
+
+    Returns:
+        How many.
+    """
+    over = select(PartialUpload.id).where(PartialUpload.expires_at <= now).order_by(PartialUpload.expires_at).limit(limit)
+    found = session.scalars(over.with_for_update(skip_locked=True)).all()
+    if found:
+        _remove(session, PartialUpload.id.in_(found), now)
+    return len(found)
 
 
 def note_used(session: Session, upload_id: uuid.UUID, now: datetime) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 import socket
 import time
 import uuid
@@ -18,7 +19,9 @@ from sqlalchemy import update
 from core.db.engine import transaction
 from core.db.models import Tenant
 from core.db.strays import check_prefixes
+from core.db.uploads.partial import MOST_OPEN, remove_expired
 from core.db.uploads.tables import PartialUpload
+from core.settings import ApiSettings
 from tests.integration.api.conftest import Api, make_settings, problem, running_api
 from tests.support.keyed import Keys, bearer
 from tests.support.servers import free_port, wait_until
@@ -132,7 +135,36 @@ def test_an_upload_is_ended_or_over(any_api: Api) -> None:
     problem(append(any_api, over, 0, b"abc"), 404, "not_found")
     begin(any_api, 10)
     with transaction(any_api.engine) as session:
+        assert remove_expired(session, datetime.now(UTC), 10) == 1
         assert session.get(PartialUpload, uuid.UUID(over.rpartition("/")[2])) is None
+
+
+def test_uploads_that_are_over_take_no_place_of_new_ones(tmp_path: Path) -> None:
+    keyed = ApiSettings(port=free_port(), watch_interval_s=0, require_keys=True)
+    with running_api(make_settings(tmp_path, api=keyed)) as api:
+        keys = Keys(api.engine)
+        north = bearer(keys.make("north"))
+        with transaction(api.engine) as session:
+            session.execute(update(Tenant).where(Tenant.id == keys.tenant("north")).values(max_bytes=1000))
+        for _ in range(MOST_OPEN + 1):  # of 600 bytes each: more in number and in size than there may be
+            assert begin(api, 600, **north).status_code == 201
+            problem(begin(api, 600, **north), 429, "quota_exceeded")
+            with transaction(api.engine) as session:
+                session.execute(update(PartialUpload).values(expires_at=datetime.now(UTC)))
+
+
+def test_a_part_is_refused_when_the_disk_has_filled_up_meanwhile(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = begin(api, 2000).headers["location"]
+    assert append(api, url, 0, bytes(500)).status_code == 204
+    usage = shutil.disk_usage("/")
+    least = api.settings.storage.min_free_bytes
+    monkeypatch.setattr("api.intake.diskspace.shutil.disk_usage", lambda _: usage._replace(free=least + 1499))
+    refused = append(api, url, 500, bytes(100))
+    problem(refused, 507, "disk_full")
+    assert refused.headers["tus-resumable"] == "1.0.0"
+    assert api.client.head(url).headers["upload-offset"] == "500"
+    monkeypatch.setattr("api.intake.diskspace.shutil.disk_usage", lambda _: usage._replace(free=least + 1500))
+    assert append(api, url, 500, bytes(1500)).headers["upload-offset"] == "2000"
 
 
 def test_the_sweep_leaves_uploads_that_come(api: Api) -> None:

@@ -15,13 +15,14 @@ from core.db.jobs import NewUpload
 from core.db.lifecycle import delete_job
 from core.db.models import LOCAL_TENANT_ID
 from core.db.tombstones import bury, bury_if_gone, list_due, postpone, remove
-from core.errors import StorageUnavailableError
+from core.db.uploads.partial import LIFETIME, add_part, begin_upload
+from core.errors import ConflictError, StorageUnavailableError
 from core.settings import Settings
 from core.storage.layout import job_prefix, upload_key, upload_prefix
 from core.storage.local import LocalStorage
 from tests.support.ledger import Ledger
 from worker.context import WorkerContext
-from worker.maintenance.retention import delete_expired, empty_tombstones
+from worker.maintenance.retention import delete_expired, empty_tombstones, end_uploads
 
 
 @pytest.fixture
@@ -82,6 +83,29 @@ def test_one_prefix_that_cannot_go_does_not_keep_the_others(ledger: Ledger, cont
     assert keys(context) == set()
     with transaction(ledger.engine) as session:
         assert list_due(session, ledger.clock.now() + timedelta(days=1), 10) == []
+
+
+def test_uploads_in_parts_that_are_over_go_with_the_sweep(
+    ledger: Ledger, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.maintenance.retention.UPLOADS", 2)
+    begun = []
+    for _ in range(4):
+        with transaction(ledger.engine) as session:
+            upload = begin_upload(session, LOCAL_TENANT_ID, 10, "a.zip", ledger.clock.now())
+        write(context, f"{upload_prefix(upload.id)}part-0")
+        begun.append(upload)
+        ledger.clock.advance(60)
+    left = [f"{upload_prefix(upload.id)}part-0" for upload in begun]
+    ledger.clock.advance(LIFETIME.total_seconds() - 90)  # three are over, the last one is not
+    for gone in (2, 3, 3):  # a sweep takes two at most, the oldest first
+        end_uploads(context)
+        empty_tombstones(context)
+        assert keys(context) == set(left[gone:])
+    with transaction(ledger.engine) as session:
+        assert add_part(session, begun[3], left[3], 10, ledger.clock.now()).received == 10
+    with pytest.raises(ConflictError), transaction(ledger.engine) as session:
+        add_part(session, begun[0], left[0], 10, ledger.clock.now())
 
 
 def test_what_a_prepare_writes_after_its_job_was_deleted_goes_too(ledger: Ledger, context: WorkerContext) -> None:

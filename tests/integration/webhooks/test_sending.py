@@ -7,13 +7,16 @@ import http.client
 import http.server
 import json
 import re
+import socket
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -207,6 +210,28 @@ def forged(port: int, stamp: str, signature: str) -> int:
     connection.request("POST", "/", b"{}", {"webhook-id": "1", "webhook-timestamp": stamp, "webhook-signature": signature})
     with contextlib.closing(connection):
         return connection.getresponse().status
+
+
+def test_a_name_that_is_not_resolved_is_waited_for_no_longer_than_an_answer(
+    context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on, resolve = threading.Event(), socket.getaddrinfo
+
+    def resolve_late(host: str, *arguments: Any, **more: Any) -> Any:
+        if host == "slow.example":
+            assert goes_on.wait(30)
+        return resolve(host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_late)
+    monkeypatch.setattr(webhooks, "TIMEOUT_S", 0.3)
+    slow = make(context, "https://slow.example/")
+    cancel_one(context)
+    deliver_webhooks(context)
+    assert not goes_on.is_set()
+    goes_on.set()
+    delivery = newest(context, slow)
+    assert (delivery.state, delivery.last_status) == ("pending", None)
+    assert delivery.last_error == "TimeoutError: the name 'slow.example' was not resolved within 0.3 s"
 
 
 def test_the_receiver_of_the_examples_believes_what_is_signed(context: WorkerContext, tmp_path: Path) -> None:

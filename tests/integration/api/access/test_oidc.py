@@ -6,8 +6,10 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +17,13 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from sqlalchemy import update
+from structlog.testing import capture_logs
 
 from api.access.oidc import REFRESH_S, Provider, ProviderAwayError
 from api.errors import UnauthenticatedError
+from core.db.engine import transaction
+from core.db.models import Tenant
 from core.settings import ApiSettings, OidcSettings
 from tests.integration.api.conftest import Api, make_settings, problem, running_api
 from tests.support.httpserver import QuietHandler, serving_http
@@ -195,6 +201,79 @@ def test_an_answer_without_an_end_is_not_read_to_its_end() -> None:
         with pytest.raises(ProviderAwayError):
             provider.verify(Issuer().token())
     assert 0 < len(sent) < most
+
+
+def test_who_has_a_known_key_does_not_wait_for_the_provider() -> None:
+    now = [1000.0]
+    asked, goes_on = threading.Event(), threading.Event()
+    with issuing() as issuer:
+        provider = Provider(OidcSettings(issuer=issuer.url, audience=AUDIENCE), lambda: now[0])
+        token, unknown = issuer.token(), issuer.token(kid="two", key=issuer.keys["one"])
+        assert provider.verify(token)["sub"] == "ada"
+        document = issuer.document
+
+        def answer_late(path: str) -> dict[str, Any] | None:
+            asked.set()
+            assert goes_on.wait(30)
+            return document(path)
+
+        issuer.document = answer_late  # type: ignore[method-assign]
+        now[0] += REFRESH_S
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(provider.verify, unknown)
+            assert asked.wait(30)
+            assert provider.verify(token)["sub"] == "ada", "while another thread asks"
+            now[0] += 3600
+            assert provider.verify(token)["sub"] == "ada", "also when the keys are to be asked for again"
+            assert not waiting.done()
+            goes_on.set()
+            with pytest.raises(UnauthenticatedError):
+                waiting.result(30)
+
+
+def test_all_that_come_first_wait_for_one_answer() -> None:
+    with issuing() as issuer:
+        provider = Provider(OidcSettings(issuer=issuer.url, audience=AUDIENCE))
+        token = issuer.token()
+        with ThreadPoolExecutor(8) as threads:
+            assert [found["sub"] for found in threads.map(lambda _: provider.verify(token), range(8))] == ["ada"] * 8
+        assert len(issuer.asked) == 2, "the configuration and the keys, once"
+
+
+@pytest.mark.parametrize(
+    "address", ["http://keys.example/keys", "file:///etc/keys", "ftp://127.0.0.1/keys", "/keys", "https:///keys"]
+)
+def test_keys_are_asked_for_over_https_alone(address: str) -> None:
+    with issuing() as issuer:
+        issuer.document = lambda _: {"issuer": issuer.url, "jwks_uri": address}  # type: ignore[method-assign]
+        provider = Provider(OidcSettings(issuer=issuer.url, audience=AUDIENCE))
+        with pytest.raises(ProviderAwayError), capture_logs() as logs:
+            provider.verify(issuer.token())
+    assert [each["error"] for each in logs if each["event"] == "oidc_keys_not_read"] == [
+        f"expected https:// as jwks_uri, got {address!r}"
+    ]
+
+
+def test_a_stream_ends_with_its_token(api: Api, issuer: Issuer) -> None:
+    job_id = api.submit(tenant_id=Keys(api.engine).tenant("ending"))
+    token = issuer.token(exp=int(time.time()) - 28, dermq_tenant="ending")  # which counts for two seconds more
+    with api.client.stream("GET", f"/v1/jobs/{job_id}/events", headers=bearer(token)) as response:
+        assert response.status_code == 200
+        assert "queued" in "".join(response.iter_lines())
+    assert status(api, token, f"/v1/jobs/{job_id}") == 401, "the stream ended with the token, not before"
+
+
+def test_a_stream_ends_when_the_tokens_tenant_is_suspended(api: Api, issuer: Issuer) -> None:
+    tenant_id = Keys(api.engine).tenant("streaming")
+    job_id = api.submit(tenant_id=tenant_id)
+    with api.client.stream(
+        "GET", f"/v1/jobs/{job_id}/events", headers=bearer(issuer.token(dermq_tenant="streaming"))
+    ) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        with transaction(api.engine) as session:
+            session.execute(update(Tenant).where(Tenant.id == tenant_id).values(suspended_at=api.clock.now()))
+        assert "data" in "".join(lines)
 
 
 def test_settings_that_would_let_others_in_are_refused() -> None:

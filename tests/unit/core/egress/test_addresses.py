@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -85,3 +86,25 @@ def test_networks_of_ones_own_are_named_and_alone_take_http(monkeypatch: pytest.
     answer(monkeypatch, "8.8.8.8")
     with pytest.raises(InvalidRequestError, match="expected https://"):
         find_target("http://hooks.example/", own)
+
+
+def test_a_name_server_that_does_not_answer_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+
+    def resolve(*_: Any, **__: Any) -> list[Any]:
+        goes_on.wait(30)
+        raise socket.gaierror("at last")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(TimeoutError, match=r"'hooks.example' was not resolved within 0.1 s"):
+        find_target("https://hooks.example/", [], timeout_s=0.1)
+    goes_on.set()
+
+
+def test_a_name_that_is_unknown_is_an_error_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(*_: Any, **__: Any) -> list[Any]:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(OSError, match="Name or service not known"):
+        find_target("https://hooks.example/", [])
