@@ -9,12 +9,13 @@ from concurrent.futures import Future
 
 from api.decoders import DecoderPool
 from core.errors import ItemError
-from core.imaging import thumbnail
+from core.imaging import DecodedImage, decode_image, thumbnail
+from core.modelspec import ModelSpec
 from core.settings import ImageLimits, PictureSettings
 
 
 class PictureMaker:
-    """Makes small upright JPEGs without metadata. Thread-safe."""
+    """Makes small upright JPEGs without metadata, and pixels for a model. Thread-safe."""
 
     def __init__(self, settings: PictureSettings, limits: ImageLimits, decoders: DecoderPool) -> None:
         """Nothing is started yet.
@@ -39,6 +40,10 @@ class PictureMaker:
             ItemError: why this image cannot be decoded, with too much memory or time among the reasons.
         """
         return self._decoders.settle(self._start(data, max_side))
+
+    def decode(self, data: bytes, spec: ModelSpec) -> DecodedImage:
+        """The image as a model sees it; raises as `make`."""
+        return self._decoders.settle(self._decoders.start(_decode, data, spec, self._limits))
 
     def make_all(self, images: Sequence[tuple[Hashable, bytes]], max_side: int) -> dict[Hashable, bytes | ItemError]:
         """As `make`, several at a time, each with what became of it; the pictures are kept under their keys.
@@ -90,6 +95,10 @@ class _Kept:
             while self._bytes > self._max_bytes:
                 _, oldest = self._pictures.popitem(last=False)
                 self._bytes -= len(oldest)
+
+
+def _decode(data: bytes, spec: ModelSpec, limits: ImageLimits) -> DecodedImage:
+    return decode_image(data, height=spec.input_height, width=spec.input_width, resize=spec.resize, limits=limits)
 
 
 def _make(data: bytes, max_side: int, limits: ImageLimits) -> bytes:

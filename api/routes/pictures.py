@@ -15,7 +15,8 @@ from api.openapi import problems
 from api.resources import Here, Resources, TenantId
 from api.results.members import read_member, read_members
 from api.routes.items import ItemNo
-from api.schemas import MAX_ITEM
+from api.saliency import draw_saliency
+from api.schemas import MAX_ITEM, Word
 from core.db.engine import reading
 from core.db.jobs import get_job
 from core.errors import ItemError
@@ -109,6 +110,30 @@ def get_thumbnail(
     if isinstance(made, ItemError):
         raise made
     return _respond(made, "image/jpeg", if_none_match, {})
+
+
+@router.get(
+    "/v1/jobs/{job_id}/items/{item_no}/saliency",
+    summary="Which places of an item speak for a class",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}, "headers": _KEPT}, **_NOT_MODIFIED, **_PROBLEMS, **problems(400, 409, 502)},
+)
+def get_saliency(
+    *,
+    here: Here,
+    tenant_id: TenantId,
+    job_id: UUID,
+    item_no: ItemNo,
+    label: Annotated[Word | None, Query(description="The class; without it, the one that the item got.")] = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """A transparent PNG in the picture's aspect ratio, to be laid over it: violet is weak, yellow is the strongest place.
+
+    Grad-CAM, from the signature `explain` of the version that classified the item; **not a diagnosis**. 404 where the version
+    has none, 409 where the item failed or its version is not served any more. Answers are kept below the job.
+    """
+    drawn = draw_saliency(here, tenant_id, job_id, item_no, label)
+    return _respond(drawn, "image/png", if_none_match, {})
 
 
 @router.get(

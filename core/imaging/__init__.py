@@ -14,6 +14,7 @@ quality.py    notes on light, colour and sharpness
 shrinking.py  the resize of most JPEGs, by Pillow's C functions alone
 decoding.py   resize and orientation: the arrays that models are trained on and fed with
 thumbnails.py small upright JPEGs for pages
+heatmap.py    a map of which places speak for a class, to be laid over a picture
 faults.py     the one place where decoder exceptions become an ItemError
 """
 
@@ -29,6 +30,7 @@ from core.imaging.decoding import (
     examine,
     preprocessing_hash,
 )
+from core.imaging.heatmap import draw_heatmap
 from core.imaging.opening import ALLOWED_FORMATS
 from core.imaging.thumbnails import thumbnail
 
@@ -40,6 +42,7 @@ __all__ = [
     "UnexaminedImage",
     "decode_image",
     "decode_unexamined",
+    "draw_heatmap",
     "examine",
     "preprocessing_hash",
     "thumbnail",

@@ -5,6 +5,7 @@ uploads/<upload id>/part-*     what has come of an upload in parts
 jobs/<job id>/index            one line for each member of the job's archive, written when the job is prepared
 jobs/<job id>/fetched          what was fetched from an https:// source
 jobs/<job id>/seekable         the archive rewritten so that members can be read by range (compressed TARs)
+jobs/<job id>/saliency/<version>/<item>  which places of an item speak for each class, once somebody has asked
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ def index_key(job_id: UUID) -> str:
 def seekable_key(job_id: UUID) -> str:
     """Of the archive as rewritten for reading by range."""
     return f"{job_prefix(job_id)}seekable"
+
+
+def saliency_key(job_id: UUID, version: int, item_no: int) -> str:
+    """Of the maps that a model version gave for one item."""
+    return f"{job_prefix(job_id)}saliency/{version}/{item_no}"
 
 
 def fetched_key(job_id: UUID) -> str:

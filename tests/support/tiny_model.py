@@ -13,14 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from core.imaging import preprocessing_hash
-from core.modelspec import ModelSpec, NoveltySpec
+from core.modelspec import ExplainSpec, ModelSpec, NoveltySpec
 
+MAP_SIDE = 4  # places of a map, across and down
 HAM_CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 REJECTED_MEAN = 77  # the rejecting variant refuses an image whose pixels average to exactly this
 
 
 def tiny_spec(
-    name: str = "tiny", *, height: int = 28, width: int = 28, classes: tuple[str, ...] = HAM_CLASSES, novel: bool = False
+    name: str = "tiny",
+    *,
+    height: int = 28,
+    width: int = 28,
+    classes: tuple[str, ...] = HAM_CLASSES,
+    novel: bool = False,
+    explaining: bool = False,
 ) -> ModelSpec:
     """What the tiny model says of itself."""
     malignant = tuple(each for each in classes if each in {"akiec", "bcc", "mel"}) or classes[:1]
@@ -36,6 +43,7 @@ def tiny_spec(
         preprocessing_hash=preprocessing_hash(height, width, "stretch"),
         licence="CC0-1.0",
         novelty=NoveltySpec(method="distance from grey", threshold=1.0) if novel else None,
+        explain=ExplainSpec(method="grad_cam", height=MAP_SIDE, width=MAP_SIDE) if explaining else None,
     )
 
 
@@ -43,6 +51,19 @@ def tiny_novelty(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """What the variant with novelty must answer, float32 [batch]: the mean of all values, as a distance from 128 in 64ths."""
     means = images.reshape(len(images), -1).mean(axis=1)
     answer: npt.NDArray[np.float32] = (np.abs(means - 128) / 64).astype(np.float32)
+    return answer
+
+
+def tiny_maps(images: npt.NDArray[np.uint8], *, classes: int = len(HAM_CLASSES)) -> npt.NDArray[np.float32]:
+    """What the variant that explains must answer: float32 [batch, MAP_SIDE, MAP_SIDE, classes].
+
+    The class activation map of a linear map of the mean colour: that map of the mean colour of each place.
+    """
+    batch, height, width, _ = images.shape
+    blocks = images.astype(np.float32).reshape(batch, MAP_SIDE, height // MAP_SIDE, MAP_SIDE, width // MAP_SIDE, 3)
+    raw = np.maximum(blocks.mean(axis=(2, 4)) / 255 @ _parameters(classes, 0.0)[0], 0)
+    highest = raw.max(axis=(1, 2), keepdims=True)
+    answer: npt.NDArray[np.float32] = np.divide(raw, highest, out=np.zeros_like(raw), where=highest > 0)
     return answer
 
 
@@ -71,6 +92,7 @@ def export_tiny_model(
     spec_json: str | None = None,
     name: str = "tiny",
     novel: bool = False,
+    explaining: bool = False,
 ) -> Path:
     """Export `base/version`, published by an atomic rename as a server that polls expects.
 
@@ -86,17 +108,21 @@ def export_tiny_model(
         spec_json: what `describe` answers instead of `tiny_spec`.
         name: of the model, in its spec.
         novel: with the second output `novelty`, as `tiny_novelty` computes it.
+        explaining: with the signature `explain`, as `tiny_maps` computes it; height and width are multiples of MAP_SIDE.
 
     Returns:
         The version's folder.
     """
     import tensorflow as tf
 
-    text = spec_json or tiny_spec(name, height=height, width=width, classes=classes, novel=novel).model_dump_json()
+    spec = tiny_spec(name, height=height, width=width, classes=classes, novel=novel, explaining=explaining)
+    text = spec_json or spec.model_dump_json()
     module = _module(tf, (height, width), len(classes), bias=bias, rejecting=rejecting, novel=novel, text=text)
     signatures = {"serving_default": module.classify}
     if describing:
         signatures["describe"] = module.describe
+    if explaining:
+        signatures["explain"] = module.explain
     base.mkdir(parents=True, exist_ok=True)
     unfinished = base / f".{version}.unfinished"
     tf.saved_model.save(module, str(unfinished), signatures=signatures)
@@ -128,6 +154,13 @@ def _module(tf: Any, size: tuple[int, int], classes: int, *, bias: float, reject
     def describe(query: Any) -> dict[str, Any]:
         return {"spec": tf.fill(tf.shape(query), text)}
 
+    def explain(images: Any) -> dict[str, Any]:
+        place = size[0] // MAP_SIDE, size[1] // MAP_SIDE
+        pooled = tf.nn.avg_pool2d(tf.cast(images, tf.float32), place, place, "VALID")
+        raw = tf.nn.relu(tf.tensordot(pooled / 255.0, module.weights, 1))
+        return {"maps": tf.math.divide_no_nan(raw, tf.reduce_max(raw, axis=[1, 2], keepdims=True))}
+
+    module.explain = tf.function(explain, input_signature=[tf.TensorSpec((None, *size, 3), tf.uint8, name="images")])
     module.classify = tf.function(classify, input_signature=[tf.TensorSpec((None, *size, 3), tf.uint8, name="images")])
     module.describe = tf.function(describe, input_signature=[tf.TensorSpec((None,), tf.string, name="query")])
     return module
