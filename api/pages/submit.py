@@ -45,9 +45,9 @@ def show_item(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo) ->
     """What the model says of one picture: a fragment."""
     job, row = load_row(here, tenant_id, job_id, item_no)
     with reading(here.engine) as session:
-        groups = here.duplicates.groups(session, job) or {}
-    group = groups.get(item_no)
-    alike = [item for item, first in groups.items() if group is not None and first == group and item != item_no]
+        groups = here.duplicates.groups(session, job)
+    group = None if groups is None else groups.get(item_no)
+    alike = [] if groups is None or group is None else [item for item in groups.items_of(group) if item != item_no]
     return render(
         "_item.html",
         job=job,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from api.results.recent import Recent
 from core.db.duplicates import read_duplicates
 from core.db.itemgroups import ItemGroup, read_item_groups
 from core.db.models import TERMINAL_STATES, Job
+from core.evaluation.duplicates import Groups
 
 _KEPT = 16
 _KEPT_GROUPS = 4  # with four bytes an item
@@ -21,9 +21,9 @@ _KEPT_GROUPS = 4  # with four bytes an item
 class DuplicateCache:
     """The groups of the last jobs that were asked for."""
 
-    held: Recent[tuple[UUID, int], Mapping[int, int] | None] = field(default_factory=lambda: Recent(_KEPT))
+    held: Recent[tuple[UUID, int], Groups | None] = field(default_factory=lambda: Recent(_KEPT))
 
-    def groups(self, session: Session, job: Job) -> Mapping[int, int] | None:
+    def groups(self, session: Session, job: Job) -> Groups | None:
         """Item → first item of its group; None while the job runs, and where its items have no hashes."""
         if job.state not in TERMINAL_STATES:
             return None

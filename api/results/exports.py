@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from core.db.decisions import Decided
 from core.db.results import ResultFilter, ResultSort, export_results
+from core.evaluation.duplicates import Groups
 
 _METADATA_BATCH = 2048  # rows with up to 64 KiB of metadata each
 
@@ -46,7 +47,7 @@ class Export:
     metadata: tuple[str, ...] = ()  # columns of the table that the images come from
     bom: bool = False  # a CSV begins with a byte order mark, by which Excel knows that it is UTF-8
     decided: Decided | None = None  # None: the job has no decision, and no columns for them
-    duplicates: Mapping[int, int] | None = None  # the first item of its group, by item; None likewise
+    duplicates: Groups | None = None  # the first item of its group, by item; None likewise
     truths: Mapping[int, str] | None = None  # true classes by item; None likewise
 
     def blocks(self, engine: Engine, form: ExportFormat) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""What was computed from a job lately, kept in memory: each value once, one at a time, since it takes a core."""
+"""What was computed from a job lately, kept in memory: each value is computed once."""
 
 from __future__ import annotations
 
@@ -22,14 +22,33 @@ class Recent(Generic[K, V]):
         """
         self._most = most
         self._held: OrderedDict[K, V] = OrderedDict()
-        self._lock = threading.Lock()
+        self._making: dict[K, threading.Lock] = {}
+        self._lock = threading.Lock()  # of the two above, never held for long
 
     def get(self, key: K, compute: Callable[[], V]) -> V:
-        """The value of a key, computed if it is not held. What `compute` raises is raised, and nothing is held."""
+        """The value of a key, computed if it is not held. What `compute` raises is raised, and nothing is held.
+
+        Who asks for a key waits for nobody who computes another one.
+        """
         with self._lock:
-            if key not in self._held:
-                self._held[key] = compute()
-            self._held.move_to_end(key)
-            while len(self._held) > self._most:
-                self._held.popitem(last=False)
-            return self._held[key]
+            if key in self._held:
+                return self._touch(key)
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            with self._lock:
+                if key in self._held:
+                    return self._touch(key)
+            try:
+                value = compute()
+            finally:
+                with self._lock:
+                    self._making.pop(key, None)
+            with self._lock:
+                self._held[key] = value
+                return self._touch(key)
+
+    def _touch(self, key: K) -> V:
+        self._held.move_to_end(key)
+        while len(self._held) > self._most:
+            self._held.popitem(last=False)
+        return self._held[key]

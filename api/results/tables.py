@@ -23,6 +23,7 @@ from api.results.views import DECISION_KEYS, LOOKALIKE, READ_KEYS, decision_cell
 from core.csvcells import CONTROL, FORMULA, NEEDS_QUOTES, escape_controls
 from core.db.decisions import Decided
 from core.db.results import ResultRow
+from core.evaluation.duplicates import Groups
 
 ROW_GROUP = 65_536  # rows at least, but for the last one
 _NUMBER = r"^[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?$"
@@ -82,9 +83,10 @@ def with_duplicates(schema: pa.Schema) -> pa.Schema:
     return schema.append(pa.field("duplicate_group", pa.int32()))
 
 
-def add_duplicates(batch: pa.RecordBatch, groups: Mapping[int, int]) -> pa.RecordBatch:
+def add_duplicates(batch: pa.RecordBatch, groups: Groups) -> pa.RecordBatch:
     """A batch with its items' groups of near duplicates, as `with_duplicates` has the column."""
-    column = pa.array([groups.get(item) for item in batch.column("item").to_pylist()], pa.int32())
+    leaders, has = groups.look_up(batch.column("item").to_numpy().astype(np.int64))
+    column = pa.array(leaders.astype(np.int32), mask=~has)
     return pa.RecordBatch.from_arrays([*batch.columns, column], schema=with_duplicates(batch.schema))
 
 

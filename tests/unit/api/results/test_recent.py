@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from api.results.recent import Recent
@@ -24,3 +27,28 @@ def test_nothing_is_kept_of_a_failure() -> None:
         recent.get(1, lambda: 1 // 0)
     assert recent.get(1, lambda: None) is None
     assert recent.get(1, lambda: 5) is None  # None is a value
+
+
+def test_who_asks_for_another_value_does_not_wait() -> None:
+    """A job of a million items takes seconds: the pages of all other jobs must not wait for it."""
+    recent: Recent[str, str] = Recent(4)
+    begun, goes_on = threading.Event(), threading.Event()
+    computed: list[str] = []
+
+    def slow() -> str:
+        computed.append("slow")
+        begun.set()
+        assert goes_on.wait(30)
+        return "SLOW"
+
+    assert recent.get("held", lambda: "HELD") == "HELD"
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(recent.get, "slow", slow)
+        assert begun.wait(30)
+        second = threads.submit(recent.get, "slow", slow)
+        assert recent.get("held", lambda: "") == "HELD"
+        assert recent.get("other", lambda: "OTHER") == "OTHER"
+        assert not first.done()
+        goes_on.set()
+        assert (first.result(30), second.result(30)) == ("SLOW", "SLOW")
+    assert computed == ["slow"], "each value once"

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from core.evaluation.duplicates import MOST_BITS, group_alike
+from core.evaluation.duplicates import MOST_BITS, Groups, group_alike
 from core.imaging.differencehash import difference_hash
 
 
@@ -74,3 +74,21 @@ def test_nothing_and_one() -> None:
     assert group_alike(np.array([], np.int64)).tolist() == []
     assert group_alike(np.array([5], np.int64)).tolist() == [0]
     assert group_alike(np.array([5, 9, 5], np.int64)).tolist() == [0, 0, 0]  # 5 and 9 differ in two bits
+
+
+def test_a_long_chain_has_one_first_item() -> None:
+    """Each differs from the next in one bit of a Gray code, and its ends in many."""
+    codes = np.arange(4096, dtype=np.int64)
+    hashes = np.random.default_rng(3).permutation(codes ^ (codes >> 1))
+    assert group_alike(hashes).tolist() == [0] * 4096
+
+
+def test_groups_are_looked_up_one_by_one_and_together() -> None:
+    groups = Groups(np.array([2, 5, 7, 9]), np.array([2, 2, 7, 7]))
+    assert dict(groups) == {2: 2, 5: 2, 7: 7, 9: 7}
+    assert (groups.get(5), groups.get(3), groups.get(99), len(groups)) == (2, None, None, 4)
+    leaders, has = groups.look_up(np.array([9, 0, 5, 10]))
+    assert (has.tolist(), leaders[has].tolist()) == ([True, False, True, False], [7, 2])
+    assert groups.items_of(2) == [2, 5]
+    nobody = Groups(np.array([], np.int64), np.array([], np.int64))
+    assert (dict(nobody), nobody.get(1), nobody.look_up(np.array([1]))[1].tolist()) == ({}, None, [False])
