@@ -31,6 +31,7 @@ _OBJECT = "metadata"
 _ROW_GROUP_BYTES = 128 * 1024 * 1024  # of rows with much metadata
 _BOOLEANS = {0: False, 1: True}  # True and False are 1 and 0, too
 _ALL_DIFFERENT = frozenset({"name", "error"})
+_NEEDS_ESCAPES = r'[\x00-\x1f"\\]'  # what json.encoder.encode_basestring changes
 
 
 def make_schema(classes: Sequence[str], metadata: Sequence[str] = (), *, as_object: bool = False) -> pa.Schema:
@@ -216,7 +217,16 @@ def _cells(key: str, column: pa.Array) -> pa.Array:
         return _quoted(pc.binary_join(column, ";"))
     if not pa.types.is_string(column.type):
         return column.cast(pa.string())
-    return _quoted(_neutralised(_printable(column), keeps_numbers=key.startswith("meta_")))
+    if key in _ALL_DIFFERENT or key.startswith("meta_"):
+        return _text_cells(column, keeps_numbers=key.startswith("meta_"))
+    few = column.dictionary_encode()
+    return _text_cells(few.dictionary, keeps_numbers=False).take(few.indices)
+
+
+def _text_cells(text: pa.Array, *, keeps_numbers: bool) -> pa.Array:
+    if text.null_count == len(text):
+        return text
+    return _quoted(_neutralised(_printable(text), keeps_numbers=keeps_numbers))
 
 
 def json_lines(batch: pa.RecordBatch) -> bytes:
@@ -234,9 +244,17 @@ def _json_text(key: str, column: pa.Array) -> pa.Array:
     if not pa.types.is_string(column.type) or key == _OBJECT:
         return column.cast(pa.string())
     if key in _ALL_DIFFERENT:
-        return pa.array([None if text is None else encode_basestring(text) for text in column.to_pylist()], pa.string())
+        return _json_strings(column)
     few = column.dictionary_encode()
-    return pa.array(map(encode_basestring, few.dictionary.to_pylist()), pa.string()).take(few.indices)
+    return _json_strings(few.dictionary).take(few.indices)
+
+
+def _json_strings(text: pa.Array) -> pa.Array:
+    if text.null_count == len(text):
+        return text
+    if pc.any(pc.match_substring_regex(text, _NEEDS_ESCAPES)).as_py():
+        return pa.array([None if each is None else encode_basestring(each) for each in text.to_pylist()], pa.string())
+    return pc.binary_join_element_wise('"', text, '"', "")
 
 
 def _joined(*parts: Any) -> bytes:
@@ -264,6 +282,14 @@ def _quoted(text: pa.Array) -> pa.Array:
         return text
     doubled = pc.replace_substring(text, '"', '""')
     return pc.if_else(odd, pc.binary_join_element_wise('"', doubled, '"', ""), text)
+
+
+def returning_memory(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same blocks; at their end, or where nobody takes more, Arrow's free memory goes back to the system."""
+    try:
+        yield from blocks
+    finally:
+        pa.default_memory_pool().release_unused()
 
 
 def parquet_blocks(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[bytes]:

@@ -26,8 +26,8 @@ from core.errors import NotFoundError
 from core.notes import ItemNote
 from core.precision import highest, lowest
 
-# Rows per reading transaction of an export: some 50 ms, for which a SQLite writer may have to wait.
-EXPORT_BATCH = 16_384
+# Rows per reading transaction of an export: some 25 ms, for which a SQLite writer may have to wait.
+EXPORT_BATCH = 8_192
 _LONGEST_PAGE = 1000  # rows; more are a file's
 _FIRST_BATCH = 1024  # of an export: somebody waits for the first byte; each batch is twice as long as the one before
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from api.results.tables import csv_header, csv_lines, json_lines, make_batch, make_schema, parquet_blocks
-from core.csvcells import csv_line, escape_controls
+from core.csvcells import csv_cell, csv_line, escape_controls
 from core.db.results import ResultRow
 
 
@@ -53,6 +53,18 @@ def test_names_come_back(names: list[bytes]) -> None:
     assert all(each["model"] == "'=model" and each["p_=b,"] == "" for each in rows)
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", text), "no control character but the ends of lines"
     assert text.count("\n") == len(names) + 1
+
+
+def test_texts_that_many_rows_have_follow_the_same_rules() -> None:
+    labels = ['a"b', "back\\slash", "=x", "a,b", "tab\there", "plain", None, "plain", 'a"b', "é\u2028"]
+    rows = [row(number, b"n")._replace(label=label) for number, label in enumerate(labels)]
+    batch = make_batch(rows, 'm"1', ["a"], make_schema(["a"]))
+    lines = [json.loads(line) for line in json_lines(batch).decode().split("\n")[:-1]]
+    assert [(line["label"], line["model"], line["status"]) for line in lines] == [(each, 'm"1', "failed") for each in labels]
+    cells = csv_lines(batch).decode().splitlines()
+    for number, (line, label) in enumerate(zip(cells, labels, strict=True)):
+        assert line.startswith(f"{number},n,failed,{csv_cell(label or '')},")
+    assert all(',"m""1",' in line for line in cells)
 
 
 def test_names_that_looked_alike() -> None:
