@@ -218,6 +218,11 @@ class JobObject(BaseModel):
     waiting_until: datetime | None = Field(description="When it is tried again, where that is known.")
     error: JobFailure | None
     disclaimer: str = DISCLAIMER
+    queue_s: float | None = Field(
+        None,
+        description="Only in the answer to a submission, and only beyond a day: seconds of work that wait for the workers, all "
+        "tenants' jobs and this one, at the pace of the newest chunks.",
+    )
     tags: list[str] = Field([], description="Words by which its owner finds it: PUT /v1/jobs/{job_id}/tags.")
     links: dict[str, str]
 

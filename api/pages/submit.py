@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from api.intake.queue import long_queue_s
 from api.pages.charts import colour_of
 from api.pages.rendering import render
 from api.pages.routing import PageRoute
@@ -17,6 +18,7 @@ from api.routes.items import ItemNo, load_row
 from api.schemas import Priority
 from core.db.engine import reading
 from core.db.models import Job
+from core.formats import format_duration
 
 PART_BYTES = 8 * 1024 * 1024  # what is larger is sent in parts of this size
 _SHOWN_ALIKE = 12
@@ -27,7 +29,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get("/")
 def show_submit(request: Request, here: Here, _tenant: TenantId) -> HTMLResponse:
     """Take files, a folder or an archive."""
-    settings = here.settings
+    settings, queue_s = here.settings, long_queue_s(here)
     return render(
         "submit.html",
         page="submit",
@@ -37,6 +39,7 @@ def show_submit(request: Request, here: Here, _tenant: TenantId) -> HTMLResponse
         max_upload_bytes=settings.api.max_upload_bytes,
         max_image_bytes=settings.image.max_bytes,
         part_bytes=PART_BYTES,
+        queue=None if queue_s is None else format_duration(queue_s),
     )
 
 

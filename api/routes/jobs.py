@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from api.intake.admission import check_room
+from api.intake.queue import long_queue_s
 from api.intake.requests import merge, read_json, take_job
 from api.intake.submission import Submission, make_job, submit
 from api.models import find_repin
@@ -120,7 +121,8 @@ async def _submit(given: Submitting, filename: str = "") -> JobObject:
     if not is_new:
         headers["Idempotency-Replayed"] = "true"
         return await run_in_threadpool(load_job_object, here, given.caller.tenant_id, job.id, base)
-    return job_object(job, Tallies({}, {}, {}), base)
+    queue_s = None if job.interactive else await run_in_threadpool(long_queue_s, here)
+    return job_object(job, Tallies({}, {}, {}), base).model_copy(update={"queue_s": queue_s})
 
 
 def _let_go(here: Resources, upload_id: UUID) -> None:

@@ -47,6 +47,7 @@ def submit(
     from cli.output.progress import open_view
     from cli.output.terminal import open_err, print_json
     from cli.service import connect
+    from core.formats import format_duration
 
     check_choice(label, version)
     request = JobRequest(model, label, version, name, priority.value if priority else None, error_budget, path_column)
@@ -61,3 +62,6 @@ def submit(
         open_err().print(f"The same as before: {job.name} is {job.state}. For another job: --again", soft_wrap=True)
         return
     open_err().print(f"Submitted {job.name}; to follow it: dermq watch {job.id}{service.how_to_reach}", soft_wrap=True)
+    queue_s = job.raw.get("queue_s")
+    if isinstance(queue_s, int | float):
+        open_err().print(f"The queue is long: about {format_duration(queue_s)} of work waits for the workers.", soft_wrap=True)

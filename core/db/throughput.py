@@ -19,6 +19,7 @@ from core.db.waiting import dependency_of
 
 DEPENDENCIES = ("serving", "storage", "database", "broker", "worker", "source")  # what a job can wait for
 SAMPLE = 128  # chunks
+_LEAST_PROCESSES = 0.01
 RECENT = timedelta(minutes=5)  # how old they may be to say anything about the present
 
 
@@ -119,6 +120,27 @@ def read_throughput(session: Session, now: datetime) -> Throughput | None:
     rows = _newest_runs(session)
     runs = [_run(row) for row in rows if not row.interactive] or [_run(row) for row in rows]
     return summarise(runs, now)
+
+
+def read_queue_seconds(session: Session, now: datetime, archive_items: int) -> float | None:
+    """How long the workers have to do with all there is: seconds, at the pace of the newest chunks.
+
+    Args:
+        session: a reading transaction.
+        now: the present.
+        archive_items: what a job that nobody has listed yet counts for.
+
+    Returns:
+        None where nothing has run, so that the pace is unknown.
+    """
+    to_run = (JobState.QUEUED, JobState.PREPARING, JobState.RUNNING)
+    items = session.scalar(select(func.sum(Job.remaining)).where(Job.state.in_(to_run))) or 0
+    unlisted = _count_unlisted(session)
+    items += unlisted.get(False, 0) * archive_items + unlisted.get(True, 0)
+    throughput = read_throughput(session, now) if items else None
+    if throughput is None:
+        return 0.0 if not items else None
+    return float(items * throughput.item_s / max(throughput.processes, _LEAST_PROCESSES))
 
 
 def read_item_seconds(session: Session, model: str, version: int, least: int) -> float | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine
 
-from core.db.engine import reading
-from core.db.throughput import read_item_seconds
+from core.db.engine import reading, transaction
+from core.db.lifecycle import request_cancel
+from core.db.models import LOCAL_TENANT_ID
+from core.db.throughput import read_item_seconds, read_queue_seconds
 from tests.support.ledger import Ledger
 
 
@@ -35,3 +37,25 @@ def test_only_runs_of_that_version_with_many_items_count(engine: Engine) -> None
     assert item_seconds() == pytest.approx(0.01)
     assert item_seconds("other") == pytest.approx(0.5)
     assert item_seconds(version=8) is None
+
+
+def test_the_queue_is_what_all_processes_have_to_do(engine: Engine) -> None:
+    ledger = Ledger(engine)
+
+    def queue_seconds() -> float | None:
+        with reading(engine) as session:
+            return read_queue_seconds(session, ledger.clock.now(), archive_items=50)
+
+    assert queue_seconds() == 0.0, "nothing is to do"
+    job_id = ledger.start(items=400, chunk_items=100)
+    assert queue_seconds() is None, "the pace is unknown"
+    claims = [ledger.claim(job_id, number, owner=f"w/1/{number}/1") for number in (0, 1)]
+    ledger.clock.advance(100.0)
+    assert [ledger.finish(claim) for claim in claims if claim] == [True, True]
+    # 200 items took two processes 100 s: two items a second, and 200 are left.
+    assert queue_seconds() == pytest.approx(100.0)
+    ledger.submit()
+    assert queue_seconds() == pytest.approx(125.0), "nobody has listed it yet"
+    with transaction(engine) as session:
+        request_cancel(session, LOCAL_TENANT_ID, job_id, ledger.clock.now())
+    assert queue_seconds() == pytest.approx(25.0)

@@ -238,6 +238,13 @@ def test_submit_prints_the_id_alone(run: Run, server: LaidOutServer, job: dict[s
     assert json.loads(server.seen[0].body) == {"source": "s3://bucket/x/", "priority": "high", "error_budget": 0.1}
 
 
+def test_submit_says_that_the_queue_is_long(run: Run, server: LaidOutServer, job: dict[str, Any]) -> None:
+    server.lay("POST", "/v1/jobs", Answer({**job, "state": "queued", "queue_s": 100_000.0}, 202))
+    done = run("submit", "s3://bucket/x/", "--server", server.url)
+    assert (done.returncode, done.stdout) == (0, f"{job['id']}\n")
+    assert "The queue is long: about 27 h 46 min of work waits for the workers." in done.stderr
+
+
 def test_ctrl_c_in_watch_leaves_the_job_and_says_how_to_come_back(server: LaidOutServer, job: dict[str, Any]) -> None:
     server.lay("GET", f"/v1/jobs/{job['id']}", Answer({**job, "state": "running"}))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background: inherited
