@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 from core.access.callers import local_caller
 from core.db.access.tenants import create_tenant
 from core.db.engine import reading, transaction
-from core.db.models import LOCAL_TENANT_ID
+from core.db.jobs import read_progress
+from core.db.models import LOCAL_TENANT_ID, JobState
 from core.db.turns import QUANTUM_S, look_around
 from tests.integration.db.test_turns import Workers
 from tests.support.ledger import Ledger
@@ -61,6 +62,51 @@ def test_a_small_job_of_a_third_is_next(ledger: Ledger, jobs: int) -> None:
     at_work.steps(40)
     small = ledger.start(items=8, tenant_id=tenant(ledger, "c"))
     assert list(at_work.steps(2)) == [small, small]
+
+
+def state_of(ledger: Ledger, job_id: uuid.UUID) -> JobState:
+    with reading(ledger.engine) as session:
+        progress = read_progress(session, job_id)
+    assert progress is not None
+    return progress.state
+
+
+def until_the_end(ledger: Ledger, at_work: Workers, jobs: set[uuid.UUID]) -> dict[uuid.UUID, float]:
+    """Work on until all of the jobs have succeeded; seconds of the ledger's clock from now until the end of each."""
+    began, ended = ledger.clock.now(), {}
+    while jobs - ended.keys():
+        goes_on = at_work.step()
+        for job_id in jobs - ended.keys():
+            if state_of(ledger, job_id) == JobState.SUCCEEDED:
+                ended[job_id] = (ledger.clock.now() - began).total_seconds()
+        assert goes_on or not jobs - ended.keys(), "nothing is left, and a job has not ended"
+    return ended
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_tenants_with_as_much_work_end_together(ledger: Ledger, workers: int) -> None:
+    """One has all its items in one job and came first, the other in five jobs."""
+    first, second = tenant(ledger, "a"), tenant(ledger, "b")
+    whole = {ledger.start(items=400, tenant_id=first)}
+    parts = {ledger.start(items=80, tenant_id=second) for _ in range(5)}
+    ended = until_the_end(ledger, Workers(ledger, workers), whole | parts)
+    ends = [max(ended[job_id] for job_id in jobs) for jobs in (whole, parts)]
+    assert max(ends) == pytest.approx(200 * QUANTUM_S / workers, rel=0.05), "nobody idles"
+    assert max(ends) / min(ends) <= 1.1
+
+
+def test_fifty_items_of_a_third_take_no_longer_than_three_times_alone(ledger: Ledger) -> None:
+    third = tenant(ledger, "c")
+    at_work = Workers(ledger, 2)
+    small = ledger.start(items=50, tenant_id=third)
+    alone = until_the_end(ledger, at_work, {small})[small]
+    giants = [ledger.start(items=4000, tenant_id=tenant(ledger, name)) for name in ("a", "b")]
+    at_work.steps(60)
+    small = ledger.start(items=50, tenant_id=third)
+    between = until_the_end(ledger, at_work, {small})[small]
+    assert alone > 0
+    assert between <= 3 * alone
+    assert {state_of(ledger, job_id) for job_id in giants} == {JobState.RUNNING}
 
 
 def test_a_flood_of_small_jobs_does_not_keep_another_tenants_giant_waiting(ledger: Ledger) -> None:
