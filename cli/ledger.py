@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-import socket
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,4 +73,4 @@ def this_user() -> str:
         name = getpass.getuser()
     except (KeyError, OSError):  # a container's user need not have a name
         name = f"uid {os.getuid()}"
-    return f"{name}@{socket.gethostname()}"
+    return f"{name}@{platform.node()}"
