@@ -43,6 +43,7 @@ from api.routes import (
     webhooks,
 )
 from api.schemas import DISCLAIMER
+from api.subpath import BelowPath, subpath_of
 from core.settings import Settings
 
 _API = (jobs, results, events, items, pictures, decisions, reviewing, truth, groups, classify, uploads, models, webhooks, admin)
@@ -92,6 +93,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(IdentityOnly)
     app.add_middleware(Authentication, settings=settings.api, oidc=settings.oidc)
     app.add_middleware(OwnSiteOnly, settings=settings.api)
-    app.add_middleware(Envelope)  # the outermost
-    app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
+    app.add_middleware(Envelope)
+    subpath = subpath_of(settings.api.public_url)
+    if subpath:
+        app.add_middleware(BelowPath, subpath=subpath)  # the outermost: all others see DermQ's own paths
+    app.openapi = lambda: describe_api(app, subpath)  # type: ignore[method-assign]
     return app

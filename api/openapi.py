@@ -73,12 +73,14 @@ def image_body() -> dict[str, Any]:
     }
 
 
-def describe_api(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI 3.1 document."""
+def describe_api(app: FastAPI, subpath: str = "") -> dict[str, Any]:
+    """The OpenAPI 3.1 document; `subpath` is where the API lies on its host, if not at the root."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
         )
+        if subpath:
+            document["servers"] = [{"url": subpath}]
         document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
         document["components"]["securitySchemes"] = {"key": _KEY}
         for path, operations in document["paths"].items():

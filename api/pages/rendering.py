@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from api.access.sessions import IS_ADMIN, SIGNED_IN
 from api.schemas import DISCLAIMER
+from api.subpath import with_subpath
 from core.errors import ItemErrorCode, JobErrorCode
 from core.formats import format_bytes, format_count, format_duration, format_rate, format_share
 from core.notes import ItemNote
@@ -38,7 +39,7 @@ def render(template: str, status: int = 200, **context: Any) -> HTMLResponse:
 
 def render_text(template: str, **context: Any) -> str:
     """The text of a page or a fragment."""
-    return _environment().get_template(template).render(context)
+    return with_subpath(_environment().get_template(template).render(context))
 
 
 @lru_cache

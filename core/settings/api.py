@@ -49,7 +49,9 @@ class ApiSettings(Concern):
     watch_interval_s: float = Field(default=1.0, ge=0, description="Time between two looks at what jobs may wait for. 0: none.")
     classify_wait_s: float = Field(default=30.0, description="How long POST /v1/classify waits before it answers with 202.")
     public_url: str = Field(
-        default="", description="Address of the API as clients see it, where a proxy stands in front. Links are made from it."
+        default="",
+        description="Address of the API as clients see it, where a proxy stands in front; it may have a path "
+        "(https://clinic.example/dermq). Links are made from it.",
     )
     models: Words = Field(default=(), description="Models that GET /v1/models lists besides the default one (first,second).")
     canary_percent: float = Field(

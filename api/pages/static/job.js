@@ -1,7 +1,7 @@
 // @ts-check
 // One job: server-sent events say that it has changed, the fragment says how. Without events it is asked for.
 import { enableActions, replaceParts } from "./live.js";
-import { announce, asJson, ask, find, localise, showTrouble, Problem } from "./page.js";
+import { announce, asJson, ask, below, find, localise, showTrouble, Problem } from "./page.js";
 
 // between two looks, however many events come
 const PAUSE_MS = 700;
@@ -63,7 +63,7 @@ function plan() {
 
 /** Listen to the job's events. The browser connects again by itself. */
 function follow() {
-  events = new EventSource(String(live.dataset.events));
+  events = new EventSource(below(String(live.dataset.events)));
   events.addEventListener("job", () => refresh());
   events.addEventListener("error", () => {
     if (events?.readyState === EventSource.CLOSED) events = null;
@@ -83,7 +83,7 @@ function speak() {
 
 /** The job is gone. */
 function leave() {
-  location.assign("/jobs");
+  location.assign(below("/jobs"));
 }
 
 /** Put the words of the field on the job. @param {Event} event */

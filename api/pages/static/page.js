@@ -23,6 +23,12 @@ export function find(selector, root = document) {
   return found;
 }
 
+// these modules lie in /static/ below DermQ's own root, which a proxy may have put below a path of its host
+const ROOT = new URL("..", import.meta.url).pathname;
+
+/** An address of DermQ's as the browser must ask for it. @param {string} path from DermQ's own root @returns {string} */
+export const below = (path) => path.replace(/^\/(?!\/)/, ROOT);
+
 /**
  * Ask the server; an answer that is none of 2xx becomes a Problem.
  * @param {string} url
@@ -32,7 +38,7 @@ export function find(selector, root = document) {
 export async function ask(url, options) {
   let response;
   try {
-    response = await fetch(url, options);
+    response = await fetch(below(url), options);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new Problem("The server does not answer.");
@@ -66,7 +72,7 @@ export function parse(text) {
  */
 export function sendBytes(request, method, url, { headers, body, progress }) {
   request.upload.addEventListener("progress", progress);
-  request.open(method, url);
+  request.open(method, below(url));
   for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
   return new Promise((resolve, reject) => {
     request.addEventListener("load", () => (request.status < 300 ? resolve() : reject(problemOf(request.status, request.responseText))));

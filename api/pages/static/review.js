@@ -1,6 +1,6 @@
 // @ts-check
 // Review: the view in the address, the keys, and what the reader decides.
-import { announce, ask, confirmed, find, localise, showTrouble } from "./page.js";
+import { announce, ask, below, confirmed, find, localise, showTrouble } from "./page.js";
 import { Grid } from "./grid.js";
 import { actionOf } from "./keys.js";
 import { watch } from "./others.js";
@@ -232,7 +232,7 @@ async function open() {
   if (!detail.open) detail.showModal();
   // not a button, which Space would press
   detail.focus();
-  find("#full").href = `/v1/jobs/${job}/items/${item}/image`;
+  find("#full").href = below(`/v1/jobs/${job}/items/${item}/image`);
   say(at);
   try {
     const fragment = await (await ask(`/jobs/${job}/items/${item}`)).text();

@@ -1,6 +1,6 @@
 // @ts-check
 // The page that takes pictures: looks at them, packs them, sends them, and shows the answer of one picture alone.
-import { announce, asJson, ask, find, localise, newKey, parse, sendBytes, showTrouble, Problem } from "./page.js";
+import { announce, asJson, ask, below, find, localise, newKey, parse, sendBytes, showTrouble, Problem } from "./page.js";
 import { finish, forget, unfinished, Upload } from "./uploads.js";
 import { countZip, dropped, inspect, isArchive, isOther, isTable, pack } from "./preflight.js";
 
@@ -159,7 +159,7 @@ async function send() {
   try {
     const answer = way !== "image" && body.size > PART ? await uploadInParts(body, asked) : await upload(`${way === "image" ? "/v1/classify" : "/v1/jobs"}?${asked}`, body);
     if (way === "image" && answer.object === "classification") await present(answer.job, answer.item);
-    else location.assign(`/jobs/${answer.id}`);
+    else location.assign(below(`/jobs/${answer.id}`));
   } catch (error) {
     const reason = /** @type {Error} */ (error).message;
     showTrouble(error instanceof Problem && error.status ? reason : `${reason} Nothing is lost: send it again, it becomes one job only.`);

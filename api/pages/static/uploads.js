@@ -84,7 +84,7 @@ export class Upload {
     const filename = btoa(String.fromCharCode(...new TextEncoder().encode(this.name)));
     const headers = { ...TUS, "Upload-Length": String(this.body.size), "Upload-Metadata": `filename ${filename}` };
     const answer = await ask("/v1/uploads", { method: "POST", headers });
-    const url = new URL(String(answer.headers.get("Location"))).pathname;
+    const url = `/v1/uploads/${String(answer.headers.get("Location")).split("/").pop()}`;
     const kept = { url, name: this.name, size: this.body.size, offset: 0, key: newKey() };
     keep(this.mark, kept);
     return kept;
