@@ -42,20 +42,6 @@ def test_help_names_every_command_and_the_exit_codes(run: Run) -> None:
     assert "not a diagnosis" in " ".join(done.stdout.split())
 
 
-def test_help_loads_nothing_heavy() -> None:
-    """All of it: the help that is printed, not the import of its module alone."""
-    code = (
-        "import sys\nfrom cli.main import main\nsys.argv = ['dermq', '--help']\n"
-        "heavy = {'httpx2', 'sqlalchemy', 'pydantic', 'numpy', 'celery', 'fastapi', 'grpc', 'tensorflow', 'pyarrow', 'PIL',\n"
-        "         'socket', 'ssl', 'asyncio', 'http', 'email', 'multiprocessing', 'xml', 'yaml', 'rich.progress'}\n"
-        "try:\n    main()\n"
-        "finally:\n    print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stderr == "[]\n"
-    assert "Usage:" in done.stdout
-
-
 def test_asking_a_server_loads_neither_settings_nor_retries() -> None:
     code = (
         "import sys\nfrom cli.service import connect\nfrom cli.stack.folder import DataFolder\nimport cli.http.client\n"

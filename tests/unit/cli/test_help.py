@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner
 
 from cli.main import app
+from tests.support.servers import ROOT
 
 FORWARDED = {"train", "evaluate", "calibrate", "export", "report"}  # the help of the training module
 SHARED = {"--json", "--server", "--api-key", "--data-dir"}
@@ -52,3 +55,17 @@ def test_values_are_words_or_choices() -> None:
         "--sort +-risk\\|risk\\|-novelty\\|novelty\\|-uncertainty\\|uncertainty\\|item",
     ):
         assert re.search(expected, lines), expected
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """All of it: the help that is printed, not the import of its module alone."""
+    code = (
+        "import sys\nfrom cli.main import main\nsys.argv = ['dermq', '--help']\n"
+        "heavy = {'httpx2', 'sqlalchemy', 'pydantic', 'numpy', 'celery', 'fastapi', 'grpc', 'tensorflow', 'pyarrow', 'PIL',\n"
+        "         'socket', 'ssl', 'asyncio', 'http', 'email', 'multiprocessing', 'xml', 'yaml', 'rich.progress'}\n"
+        "try:\n    main()\n"
+        "finally:\n    print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stderr == "[]\n"
+    assert "Usage:" in done.stdout
