@@ -57,6 +57,7 @@ def show_item(here: Here, tenant_id: TenantId, job_id: UUID, item_no: ItemNo) ->
         row=row,
         threshold=threshold_of(job),
         probabilities=_probabilities(job, row),
+        explained=bool((job.modelspec or {}).get("explain")),
         alike=alike[:_SHOWN_ALIKE],
         more_alike=len(alike[_SHOWN_ALIKE:]),
     )

@@ -5,6 +5,7 @@ import { Grid } from "./grid.js";
 import { actionOf } from "./keys.js";
 import { watch } from "./others.js";
 import { Rows } from "./rows.js";
+import "./saliency.js";
 
 /** @typedef {import("./rows.js").View} View */
 /** @typedef {import("./rows.js").Decision} Decision */
@@ -297,6 +298,8 @@ function press(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const within = /** @type {HTMLElement} */ (event.target).closest("#grid, #detail");
   if (!within || (within === detail && [" ", "Enter"].includes(event.key) && event.target !== detail)) return;
+  // a slider and a list have keys of their own
+  if (/** @type {HTMLElement} */ (event.target).matches("input, select") && event.key !== "Escape") return;
   const digit = rows.classes[Number(event.key) - 1];
   const act = ACTIONS[actionOf(event) ?? event.key];
   if (!act && !digit) return;

@@ -2,6 +2,7 @@
 // The page that takes pictures: looks at them, packs them, sends them, and shows the answer of one picture alone.
 import { announce, asJson, ask, below, find, localise, newKey, parse, sendBytes, showTrouble, Problem } from "./page.js";
 import { finish, forget, unfinished, Upload } from "./uploads.js";
+import "./saliency.js";
 import { countZip, dropped, inspect, isArchive, isOther, isTable, pack } from "./preflight.js";
 
 /** @typedef {import("./preflight.js").Entry} Entry */

@@ -41,8 +41,9 @@ from core.settings import (
 )
 from core.storage.base import ObjectStorage
 from core.storage.factory import open_storage
-from tests.support.servers import free_port, running_broker, wait_until
-from tests.support.stack import worker_stack, write_zip
+from tests.support.servers import free_port, running_broker, running_serving, wait_until
+from tests.support.stack import jpeg, worker_stack, write_zip
+from tests.support.tiny_model import export_tiny_model
 
 CLASSES = ("akiec", "bcc", "mel", "nv")
 SPEC: dict[str, Any] = {
@@ -258,6 +259,33 @@ def whole(tmp_path_factory: pytest.TempPathFactory, serving_address: str) -> Ite
         with running_api(replace(stack.settings, api=ApiSettings(port=free_port()))) as api:
             stack.start_worker()
             yield api
+
+
+@pytest.fixture(scope="session")
+def explaining_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A model server with a model `tiny` that has the signature `explain`."""
+    folder = tmp_path_factory.mktemp("explaining")
+    export_tiny_model(folder / "tiny", 1, explaining=True)
+    with running_serving(folder / "tiny", "tiny", folder / "serving.log") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def explaining(tmp_path_factory: pytest.TempPathFactory, explaining_address: str) -> Iterator[Api]:
+    """A server before it that answers single pictures at once."""
+    serving = ServingSettings(address=explaining_address, default_model="tiny")
+    with running_api(make_settings(tmp_path_factory.mktemp("saliency"), serving=serving)) as api:
+        warm_up(api)
+        yield api
+
+
+def warm_up(api: Api) -> None:
+    """Wait until the processes decode that single pictures go to."""
+    soon(lambda: classify(api, jpeg(9), 1).status_code == 200, "a direct answer", 60)
+
+
+def classify(api: Api, data: bytes, wait_s: int = 20) -> httpx2.Response:
+    return api.client.post("/v1/classify", content=data, params={"name": "a.png"}, headers={"Prefer": f"wait={wait_s}"})
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -16,10 +15,9 @@ from core.db.models import ItemState
 from core.imaging import decode_image
 from core.settings import ImageLimits, ServingSettings
 from serving.client import PredictClient
-from tests.integration.api.conftest import Api, failed, make_settings, problem, running_api, scored, soon
-from tests.support.servers import running_serving
+from tests.integration.api.conftest import Api, classify, failed, make_settings, problem, running_api, scored, warm_up
 from tests.support.stack import jpeg
-from tests.support.tiny_model import HAM_CLASSES, export_tiny_model, tiny_maps
+from tests.support.tiny_model import HAM_CLASSES, tiny_maps
 
 
 def quarters() -> bytes:
@@ -32,22 +30,6 @@ def quarters() -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
-
-
-@pytest.fixture(scope="module")
-def explaining(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """An API before a model server with a model that explains."""
-    folder = tmp_path_factory.mktemp("saliency")
-    export_tiny_model(folder / "tiny", 1, explaining=True)
-    with running_serving(folder / "tiny", "tiny", folder / "serving.log") as address:
-        serving = ServingSettings(address=address, default_model="tiny")
-        with running_api(make_settings(folder, serving=serving)) as api:
-            soon(lambda: classify(api, jpeg(9), 1).status_code == 200, "a direct answer", 60)
-            yield api
-
-
-def classify(api: Api, data: bytes, wait_s: int = 20) -> httpx2.Response:
-    return api.client.post("/v1/classify", content=data, params={"name": "a.png"}, headers={"Prefer": f"wait={wait_s}"})
 
 
 def map_of(api: Api, job: object, **query: str) -> httpx2.Response:
@@ -136,7 +118,7 @@ def test_a_version_that_is_not_served_any_more_cannot_be_asked(explaining: Api) 
 def test_a_version_without_the_signature_says_so(tmp_path: Path, serving_address: str) -> None:
     serving = ServingSettings(address=serving_address, default_model="tiny")
     with running_api(make_settings(tmp_path, serving=serving)) as api:
-        soon(lambda: classify(api, jpeg(9), 1).status_code == 200, "a direct answer", 60)
+        warm_up(api)
         job = classify(api, jpeg(100)).json()["job"]
         assert "no signature explain" in problem(map_of(api, job), 404, "not_found")["detail"]
 
