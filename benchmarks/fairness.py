@@ -2,6 +2,7 @@
 
 On the real one-machine stack. Alone and behind alternate, so that a busy minute of the machine hits both. Pictures are drawn.
 The small job's time is the ledger's own, from its submission to its end; that of `/v1/classify` is the client's.
+With `--tenants` the giants belong to two tenants and run to their ends, and the small job is a third one's.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from PIL import Image
 
 from benchmarks import service
 from cli.stack.state import load_state
+from core.db.engine import open_engine
+from core.settings import DatabaseSettings
+from tests.support.keyed import Keys, client_of
 
 ENDED = ("succeeded", "failed", "cancelled")
 DRAWN = 40  # different pictures; an archive holds them again and again
@@ -47,6 +51,7 @@ def main() -> None:
     parser.add_argument("--giant-items", type=int, default=20_000)
     parser.add_argument("--small-items", type=int, default=50)
     parser.add_argument("--model", type=Path, default=None, help="a SavedModel version folder; default: the starter")
+    parser.add_argument("--tenants", action="store_true", help="between tenants: do the giants of two end together?")
     parser.add_argument("--classifications", type=int, default=10, help="in a round")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dermq-bench-") as name:
@@ -61,6 +66,9 @@ def main() -> None:
             state = load_state(folder / "data" / "state.json")
             if state is None:
                 raise RuntimeError("the stack is ready, but wrote no state")
+            if chosen.tenants:
+                measure_tenants(state.url, folder, chosen)
+                return
             with httpx2.Client(base_url=state.url, timeout=60.0) as client:
                 alone, behind = measure(client, folder, pictures[0], chosen)
     report(alone, behind, chosen.giants)
@@ -87,6 +95,33 @@ def measure(client: httpx2.Client, folder: Path, picture: bytes, chosen: argpars
         seconds = f"alone {alone.small[-1]:6.3f} s, behind {behind.small[-1]:6.3f} s"
         print(f"round {number + 1}: {seconds}, load {os.getloadavg()[0]:.1f}", flush=True)
     return alone, behind
+
+
+def measure_tenants(url: str, folder: Path, chosen: argparse.Namespace) -> None:
+    """Rounds of a giant of each of two tenants, submitted one after the other, and the small job of a third. Printed."""
+    engine = open_engine(f"sqlite:///{folder / 'data' / 'dermq.db'}", DatabaseSettings())
+    keys = Keys(engine)
+    first, second, third = (client_of(url, keys.make(name)) for name in ("first", "second", "third"))
+    run_small(third, folder, chosen.name)  # processes and model warm up
+    ratios, times = [], []
+    for number in range(chosen.rounds):
+        alone = run_small(third, folder, chosen.name)
+        giants = [(client, submit(client, folder / "giant.zip", chosen.name)) for client in (first, second)]
+        for client, job_id in giants:
+            wait_for(client, [job_id], lambda job: job["counts"]["succeeded"] > 0)
+        between = run_small(third, folder, chosen.name)
+        ended = [wait_for(client, [job_id], lambda job: job["state"] in ENDED)[0]["timestamps"] for client, job_id in giants]
+        began = min(datetime.fromisoformat(stamps["queued"]) for stamps in ended)
+        ends = [(datetime.fromisoformat(stamps["succeeded"]) - began).total_seconds() for stamps in ended]
+        ratios.append(max(ends) / min(ends))
+        times.append(between / alone)
+        print(
+            f"round {number + 1}: giants end after {ends[0]:.1f} and {ends[1]:.1f} s, {ratios[-1]:.2f}; "
+            f"small {alone:.2f} s alone, {between:.2f} s between, {times[-1]:.2f}; load {os.getloadavg()[0]:.1f}",
+            flush=True,
+        )
+    print(f"medians: giants' ends {statistics.median(ratios):.2f}, the small job {statistics.median(times):.2f}")
+    engine.dispose()
 
 
 def run_small(client: httpx2.Client, folder: Path, model: str) -> float:
