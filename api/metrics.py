@@ -101,6 +101,7 @@ class LedgerCollector(Collector):
         strays, tombstones = self._left_over
         yield _gauge("dermq_storage_strays", "Places in the storage that no job knows of, as the last scans met them.", strays)
         yield _gauge("dermq_storage_tombstones", "Places in the storage that are to be deleted.", tombstones)
+        yield _gauge("dermq_deleted_jobs", "Deleted jobs of which the sweep has rows left to remove.", backlog.deleted_jobs)
         yield _instant(
             "dermq_oldest_queued_job_timestamp_seconds",
             "When the oldest job that nothing has looked at came in; absent if none.",

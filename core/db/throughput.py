@@ -34,13 +34,14 @@ class Backlog:
     chunks_running: int = 0  # chunks that a worker holds, one for each process at work
     unlisted_archives: int = 0  # jobs whose items nobody has counted yet
     unlisted_images: int = 0  # as above, of a single image each
+    deleted_jobs: int = 0  # of which there are rows that have not gone yet
     jobs_waiting: dict[str, int] = field(default_factory=dict)  # unfinished jobs, by the dependency they wait for
     stalest_progress_at: float | None = None  # of the running job that has stood still for longest, seconds since 1970
 
 
 def read_backlog(session: Session) -> Backlog:
     """The present backlog."""
-    jobs = _count_jobs(session)
+    jobs, deleted = _count_jobs(session)
     live = [state for state in JobState if state not in TERMINAL_STATES]
     remaining = session.scalar(select(func.sum(Job.remaining)).where(Job.state.in_(live))) or 0
     held = session.execute(select(Chunk.item_count, Chunk.picked).where(Chunk.state == ChunkState.RUNNING)).all()
@@ -52,6 +53,7 @@ def read_backlog(session: Session) -> Backlog:
     unlisted = _count_unlisted(session)
     return Backlog(
         jobs=jobs,
+        deleted_jobs=deleted,
         items_pending=max(0, remaining - in_flight),
         items_in_flight=in_flight,
         oldest_queued_at=oldest.timestamp() if oldest else None,
@@ -63,13 +65,15 @@ def read_backlog(session: Session) -> Backlog:
     )
 
 
-def _count_jobs(session: Session) -> dict[str, int]:
-    """By state. All are counted over one index; those that are deleted, few and found by their tenant, are taken off."""
+def _count_jobs(session: Session) -> tuple[dict[str, int], int]:
+    """By state, without the deleted ones, and how many those are.
+
+    All are counted over one index. The deleted ones, few and found by their tenant, are taken off.
+    """
     query = select(Job.state, func.count()).group_by(Job.state)
     jobs = dict.fromkeys(map(str, JobState), 0) | {str(state): count for state, count in session.execute(query)}
-    for state, count in session.execute(query.where(Job.tenant_id == GONE_TENANT_ID)):
-        jobs[state] -= count
-    return jobs
+    deleted = {str(state): count for state, count in session.execute(query.where(Job.tenant_id == GONE_TENANT_ID))}
+    return {state: count - deleted.get(state, 0) for state, count in jobs.items()}, sum(deleted.values())
 
 
 def _count_unlisted(session: Session) -> dict[bool, int]:

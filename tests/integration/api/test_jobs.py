@@ -15,13 +15,14 @@ from typing import Any
 import httpx2
 import pytest
 import redis
-from sqlalchemy import Engine, event, insert
+from sqlalchemy import Engine, event, func, insert, select
 
 from api.__main__ import Server
 from api.results.views import SHORTEST_RUN_S
 from core.archives.notes import ArchiveNote, Notes
-from core.db.engine import transaction
-from core.db.models import Job, JobState, Tenant
+from core.db.engine import reading, transaction
+from core.db.maintenance.erasing import erase_for
+from core.db.models import Job, JobState, Result, Tenant
 from core.db.waiting import note_waiting
 from core.settings import ApiSettings, BrokerSettings
 from tests.integration.api.conftest import (
@@ -219,6 +220,30 @@ def test_delete(api: Api) -> None:
     assert api.client.delete(url).status_code == 204
     assert len(api.stored()) == len(before) - 1
     problem(api.client.get(url), 404, "not_found")
+
+
+def test_delete_answers_before_the_rows_of_a_large_job_are_gone(any_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.db.maintenance.erasing.PAGE", 8)
+    monkeypatch.setattr("api.routes.jobs._ERASE_S", 0.0)
+    job = any_api.run(20, outcome)
+    url = f"/v1/jobs/{job}"
+
+    def rows() -> int:
+        with reading(any_api.engine) as session:
+            return session.scalar(select(func.count()).select_from(Result).where(Result.job_id == job)) or 0
+
+    def deleted() -> float:
+        page = any_api.client.get("/metrics").text
+        return float(next(line for line in page.splitlines() if line.startswith("dermq_deleted_jobs ")).split()[1])
+
+    before = deleted()
+    assert any_api.client.delete(url).status_code == 204
+    assert (rows(), deleted() - before) == (12, 1.0)
+    for method in ("GET", "DELETE"):
+        problem(any_api.client.request(method, url), 404, "not_found")
+    assert str(job) not in any_api.client.get("/v1/jobs").text
+    assert erase_for(any_api.engine, 60.0) >= 1
+    assert (rows(), deleted()) == (0, 0.0)
 
 
 def events(response: httpx2.Response) -> Iterator[dict[str, str]]:

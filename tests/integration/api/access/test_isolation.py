@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -18,6 +19,9 @@ from api.access.authentication import is_open
 from api.access.policy import PUBLIC, needed_scope
 from api.app import ROUTERS, create_app
 from core.access.scopes import Scope
+from core.db.engine import reading, transaction
+from core.db.lifecycle import delete_job
+from core.db.models import GONE_TENANT_ID, Job
 from core.settings import ApiSettings, Settings
 from tests.integration.api.conftest import Api, make_settings, problem, running_api, scored
 from tests.support.keyed import Keys, bearer, client_of
@@ -54,7 +58,7 @@ def name_of(route: tuple[str, str]) -> str:
     return " ".join(route)
 
 
-@dataclass
+@dataclass(eq=False)
 class Shared:
     """A server that asks for keys; a job of `north`; keys by tenant and scope."""
 
@@ -96,6 +100,23 @@ def test_another_tenants_job_is_404(shared: Shared, route: tuple[str, str]) -> N
     unknown = shared.call(method, path, shared.south, job_id=uuid.uuid4())
     assert (foreign.status_code, unknown.status_code) == (404, 404), foreign.text
     assert shared.call("GET", "/v1/jobs/{job_id}", shared.north).json()["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("route", WITH_ID, ids=name_of)
+def test_a_deleted_job_is_404_for_its_own_tenant_while_its_rows_go(shared: Shared, route: tuple[str, str]) -> None:
+    job_id = deleted_job(shared)
+    assert shared.call(*route, shared.north, job_id=job_id).status_code == 404
+    with reading(shared.api.engine) as session:
+        assert session.get_one(Job, job_id).tenant_id == GONE_TENANT_ID, "its rows are there"
+
+
+@cache
+def deleted_job(shared: Shared) -> uuid.UUID:
+    tenant_id = shared.keys.tenant("north")
+    job_id = shared.api.run(3, lambda number: scored(number, (0.1, 0.2, 0.3, 0.4)), tenant_id=tenant_id)
+    with transaction(shared.api.engine) as session:
+        delete_job(session, tenant_id, job_id, shared.api.clock.now())
+    return job_id
 
 
 @pytest.mark.parametrize("route", PROTECTED, ids=name_of)
