@@ -1,25 +1,31 @@
-"""The part of training that needs TensorFlow: set up, compile, fit, predict."""
+"""The part of training that needs Keras: set up, compile, fit, predict.
+
+With TensorFlow, experiments without mixing or teachers are fed by `tf.data`. All others, and every other backend of Keras, take
+`training.trainee`.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from core.errors import InvalidRequestError
 from training.architectures.registry import build
 from training.architectures.transfer import thaw
 from training.datasets.base import BoolArray, FloatArray, IntArray, UInt8Array
 from training.experiments.base import Experiment, Plateau
+from training.feeding import HeldOutBatches, TrainingBatches, answers_of
 from training.losses import SourceAccuracy, SourceCrossentropy, SourceRecall
-from training.pipeline import evaluation_batches, targets_of, training_batches
 from training.scaling import fit_tilt
+from training.targets import oversampled, strata_of, targets_of
+from training.trainee import Trainee
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,7 @@ class Arrays:
     labels: IntArray
     labelled: BoolArray | None = None
     metadata: FloatArray | None = None  # float [n, columns], for nets that take it
+    wide: UInt8Array | None = None  # the same pictures at the teachers' size, uint8 [n, h', w', 3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +52,22 @@ class Fitting:
     resume: bool = False
     mixed_precision: bool = False
     xla: bool = False
+    teachers: tuple[Any, ...] = ()  # models, for experiments that are taught
+
+
+def with_tensorflow() -> bool:
+    """Whether Keras computes with TensorFlow here; the environment variable KERAS_BACKEND names another."""
+    return bool(keras.backend.backend() == "tensorflow")
 
 
 def set_threads(threads: int) -> None:
-    """Sets how many threads an operation uses. TensorFlow refuses it after the first operation of a process."""
+    """Sets how many threads an operation uses. TensorFlow refuses it after the first operation of a process.
+
+    Other backends choose for themselves.
+    """
+    if not with_tensorflow():
+        return
+    tf = import_module("tensorflow")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     # Two at least: gradients of weights and of activations do not wait for one another. On a busy machine one thread an
     # operation is faster than two, which wait for each other at the end of each.
@@ -81,10 +100,14 @@ def give_back_shares(model: Any, labels: IntArray, exponent: float) -> None:
     layer.set_weights([kernel, bias + exponent * np.log(counts / counts.sum())])
 
 
-def in_full_precision(model: Any, experiment: Experiment, classes: int) -> Any:
-    """The same weights in a float32 model: what is evaluated and exported must not depend on where bfloat16 is fast."""
-    keras.mixed_precision.set_global_policy("float32")
-    twin = build(experiment.architecture, experiment.height, experiment.width, classes, **experiment.options)
+def in_precision(model: Any, experiment: Experiment, classes: int, *, mixed: bool) -> Any:
+    """The same weights in a model that computes in float32, or mostly in bfloat16.
+
+    What is evaluated and exported is of float32: it must not depend on where bfloat16 is fast.
+    """
+    keras.mixed_precision.set_global_policy("mixed_bfloat16" if mixed else "float32")
+    options = {name: "none" if name == "weights" else value for name, value in experiment.options.items()}
+    twin = build(experiment.architecture, experiment.height, experiment.width, classes, **options)
     twin.set_weights(model.get_weights())  # variables are float32 under either policy
     return twin
 
@@ -141,8 +164,14 @@ def fit(
 
 def predict(model: Any, pixels: UInt8Array, metadata: FloatArray | None = None) -> FloatArray:
     """Uncalibrated probabilities, float32 [n, classes], of pixels uint8 [n, h, w, 3] and, where the net takes it, metadata."""
-    probabilities: FloatArray = model.predict(evaluation_batches(pixels, metadata=metadata), verbose=0)
+    if not with_tensorflow():
+        return answers_of(model, pixels)
+    probabilities: FloatArray = model.predict(_pipeline().evaluation_batches(pixels, metadata=metadata), verbose=0)
     return probabilities
+
+
+def _pipeline() -> Any:
+    return import_module("training.pipeline")  # imports TensorFlow
 
 
 def _fit_phase(
@@ -155,8 +184,45 @@ def _fit_phase(
     epochs: int,
     backup: Path,
 ) -> dict[str, list[float]]:
-    classes, train = model.output_shape[-1], parts["train"]
-    batches, steps = training_batches(
+    course = _taught if experiment.mixing or fitting.teachers or not with_tensorflow() else _fed_by_tensorflow
+    trained, batches, steps, validation = course(model, experiment, parts, fitting)
+    several = parts["train"].labelled is not None
+    trained.compile(
+        _optimizer(experiment, rate, epochs * steps),
+        None if course is _taught else SourceCrossentropy(experiment.label_smoothing) if several else _loss(experiment),
+        metrics=_metrics(several=several) if course is _fed_by_tensorflow else None,
+        jit_compile=fitting.xla if with_tensorflow() else "auto",
+    )
+    epochs_file = _EpochsFile(backup.with_name(f"{backup.name}.jsonl"))
+    extra = [keras.callbacks.BackupAndRestore(str(backup)), epochs_file] if fitting.resume else []
+    history = trained.fit(
+        batches,
+        epochs=epochs,
+        steps_per_epoch=steps,
+        validation_data=validation,
+        class_weight=inverse_shares(parts["train"].labels, model.output_shape[-1]) if experiment.class_weights else None,
+        callbacks=[*_callbacks(experiment, epochs), *extra],
+        shuffle=False,  # the pipeline has shuffled already
+        verbose=2,
+    )
+    if fitting.resume:
+        return epochs_file.take()
+    return {name: [float(value) for value in values] for name, values in history.history.items()}
+
+
+def _metrics(*, several: bool) -> list[Any]:
+    if several:
+        return [SourceAccuracy(), SourceRecall(name="recall")]
+    return ["accuracy", keras.metrics.Recall(name="recall")]
+
+
+def _fed_by_tensorflow(
+    model: Any, experiment: Experiment, parts: Mapping[str, Arrays], fitting: Fitting
+) -> tuple[Any, Any, int, Any]:
+    """The model, its batches, the steps of an epoch, and the batches of validation."""
+    classes, train, validation = model.output_shape[-1], parts["train"], parts["validation"]
+    pipeline = _pipeline()
+    batches, steps = pipeline.training_batches(
         train.pixels,
         train.labels,
         classes=classes,
@@ -168,30 +234,38 @@ def _fit_phase(
         metadata=train.metadata,
         labelled=train.labelled,
     )
-    several = train.labelled is not None
-    model.compile(
-        _optimizer(experiment, rate, epochs * steps),
-        SourceCrossentropy(experiment.label_smoothing) if several else _loss(experiment),
-        metrics=[SourceAccuracy(), SourceRecall(name="recall")]
-        if several
-        else ["accuracy", keras.metrics.Recall(name="recall")],
-        jit_compile=fitting.xla,
+    wanted = targets_of(validation.labels, classes, validation.labelled)
+    return model, batches, steps, pipeline.validation_batches(validation.pixels, wanted, validation.metadata)
+
+
+def _taught(model: Any, experiment: Experiment, parts: Mapping[str, Arrays], fitting: Fitting) -> tuple[Any, Any, int, Any]:
+    """As `_fed_by_tensorflow`, of a trainee.
+
+    Raises:
+        InvalidRequestError: the experiment needs what only `tf.data` gives, or teachers that are not there.
+    """
+    if experiment.metadata or experiment.class_weights or experiment.loss != "cross_entropy":
+        raise InvalidRequestError(
+            f"{experiment.id}: expected a net of pictures alone, with cross-entropy and no class weights, to be trained with "
+            f"mixing, teachers or the Keras backend {keras.backend.backend()!r}; train it with TensorFlow"
+        )
+    if bool(experiment.teaching) != bool(fitting.teachers):
+        teachers = "runs of teachers (--teachers)" if experiment.teaching else "no teachers"
+        raise InvalidRequestError(f"{experiment.id}: expected {teachers}, got {len(fitting.teachers)} of them")
+    classes, train, validation = model.output_shape[-1], parts["train"], parts["validation"]
+    positions = oversampled(train.labels, fitting.seed) if experiment.oversample else np.arange(len(train.labels))
+    batches = TrainingBatches(
+        train.pixels[positions] if experiment.oversample else train.pixels,
+        targets_of(train.labels, classes, train.labelled)[positions],
+        strata_of(train.labels, train.labelled)[positions],
+        batch_size=experiment.batch_size,
+        seed=fitting.seed,
+        balance=experiment.balance,
+        mixing=experiment.mixing,
+        wide=train.wide,
     )
-    epochs_file = _EpochsFile(backup.with_name(f"{backup.name}.jsonl"))
-    extra = [keras.callbacks.BackupAndRestore(str(backup)), epochs_file] if fitting.resume else []
-    history = model.fit(
-        batches,
-        epochs=epochs,
-        steps_per_epoch=steps,
-        validation_data=_validation_batches(parts["validation"], classes),
-        class_weight=inverse_shares(train.labels, classes) if experiment.class_weights else None,
-        callbacks=[*_callbacks(experiment, epochs), *extra],
-        shuffle=False,  # the pipeline has shuffled already
-        verbose=2,
-    )
-    if fitting.resume:
-        return epochs_file.take()
-    return {name: [float(value) for value in values] for name, values in history.history.items()}
+    wanted = targets_of(validation.labels, classes, validation.labelled)
+    return Trainee(model, experiment, fitting.teachers), batches, len(batches), HeldOutBatches(validation.pixels, wanted)
 
 
 class _EpochsFile(keras.callbacks.Callback):  # type: ignore[misc]
@@ -221,11 +295,6 @@ def inverse_shares(labels: IntArray, classes: int) -> dict[int, float]:
     counts = np.bincount(labels, minlength=classes)
     present = int((counts > 0).sum())
     return {i: float(len(labels) / (present * count)) if count else 1.0 for i, count in enumerate(counts)}
-
-
-def _validation_batches(part: Arrays, classes: int) -> Any:
-    targets = tf.data.Dataset.from_tensor_slices(targets_of(part.labels, classes, part.labelled)).batch(128)
-    return tf.data.Dataset.zip(evaluation_batches(part.pixels, 128, part.metadata), targets)
 
 
 def _loss(experiment: Experiment) -> Any:

@@ -1,6 +1,6 @@
 """Loss and metrics that know which classes the source of a picture labels.
 
-Targets are those of `training.pipeline.targets_of`: -1 marks a class that nobody looked for. The model's answer is renormalised
+Targets are those of `training.targets.targets_of`: -1 marks a class that nobody looked for. The model's answer is renormalised
 over the classes that were looked for before it is compared, the same as a softmax over these classes alone, so that pictures of
 a source teach nothing about the classes that it lacks.
 """

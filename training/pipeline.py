@@ -5,6 +5,7 @@ The random numbers of drawing and augmentation come from one seed each, in a fix
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import tensorflow as tf
 from training.augment import augment
 from training.datasets.base import BoolArray, Float32Array, FloatArray, IntArray, UInt8Array
 from training.experiments.base import Augmentation
+from training.targets import oversampled, strata_of, targets_of
 
 
 def training_batches(
@@ -42,11 +44,11 @@ def training_batches(
         augmentation: what to change, or None.
         metadata: float [n, columns], of `training.metadata`; batches are then a dict of `images` and `metadata`.
         labelled: bool [n, classes], for pictures of several sources: which classes the source labels. Targets are then of
-            `targets_of`, and a balance is drawn over the classes of each source apart.
+            `training.targets.targets_of`, and a balance is drawn over the classes of each source apart.
     """
     images, targets = tf.constant(np.asarray(pixels)), tf.constant(targets_of(labels, classes, labelled))
     positions = oversampled(labels, seed) if oversample else np.arange(len(labels))
-    drawn = _draw(_strata(labels, labelled), balance, seed) if balance > 0 else _shuffled(positions, seed)
+    drawn = _draw(strata_of(labels, labelled), balance, seed) if balance > 0 else _shuffled(positions, seed)
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=False).batch(2, drop_remainder=True)
 
     known = None if metadata is None else tf.constant(metadata, tf.float32)
@@ -54,7 +56,7 @@ def training_batches(
     def load(positions: Any, batch_seed: Any) -> tuple[Any, Any]:
         batch = tf.cast(tf.gather(images, positions), tf.float32)
         if augmentation is not None:
-            batch = augment(batch, batch_seed, augmentation)
+            batch = augment(batch, partial(_stateless, batch_seed), augmentation)
         if known is not None:
             batch = {"images": batch, "metadata": tf.gather(known, positions)}
         return batch, tf.gather(targets, positions)
@@ -63,29 +65,8 @@ def training_batches(
     return batches.map(load, num_parallel_calls=2, deterministic=True).prefetch(4), max(1, len(positions) // batch_size)
 
 
-def targets_of(labels: IntArray, classes: int, labelled: BoolArray | None = None) -> Float32Array:
-    """float32 [n, classes]: 1 for the label, 0 for other classes, -1 for a class that the picture's source does not label."""
-    targets = np.eye(classes, dtype=np.float32)[labels]
-    return targets if labelled is None else np.where(labelled, targets, np.float32(-1.0))
-
-
-def _strata(labels: IntArray, labelled: BoolArray | None) -> IntArray:
-    """int64 [n]: the label, or a number for the pair of label and source, where sources label different classes."""
-    if labelled is None:
-        return labels
-    _, kinds = np.unique(labelled, axis=0, return_inverse=True)
-    return np.unique(kinds.reshape(-1) * labelled.shape[1] + labels, return_inverse=True)[1].astype(np.int64)
-
-
-def oversampled(labels: IntArray, seed: int) -> IntArray:
-    """Positions in which every class appears as often as the largest: all its images, then random ones of them again."""
-    generator = np.random.default_rng(seed)
-    largest = int(np.max(np.bincount(labels)))
-    drawn = []
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        drawn += [members, generator.choice(members, largest - len(members))]
-    return np.concatenate(drawn)
+def _stateless(seed: Any, shape: Any, stream: int, low: float, high: float) -> Any:
+    return tf.random.stateless_uniform(shape, tf.random.experimental.stateless_fold_in(seed, stream), low, high)
 
 
 def _shuffled(positions: IntArray, seed: int) -> Any:
@@ -119,3 +100,9 @@ def evaluation_batches(pixels: UInt8Array, batch_size: int = 128, metadata: Floa
         known = tf.data.Dataset.from_tensor_slices(tf.constant(metadata, tf.float32)).batch(batch_size)
         images = tf.data.Dataset.zip({"images": images, "metadata": known})
     return images.prefetch(2)
+
+
+def validation_batches(pixels: UInt8Array, targets: Float32Array, metadata: FloatArray | None = None) -> Any:
+    """A `tf.data.Dataset` of those of `evaluation_batches` with their targets, float32 [b, classes]."""
+    wanted = tf.data.Dataset.from_tensor_slices(targets).batch(128)
+    return tf.data.Dataset.zip(evaluation_batches(pixels, 128, metadata), wanted)

@@ -15,7 +15,7 @@ import platform
 import shutil
 import subprocess
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -169,5 +169,7 @@ def git_commit() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions that can change a result."""
-    return {"python": platform.python_version()} | {name: version(name) for name in ("tensorflow", "keras", "numpy", "pillow")}
+    """Versions that can change a result. A machine with an accelerator may have JAX instead of TensorFlow."""
+    found = {each.metadata["Name"].lower(): each.version for each in distributions()}
+    names = ("tensorflow", "jax", "keras", "numpy", "pillow")
+    return {"python": platform.python_version()} | {name: found[name] for name in names if name in found}

@@ -22,7 +22,7 @@ from core.errors import DermqError, InvalidRequestError
 from core.imaging import preprocessing_hash
 from training.answers import add_json_option, answer, working
 from training.cache import load_pixels
-from training.datasets.base import Dataset
+from training.datasets.base import Dataset, UInt8Array
 from training.datasets.registry import CLASSES, load_dataset
 from training.experiments.base import Experiment
 from training.experiments.registry import EXPERIMENTS, find_experiment
@@ -54,6 +54,7 @@ class Options:
     drop_duplicates: bool = False
     mixed_precision: bool = False
     xla: bool = False
+    teachers: tuple[Path, ...] = ()  # folders of runs
 
 
 def train(experiment: Experiment, options: Options) -> RunFolder:
@@ -74,19 +75,22 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
     split = _look_for_leaks(dataset, split, pixels, folder, drop=options.drop_duplicates)
     experiment = standardised(experiment, pixels, dataset.positions(split.train))
     encoder, experiment = encoded(experiment, dataset, split)
-    how = _how(fitting, experiment, options)
+    teachers, wide = _teachers(fitting, options, dataset)
+    how = _how(fitting, experiment, options, teachers)
     model = fitting.build_model(experiment, len(dataset.classes), how)
     record = _record(experiment, dataset, split, how, parameters=model.count_params(), data=options.data)
     folder.save(record, split)
     if encoder:
         encoder.save(folder.path)
     parts = {name: part_of(fitting, dataset, split.part(name), pixels, encoder) for name in PARTS}
+    if wide is not None:
+        parts["train"] = replace(parts["train"], wide=wide[dataset.positions(split.train)])
     started = time.perf_counter()
     record.history = fitting.fit(model, experiment, parts, fitting=how, backup=folder.backup_path)
     record.train_seconds = round(time.perf_counter() - started, 1)
     finish(fitting, model, experiment, parts)
     if how.mixed_precision:
-        model = fitting.in_full_precision(model, experiment, len(dataset.classes))
+        model = fitting.in_precision(model, experiment, len(dataset.classes), mixed=False)
     model.save(folder.model_path)
     save_held_out(partial(fitting.predict, model), folder, dataset, split, pixels, encoder=encoder)
     folder.save(record, split)
@@ -115,7 +119,29 @@ def tune(experiment: Experiment, options: Options, trials: int) -> str:
     return str(tuning.show(tuning.search(experiment, judge, folder, trials=trials, seed=options.seed)))
 
 
-def _how(fitting: Any, experiment: Experiment, options: Options) -> Any:
+def _teachers(fitting: Any, options: Options, dataset: Dataset) -> tuple[tuple[Any, ...], UInt8Array | None]:
+    """The models of the teachers' runs, and the pictures at their size.
+
+    Raises:
+        InvalidRequestError: a run without a model, or runs of several sizes.
+    """
+    folders = [RunFolder(path) for path in options.teachers]
+    sizes = sorted({(record.height, record.width) for record in (folder.record() for folder in folders)})
+    if len(sizes) > 1:
+        raise InvalidRequestError(f"--teachers: expected runs of one size of pictures, got {sizes}")
+    models = tuple(_teacher(fitting, folder, mixed=options.mixed_precision) for folder in folders)
+    wide = [load_pixels(dataset, height=height, width=width) for height, width in sizes]
+    return models, wide[0] if wide else None
+
+
+def _teacher(fitting: Any, folder: RunFolder, *, mixed: bool) -> Any:
+    record = folder.record()
+    experiment = replace(find_experiment(record.experiment), height=record.height, width=record.width)
+    model = import_module("keras").models.load_model(folder.model_path, compile=False)
+    return fitting.in_precision(model, experiment, len(record.classes), mixed=mixed)
+
+
+def _how(fitting: Any, experiment: Experiment, options: Options, teachers: tuple[Any, ...] = ()) -> Any:
     return fitting.Fitting(
         epochs=options.epochs or experiment.epochs,
         seed=options.seed,
@@ -123,6 +149,7 @@ def _how(fitting: Any, experiment: Experiment, options: Options) -> Any:
         resume=options.resume,
         mixed_precision=options.mixed_precision,
         xla=options.xla,
+        teachers=teachers,
     )
 
 
@@ -286,6 +313,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m training.tra
         help="search for better settings by the validation part, in N trials of all epochs, and end; goes on where it stopped",
     )
     parser.add_argument("--xla", action="store_true", help="compile with XLA, for a GPU")
+    parser.add_argument("--teachers", type=Path, nargs="+", default=(), help="folders of finished runs, whose answers teach")
     add_json_option(parser)
     chosen = vars(parser.parse_args(arguments))
     as_json = chosen.pop("json")

@@ -88,6 +88,8 @@ class Experiment:
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     label_smoothing: float = 0.0
     ema_momentum: float = 0.0  # 0: no averaging of weights
+    mixing: float = 0.0  # share of the pictures that another one is mixed into: see training.feeding.mixtures
+    teaching: float = 0.0  # the teachers' share of the loss; above 0 the run needs teachers
     balance: float = 0.0  # see training.pipeline
     # Share of what `balance` took from the larger classes that is given back after training; "fitted": as validation asks.
     prior_correction: float | Literal["fitted"] = 0.0

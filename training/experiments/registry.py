@@ -14,8 +14,10 @@ from training.experiments import (
     lstm,
     overfitting,
     starter,
+    starter_distilled,
     starter_lite,
     starter_lite_128,
+    starter_teacher,
     transfer,
 )
 from training.experiments.base import Experiment
@@ -24,6 +26,8 @@ _SINGLE = (
     starter,
     starter_lite,
     starter_lite_128,
+    starter_teacher,
+    starter_distilled,
     lstm,
     cnn28_norm,
     cnn28_oversampled,

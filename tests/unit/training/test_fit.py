@@ -17,7 +17,7 @@ from training.experiments.base import Experiment
 from training.experiments.registry import find_experiment
 from training.fitting import Arrays, Fitting, fit, fit_prior, give_back_shares, predict, round_weights
 from training.losses import SourceAccuracy, SourceCrossentropy, SourceRecall
-from training.pipeline import targets_of
+from training.targets import targets_of
 
 LABELS = np.array([0, 1, 2, 1])
 ALL = np.ones((4, 3), np.bool_)

@@ -131,8 +131,8 @@ def test_the_real_set_has_its_published_numbers(shared_data: Path) -> None:
 
 def test_oversampling_before_the_split_copies_86_per_cent_of_the_test_rows(shared_data: Path) -> None:
     """What docs/models/published.md says of `cnn28-oversampled`."""
-    from training.pipeline import oversampled
     from training.splits import random_parts
+    from training.targets import oversampled
 
     samples = read_metadata(shared_data / "ham10000" / METADATA_NAME)
     labels = np.array([CLASSES.index(sample.label) for sample in samples])

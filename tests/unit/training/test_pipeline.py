@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from training.experiments.base import Augmentation
-from training.pipeline import evaluation_batches, oversampled, training_batches
+from training.pipeline import evaluation_batches, training_batches
+from training.targets import oversampled
 
 LABELS = np.array([0] * 80 + [1] * 15 + [2] * 5)
 PIXELS = np.random.default_rng(0).integers(0, 256, (100, 8, 8, 3)).astype(np.uint8)
