@@ -36,6 +36,7 @@ SEED ?= 1
 JOBS ?= 4
 DB ?= sqlite
 ROUNDS ?= 5
+MINUTES ?= 20
 # One worker more than processors: many tests wait for the servers that they start.
 WORKERS ?= $(shell n=`getconf _NPROCESSORS_ONLN`; echo $$((n < 5 ? n + 1 : 6)))
 # A file's tests stay together, as they share servers; files keep their order, the longest come first.
@@ -75,8 +76,8 @@ LOCKS = api worker serving training flower up
 # Every shell script, by its first line.
 SCRIPTS = $(shell grep -rlIE --exclude-dir=__pycache__ --exclude-dir=node_modules '^\#!.*[ /](ba)?sh$$' .ci deploy examples requirements)
 
-bench: $(VENV)/.dev ## Measure DermQ beside the best in-process loop, in minutes (BENCH=full: beside tf.data and Celery too; ROUNDS=5)
-	$(BIN)/python -m benchmarks.bench --rounds $(ROUNDS) $(if $(filter full,$(BENCH)),--full)
+bench: $(VENV)/.dev ## Measure DermQ beside the best in-process loop, in minutes (BENCH=full: beside tf.data and Celery too; ROUNDS=5 MINUTES=20)
+	$(BIN)/python -m benchmarks.bench --rounds $(ROUNDS) --minutes $(MINUTES) $(if $(filter full,$(BENCH)),--full)
 
 lint: $(VENV)/.dev .ci/javascript/node_modules/.stamp ## Check style, types, who imports whom, the pages' modules, shell scripts and workflows
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ from benchmarks.peers.contestant import read_stat
 from benchmarks.serving import embedded
 from core.errors import ModelNotFoundError, ServingUnavailableError
 from core.modelspec import ModelSpec
-from serving.client import PredictClient, VersionStatus
+from serving.client import PendingPrediction, PredictClient, VersionStatus
 from serving.lifecycle.configfile import generate
 from serving.repository import ModelRepository
 
@@ -75,7 +75,7 @@ def ask(
 ) -> None:
     """All batches of a round, some at once."""
     novelty = spec.novelty is not None
-    pending = []
+    pending: list[PendingPrediction] = []
     for number in range(chosen.batches):
         if number >= chosen.in_flight:
             pending.pop(0).answer()

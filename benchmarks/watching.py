@@ -99,7 +99,8 @@ def _unwatched() -> Iterator[None]:
     """The clocks still run (three readings an image); nothing is added up, and the scheduler's account is not read."""
     add, put, read = metrics.values.add, metrics.values.put, stopwatch.read_core_seconds
     nothing = stopwatch.CoreSeconds(0.0, 0.0)
-    metrics.values.add = metrics.values.put = lambda *_: None  # type: ignore[method-assign]
+    metrics.values.add = lambda *_: None  # type: ignore[method-assign]
+    metrics.values.put = lambda *_: None  # type: ignore[method-assign]
     metrics.read_core_seconds = stopwatch.read_core_seconds = lambda: nothing  # type: ignore[attr-defined]
     try:
         yield

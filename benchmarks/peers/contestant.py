@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.workloads import WORKLOADS, Workload
+
+_ENDS_WITHIN_S = 60.0  # a stack stops its processes one after the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,12 @@ class Contestant:
         self.name = name
         self._log = log
         self._process = process
+        self._is_busy = True  # making itself ready
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has not answered yet."""
+        return self._is_busy
 
     def wait_ready(self) -> None:
         """Until it has made itself ready."""
@@ -84,6 +93,7 @@ class Contestant:
         before = self._cpu_s()
         self._process.stdin.write("round\n")
         self._process.stdin.flush()
+        self._is_busy = True
         answer = self._answer()
         return Round(int(answer["images"]), float(answer["seconds"]), self._cpu_s() - before - float(answer["watching_s"]))
 
@@ -92,6 +102,7 @@ class Contestant:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"{self.name} ended with {self._process.wait()}: {self._log.read_text()[-2000:]}")
+        self._is_busy = False
         found: dict[str, float] = json.loads(line)
         return found
 
@@ -115,18 +126,23 @@ def read_stat(path: Path) -> tuple[int, float]:
 
 @contextmanager
 def running(name: str, module: str, arguments: tuple[str, ...], workload: Workload, folder: Path) -> Iterator[Contestant]:
-    """A contestant that makes itself ready; ended with the block, killed if it does not end."""
+    """A contestant that makes itself ready; ended with the block, also within a round, and killed if it does not end."""
     command = [sys.executable, "-m", module, workload.name, str(folder), *arguments]
     log = folder / f"{module}.{workload.name}.log"  # TensorFlow says much as it starts
     with log.open("ab") as file:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True)
     assert process.stdin is not None  # noqa: S101 - opened above
+    assert process.stdout is not None  # noqa: S101 - as above
+    contestant = Contestant(name, process, log)
     try:
-        yield Contestant(name, process, log)
+        yield contestant
     finally:
         process.stdin.close()
+        if contestant.is_busy:
+            process.send_signal(signal.SIGINT)  # it ends what it has started
         try:
-            process.wait(90)
+            process.wait(_ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        process.stdout.close()
