@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -15,6 +19,7 @@ from core.evaluation.duplicates import Groups
 
 _KEPT = 16
 _KEPT_GROUPS = 4  # with four bytes an item
+_PASSING_S = 10.0
 
 
 @dataclass
@@ -35,9 +40,29 @@ class GroupCache:
     """Items by a column of the table, of the last jobs that were asked for."""
 
     held: Recent[tuple[UUID, int, str], list[ItemGroup]] = field(default_factory=lambda: Recent(_KEPT_GROUPS))
+    monotonic: Callable[[], float] = time.monotonic
+    _passing: OrderedDict[tuple[UUID, str], tuple[float, list[ItemGroup]]] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # of `_passing`
 
     def groups(self, session: Session, job: Job, column: str) -> list[ItemGroup]:
-        """As core.db.itemgroups.read_item_groups has them. All rows are read again for a job that runs."""
-        if job.state not in TERMINAL_STATES:
-            return read_item_groups(session, job.id, column)
-        return self.held.get((job.id, job.revision, column), lambda: read_item_groups(session, job.id, column))
+        """As core.db.itemgroups.read_item_groups has them.
+
+        Of a job that runs, they are held for ten times as long as it took to read all rows, _PASSING_S at most.
+        """
+        if job.state in TERMINAL_STATES:
+            with self._lock:
+                self._passing.pop((job.id, column), None)
+            return self.held.get((job.id, job.revision, column), lambda: read_item_groups(session, job.id, column))
+        with self._lock:
+            until, known = self._passing.get((job.id, column), (0.0, []))
+        began = self.monotonic()
+        if began < until:
+            return known
+        found = read_item_groups(session, job.id, column)
+        ended = self.monotonic()
+        with self._lock:
+            self._passing[job.id, column] = ended + min(_PASSING_S, 10 * (ended - began)), found
+            self._passing.move_to_end((job.id, column))
+            while len(self._passing) > _KEPT_GROUPS:
+                self._passing.popitem(last=False)
+        return found

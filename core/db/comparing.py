@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from sqlalchemy import select
@@ -61,8 +62,9 @@ def find_comparable(session: Session, job: Job) -> Sequence[Job]:
     """Other ended jobs of the tenant over the same upload or source, the newest first."""
     same = [Job.upload_id == job.upload_id] if job.upload_id else [Job.upload_id.is_(None), Job.name == job.name]
     query = select(Job).where(Job.tenant_id == job.tenant_id, Job.id != job.id, Job.state.in_(TERMINAL_STATES), *same)
-    found = session.scalars(query.order_by(Job.id.desc()).limit(_OFFERED)).all()
-    return [each for each in found if job.upload_id or each.source == job.source]
+    with session.scalars(query.order_by(Job.id.desc()).execution_options(yield_per=_OFFERED)) as found:
+        # A source is JSON, which each database compares in its own way: another one of the same name is passed over here.
+        return list(islice((each for each in found if job.upload_id or each.source == job.source), _OFFERED))
 
 
 def compare_jobs(session: Session, a: uuid.UUID, b: uuid.UUID) -> Compared:
