@@ -7,11 +7,14 @@ from typing import Any
 
 import httpx2
 
-from dermq.errors import ProblemError, UnexpectedAnswerError, problem_class
+from dermq.connection import locked_proxy
+from dermq.errors import DermqError, UnexpectedAnswerError, problem_class
 
 
-def problem_of(response: httpx2.Response) -> ProblemError:
+def problem_of(response: httpx2.Response) -> DermqError:
     """The error that an unsuccessful answer stands for; the response's body must have been read."""
+    if response.status_code == httpx2.codes.PROXY_AUTHENTICATION_REQUIRED:  # over http:// a proxy answers for the server
+        return locked_proxy()
     status, problem = response.status_code, _read_problem(response)
     detail = problem.get("detail") or problem.get("title") or response.reason_phrase or "no reason given"
     message = str(detail)

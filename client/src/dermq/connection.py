@@ -8,6 +8,7 @@ import ssl
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
@@ -59,6 +60,29 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or host.endswith(".localhost") or ipaddress.ip_address(host).is_loopback
     except ValueError:  # a name, or no address at all
         return False
+
+
+def locked_proxy() -> ProxyError:
+    """A proxy that wants to know who asks."""
+    return ProxyError(
+        "the proxy between here and the server asks for a user and a password: put them into its address, "
+        "as in http://user:password@proxy:3128"
+    )
+
+
+def is_locked_proxy(error: Exception) -> bool:
+    """Whether a proxy refused to connect for want of a password; httpx2 has no more of its answer than this text."""
+    return isinstance(error, httpx2.ProxyError) and str(error).startswith("407 ")
+
+
+def environment_proxy(url: str) -> str:
+    """Host and port of the proxy that the environment names for a server; empty where there is none."""
+    parts = urlsplit(url)
+    named = getproxies()
+    proxy = urlsplit(named.get(parts.scheme) or named.get("all") or "")
+    if not proxy.hostname or is_loopback(url) or proxy_bypass(parts.hostname or ""):
+        return ""
+    return proxy.netloc.rpartition("@")[2]
 
 
 def unusable_proxy(error: Exception) -> ProxyError:

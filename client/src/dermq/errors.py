@@ -29,8 +29,8 @@ class UnreachableError(DermqError):
         url: the server's address.
     """
 
-    def __init__(self, url: str, cause: Exception) -> None:
-        super().__init__(f"no DermQ server answers at {url}: {str(cause) or type(cause).__name__}")
+    def __init__(self, url: str, cause: Exception, more: str = "") -> None:
+        super().__init__(f"no DermQ server answers at {url}: {str(cause) or type(cause).__name__}{more}")
         self.url = url
 
 

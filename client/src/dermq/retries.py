@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import httpx2
 
+from dermq.connection import is_locked_proxy
 from dermq.errors import ProblemError
 
 BUSY = frozenset({429, 502, 503, 504})
@@ -65,5 +66,7 @@ def is_worth_a_retry(error: Exception) -> bool:
     """Whether the same call may succeed a moment later."""
     if isinstance(error, ProblemError):
         return error.status in BUSY
+    if is_locked_proxy(error):
+        return False
     # A read timeout means that the server is busy with this very call: asking again would double its work.
     return isinstance(error, httpx2.TransportError) and not isinstance(error, (httpx2.ReadTimeout, httpx2.UnsupportedProtocol))

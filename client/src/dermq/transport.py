@@ -12,7 +12,7 @@ import httpx2
 
 from dermq.answers import problem_of, read_object
 from dermq.calls import Body, Call
-from dermq.connection import Address, unusable_proxy
+from dermq.connection import Address, environment_proxy, is_locked_proxy, locked_proxy, unusable_proxy
 from dermq.errors import DermqError, UnreachableError
 from dermq.retries import Attempts, Retries
 from dermq.steps import End, Pause, Steps, T, advance
@@ -92,7 +92,7 @@ class Transport:
                     raise problem_of(response)
                 yield response
         except _LOST as error:
-            raise UnreachableError(self.url, error) from error
+            raise _final(self.url, error) from error
 
 
 class AsyncTransport:
@@ -149,7 +149,7 @@ class AsyncTransport:
                     raise problem_of(response)
                 yield response
         except _LOST as error:
-            raise UnreachableError(self.url, error) from error
+            raise _final(self.url, error) from error
 
 
 def _open(client: Callable[..., _Http], direct: Callable[..., Any], address: Address) -> _Http:
@@ -164,7 +164,12 @@ def _open(client: Callable[..., _Http], direct: Callable[..., Any], address: Add
 
 
 def _final(url: str, error: Exception) -> Exception:
-    return error if isinstance(error, DermqError) else UnreachableError(url, error)
+    if isinstance(error, DermqError):
+        return error
+    if is_locked_proxy(error):
+        return locked_proxy()
+    proxy = environment_proxy(url) if isinstance(error, httpx2.ConnectError) else ""
+    return UnreachableError(url, error, f"; the environment names the proxy {proxy} for it" if proxy else "")
 
 
 def _request(http: httpx2.Client | httpx2.AsyncClient, call: Call, body: Any) -> httpx2.Request:

@@ -67,6 +67,54 @@ def test_a_proxy_of_ones_own(server: LaidOutServer) -> None:
     assert server.seen[0].headers["Host"] == "dermq.clinic.example"
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_asks_for_a_password_is_named_at_once(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    """Over http:// it answers for the server, over https:// it refuses CONNECT; neither is a server that is away."""
+    asked: list[str | None] = []
+
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers.get("Proxy-Authorization"))
+            self.send_response(407 if asked[-1] is None else 502, None if asked[-1] is None else "Bad Gateway")
+            self.send_header("Proxy-Authenticate", 'Basic realm="proxy"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_CONNECT = do_GET
+
+    with serving_http(Handler) as port:
+        monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{port}")
+        with Client(f"{scheme}://dermq.clinic.example") as client, pytest.raises(errors.ProxyError) as caught:
+            client.models()
+        assert str(caught.value) == (
+            "the proxy between here and the server asks for a user and a password: put them into its address, "
+            "as in http://user:password@proxy:3128"
+        )
+        assert asked == [None]
+        monkeypatch.setenv(f"{scheme}_proxy", f"http://clinic:secret@127.0.0.1:{port}")
+        once = Retries(attempts=1)
+        with (
+            Client(f"{scheme}://dermq.clinic.example", retries=once) as client,
+            pytest.raises(errors.DermqError) as caught_away,
+        ):
+            client.models()
+        assert "502" in str(caught_away.value)
+        assert "secret" not in str(caught_away.value)
+        assert asked == [None, "Basic Y2xpbmljOnNlY3JldA=="]
+
+
+def test_a_proxy_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://clinic:secret@127.0.0.1:9")
+    with Client(ELSEWHERE, retries=Retries(attempts=1)) as client, pytest.raises(UnreachableError) as caught:
+        client.models()
+    expected = f"no DermQ server answers at {ELSEWHERE}: [Errno 111] Connection refused; the environment names the proxy "
+    assert str(caught.value) == expected + "127.0.0.1:9 for it"
+    monkeypatch.setenv("no_proxy", "clinic.example")
+    with Client(ELSEWHERE, retries=Retries(attempts=1)) as client, pytest.raises(UnreachableError) as caught:
+        client.models()
+    assert "proxy" not in str(caught.value)
+
+
 def test_a_proxy_of_an_unknown_kind_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:9")
     with pytest.raises(errors.ProxyError, match="proxy that the environment names cannot be used: Unknown scheme"):
