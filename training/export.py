@@ -30,10 +30,9 @@ from training.metadata import MetadataEncoder
 from training.novelty import BEST, CHOICES, NONE
 from training.reference import make_reference
 from training.runs import RunFolder, RunRecord
-from training.warmup import WARM_UP_NAME, write_warm_up
+from training.warmup import BATCH_SIZES, WARM_UP_NAME, write_warm_up
 
 DEFAULT_ROOT = Path("serving/models")
-BATCH_SIZES = (1, 32, 64)
 
 
 def export_run(

@@ -13,6 +13,8 @@ from core.modelspec import INPUT_ALIAS, ModelSpec
 from serving.protos import predict_pb2, tensor_pb2
 
 WARM_UP_NAME = "tf_serving_warmup_requests"
+# Images of the requests. With serving/config/batching.gpu.config each of its allowed_batch_sizes is run by one of them.
+BATCH_SIZES = (1, 32, 64)
 _PREDICT_LOG, _REQUEST = 6, 1
 
 

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
+from tensorflow.python.lib.io import tf_record
+from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.embedded.batchingconfig import read_batching_file
 from serving.embedded.options import parse_options
 from serving.embedded.textconfig import read_text
+from serving.protos import batching_pb2
 from serving.protos.monitoring_pb2 import MonitoringConfig
 from tests.support.servers import ROOT, STARTER
+from training.warmup import BATCH_SIZES, WARM_UP_NAME
 from worker.batchsize import MOST_IMAGES
 
 CONFIG = ROOT / "serving" / "config"
@@ -50,6 +54,29 @@ def test_batching_files_hold_together(path: Path) -> None:
     assert found.max_batch_size % found.execution_limit == 0  # a full request leaves no small rest
 
 
+def published_warm_ups() -> dict[str, list[int]]:
+    """For each published version the images of its warm-up requests, in the official message."""
+    found = {}
+    for file in sorted(MODELS.glob(f"*/*/assets.extra/{WARM_UP_NAME}")):
+        logs = [prediction_log_pb2.PredictionLog.FromString(record) for record in tf_record.tf_record_iterator(str(file))]
+        shapes = [log.predict_log.request.inputs["images"].tensor_shape for log in logs]
+        found["/".join(file.parts[-4:-2])] = [shape.dim[0].size for shape in shapes]
+    return found
+
+
+def test_warm_up_runs_each_batch_size_that_a_gpu_pads_to() -> None:
+    """A batch is padded up to the next allowed size: what no warm-up request reaches is compiled under a user's request."""
+    text = (CONFIG / "batching.gpu.config").read_text()
+    allowed = list(read_text(CONFIG / "batching.gpu.config", batching_pb2.BatchingParameters()).allowed_batch_sizes)
+    assert allowed == sorted(allowed)
+    assert allowed[-1] == read_batching_file(CONFIG / "batching.gpu.config").execution_limit
+    assert text.count("allowed_batch_sizes:") == len(allowed) >= 2
+    versions = published_warm_ups()
+    assert versions
+    for name, sizes in (versions | {"exported from now on": list(BATCH_SIZES)}).items():
+        assert {next(size for size in allowed if size >= images) for images in sizes} == set(allowed), name
+
+
 def test_the_prometheus_page_is_where_it_is_scraped() -> None:
     found = read_text(CONFIG / "monitoring.config", MonitoringConfig())
     assert found.prometheus_config.enable
@@ -59,7 +86,7 @@ def test_the_prometheus_page_is_where_it_is_scraped() -> None:
 @pytest.mark.parametrize("path", FLAGS, ids=lambda path: path.name)
 def test_flags_are_known_and_name_files_that_are_there(path: Path) -> None:
     options, ignored = parse_options(flags(path))
-    assert set(ignored) <= {"xla_gpu_compilation_enabled"}
+    assert set(ignored) == {f"xla_{path.stem}_compilation_enabled"}  # what the embedded server does without being told
     named = [options.model_config_file, options.monitoring_config_file, options.batching_parameters_file]
     assert all((CONFIG / Path(each).name).is_file() for each in named if each)
     assert options.rest_api_port  # the Prometheus page is on it

@@ -18,9 +18,7 @@ from core.modelspec import (
     ModelSpec,
 )
 from training.golden import write_golden
-from training.warmup import WARM_UP_NAME, write_warm_up
-
-_BATCH_SIZES = (1, 32)
+from training.warmup import BATCH_SIZES, WARM_UP_NAME, write_warm_up
 
 
 def write_version(frozen: Callable[[Any], Any], spec: ModelSpec, card: str, directory: Path) -> None:
@@ -48,7 +46,7 @@ def write_version(frozen: Callable[[Any], Any], spec: ModelSpec, card: str, dire
     extra = directory / "assets.extra"
     extra.mkdir(exist_ok=True)
     (extra / "spec.json").write_text(spec.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    write_warm_up(extra / WARM_UP_NAME, spec, _BATCH_SIZES)
+    write_warm_up(extra / WARM_UP_NAME, spec, BATCH_SIZES)
     write_golden(directory, spec)
 
 
