@@ -89,7 +89,7 @@ lint: $(VENV)/.dev .ci/javascript/node_modules/.stamp ## Check style, types, who
 	npm --prefix .ci/javascript run --silent lint
 
 audit: $(VENV)/.dev ## Ask PyPI's and OSV's advisories about the locked packages (needs the network)
-	@for lock in $(LOCKS); do echo "$$lock:"; $(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements/$$lock.lock || exit 1; done
+	@for lock in $(LOCKS); do echo "$$lock:"; $(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements/$$lock.lock || exit 1; done
 
 sbom: $(VENV)/.dev ## Write a CycloneDX bill of materials for each lock into build/sbom
 	@mkdir -p build/sbom

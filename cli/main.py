@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 
@@ -32,7 +31,8 @@ from cli.commands.watch import watch
 from cli.commands.watch_folder import watch_folder
 from cli.commands.webhooks import webhooks
 from cli.helpstyle import PlainTyper
-from cli.output.exit_codes import EXIT_CODES_HELP, CliError, ExitCode, as_cli_error
+from cli.output.exit_codes import EXIT_CODES_HELP, CliError, ExitCode, absent_package, as_cli_error
+from cli.output.terminal import write_plainly
 from core.errors import DermqError
 from core.proxies import keep_loopback_direct
 from dermq.errors import DermqError as ClientError
@@ -102,9 +102,7 @@ def _root(
 
 def main() -> None:
     """Run the command line and leave with one of cli.output.exit_codes.ExitCode."""
-    for stream in (sys.stdout, sys.stderr):  # a file's name may hold bytes that are no UTF-8
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    write_plainly()
     keep_loopback_direct(os.environ)
     try:
         app()
@@ -126,6 +124,11 @@ def main() -> None:
         told = client_error(error)
         print_error(told)
         sys.exit(told.code)
+    except ModuleNotFoundError as error:
+        from cli.output.terminal import print_error
+
+        print_error(absent_package(error))
+        sys.exit(ExitCode.USAGE)
     except OSError as error:
         from cli.output.terminal import print_error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from json import dumps
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +23,7 @@ def audit(
     from datetime import UTC
 
     from cli.ledger import open_ledger, settings_of
+    from cli.output.terminal import json_text
     from core.db.access.audit import list_audit
     from core.db.access.tenants import find_tenant
     from core.db.engine import reading
@@ -37,7 +37,7 @@ def audit(
                 page = list_audit(session, tenant_id=tenant_id, after=after, limit=_PAGE)
             for event in page:
                 if begin is None or event.at >= begin:
-                    print(dumps(_raw(event), ensure_ascii=False))
+                    print(json_text(_raw(event)))
             after = page[-1].id if len(page) == _PAGE else None
 
 

@@ -35,6 +35,8 @@ EXIT_CODES_HELP = (
     "More in docs/reference/cli.md."
 )
 
+_OWN = frozenset({"api", "cli", "core", "dermq", "serving", "training", "worker"})
+
 
 class CliError(Exception):
     """A failure that the user reads in one or two sentences, without a traceback.
@@ -66,3 +68,18 @@ def as_cli_error(error: DermqError) -> CliError:
     """What DermQ itself refused, for the shell; notes on the error become the hint."""
     code = next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.JOB_FAILED)
     return CliError(str(error), code, " ".join(getattr(error, "__notes__", [])))
+
+
+def absent_package(error: ModuleNotFoundError) -> CliError:
+    """A package of another extra, for the shell.
+
+    Raises:
+        ModuleNotFoundError: it is a module of DermQ's own, which is a fault.
+    """
+    if (error.name or "").partition(".")[0] in _OWN:
+        raise error
+    return CliError(
+        f"this command needs the package {error.name}, which is not installed here",
+        ExitCode.USAGE,
+        'For a stack on this machine: uv tool install "dermq[up]". Training needs "dermq[training]".',
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,27 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cli.output.exit_codes import CliError
+
+
+_PLAIN = {"…": "...", "→": "->", "×": "x", "–": "-", "’": "'"}
+
+
+def write_plainly() -> None:
+    """Let both streams take every text: what their encoding lacks is written as its likeness, else as an escape.
+
+    A file's name may hold bytes that are no UTF-8, and a locale may know ASCII only.
+    """
+    codecs.register_error("dermq", _likeness)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="dermq")
+
+
+def _likeness(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(each) or each.encode("ascii", "backslashreplace").decode() for each in lacking), error.end
 
 
 def open_out() -> Console:
@@ -46,9 +69,14 @@ def silenced(quiet: bool) -> Iterator[None]:
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout, indented for a terminal and on one line for a pipe."""
-    indent = 2 if sys.stdout.isatty() else None
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+    sys.stdout.write(json_text(value, indent=2 if sys.stdout.isatty() else None) + "\n")
     sys.stdout.flush()
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON that stdout can take: ASCII alone where it is not UTF-8, for an escape of Python's is none of JSON's."""
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return json.dumps(value, ensure_ascii=not is_utf8, indent=indent)
 
 
 def print_error(error: CliError) -> None:
