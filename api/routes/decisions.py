@@ -25,12 +25,12 @@ from core.db.decisions import AnyDecision, NewDecision, Read, Verdict, find_deci
 from core.db.engine import reading, transaction
 from core.db.jobs import get_job
 from core.db.models import TERMINAL_STATES, Job
-from core.db.overview import OverviewRow, read_overview
+from core.db.overview import read_overview
 from core.db.results import find_result
 from core.db.truth.store import find_truth_set, read_truths
 from core.errors import NotFoundError
 from core.notes import ItemNote
-from core.precision import shortest_floats
+from core.precision import shortest_list
 
 router = APIRouter(tags=["results"])
 
@@ -67,25 +67,24 @@ def get_overview(
 
 
 def _overview(session: Session, job: Job, after: int, limit: int) -> str:
-    found = read_overview(session, job.id, limit=limit + 1, after=after)
-    rows = found[:limit]
+    rows = read_overview(session, job.id, limit=limit, after=after)
     truths = read_truths(session, job.id)
     classes = classes_of(job)
-    margins = iter(_margins([row for row in rows if row.probabilities is not None], len(classes)))
+    margins = iter(_margins([each for each in rows.probabilities if each is not None], len(classes)))
     places = {name: at for at, name in enumerate(classes)}
-    risks = shortest_floats(np.array([row.risk or 0.0 for row in rows], np.float64).reshape(-1, 1))
+    risks = shortest_list(np.array(rows.risk, np.float64))  # NaN where there is none
     body = Overview.model_construct(
-        item=[row.item_no for row in rows],
-        risk=[None if row.risk is None else risk for row, (risk,) in zip(rows, risks, strict=True)],
-        label=[None if row.label is None else places.get(row.label) for row in rows],
-        margin=[None if row.probabilities is None else next(margins) for row in rows],
-        truth=[] if truths is None else [places.get(truths.get(row.item_no, "")) for row in rows],
-        notes=[sum(_BITS.get(code, 0) for code in row.notes.split(",")) if row.notes else 0 for row in rows],
+        item=rows.item_no,
+        risk=[None if risk is None else shown for risk, shown in zip(rows.risk, risks, strict=True)],
+        label=[None if label is None else places.get(label) for label in rows.label],
+        margin=[None if each is None else next(margins) for each in rows.probabilities],
+        truth=[] if truths is None else [places.get(truths.get(item, "")) for item in rows.item_no],
+        notes=[sum(_BITS.get(code, 0) for code in notes.split(",")) if notes else 0 for notes in rows.notes],
         note_codes=list(_BITS),
         classes=list(classes),
         malignant=list((job.modelspec or {}).get("malignant", ())),
         threshold=threshold_of(job),
-        next=rows[-1].item_no if len(found) > limit else None,
+        next=rows.next,
     )
     return body.model_dump_json()
 
@@ -159,12 +158,12 @@ def checked_decision(session: Session, job: Job, item_no: int, wanted: DecisionR
     return NewDecision(wanted.verdict, label, wanted.flagged, wanted.note, wanted.reviewer)
 
 
-def _margins(rows: list[OverviewRow], classes: int) -> list[float]:
-    if not rows:
+def _margins(probabilities: list[bytes], classes: int) -> list[float]:
+    if not probabilities:
         return []
-    joined = b"".join([row.probabilities or b"" for row in rows])
-    greatest = np.partition(np.frombuffer(joined, "<f4").reshape(len(rows), classes), classes - 2, axis=1)[:, -2:]
-    return [value for (value,) in shortest_floats((greatest[:, 1] - greatest[:, 0]).reshape(-1, 1))]
+    matrix = np.frombuffer(b"".join(probabilities), "<f4").reshape(len(probabilities), classes)
+    greatest = np.partition(matrix, classes - 2, axis=1)[:, -2:]
+    return shortest_list(greatest[:, 1] - greatest[:, 0])
 
 
 def decision_object(decision: AnyDecision) -> DecisionObject:
