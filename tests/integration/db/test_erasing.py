@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -238,6 +240,24 @@ def test_a_worker_that_holds_a_chunk_adds_no_row(ledger: Ledger) -> None:
     ledger.erase(job_id, rows=1)
     assert not ledger.finish(claim, outcomes_of(claim))
     assert not any(rows_of(ledger, job_id).values())
+
+
+def test_several_that_remove_the_same_rows_do_not_disturb_each_other(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request that deletes, a purge and the sweeps of all workers may meet."""
+    monkeypatch.setattr("core.db.maintenance.erasing.PAGE", 5)
+    jobs = [finished(ledger, items=40) for _ in range(2)]
+    for job_id in jobs:
+        delete(ledger, job_id)
+    meeting = threading.Barrier(4)
+
+    def erase(_: int) -> int:
+        meeting.wait()
+        return erase_for(ledger.engine, 60.0)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(erase, range(4)))
+    assert erase_for(ledger.engine, 60.0) == 0, "between them they have removed all"
+    assert [sum(rows_of(ledger, job_id).values()) for job_id in jobs] == [0, 0]
 
 
 def test_the_audit_has_the_counts_once(ledger: Ledger) -> None:

@@ -22,7 +22,7 @@ from core.storage.layout import job_prefix, upload_key, upload_prefix
 from core.storage.local import LocalStorage
 from tests.support.ledger import Ledger
 from worker.context import WorkerContext
-from worker.maintenance.retention import delete_expired, empty_tombstones, end_uploads
+from worker.maintenance.retention import delete_expired, empty_tombstones, end_uploads, erase_deleted
 
 
 @pytest.fixture
@@ -83,6 +83,22 @@ def test_one_prefix_that_cannot_go_does_not_keep_the_others(ledger: Ledger, cont
     assert keys(context) == set()
     with transaction(ledger.engine) as session:
         assert list_due(session, ledger.clock.now() + timedelta(days=1), 10) == []
+
+
+def test_rows_of_deleted_jobs_go_with_the_sweep(
+    ledger: Ledger, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.db.maintenance.erasing.PAGE", 3)
+    monkeypatch.setattr("worker.maintenance.retention.ERASE_S", 0.0)  # one page in a sweep
+    job_id = ledger.start(items=4, retention_s=0.0)
+    ledger.run(job_id, 0)
+    delete_expired(context)
+    left = []
+    for _ in range(4):
+        left.append(ledger.rows(job_id))
+        erase_deleted(context)
+    assert left == [4, 1, 0, 0]
+    assert ledger.chunks(job_id) == []
 
 
 def test_uploads_in_parts_that_are_over_go_with_the_sweep(
