@@ -56,9 +56,12 @@ def check_left_over(url: str) -> Finding:
     if ("dermq_storage_strays", None) not in found:
         return Finding("storage", Grade.WARN, "the server does not tell of it", "Its /metrics may be hidden.")
     strays, marked = (round(found[f"dermq_storage_{name}", None]) for name in ("strays", "tombstones"))
-    if not strays and not marked:
+    deleted = round(found.get(("dermq_deleted_jobs", None), 0.0))  # absent from servers before 0.2
+    if not strays and not marked and not deleted:
         return Finding("storage", Grade.OK, "all that the last scan met belongs to a job")
     detail = f"{format_count(strays)} places belong to no job, {format_count(marked)} are to be deleted"
+    if deleted:
+        detail += f"; deleted jobs with rows in the ledger: {format_count(deleted)}"
     advice = "They go by themselves, a day after they were found. If they stay, the worker's log says why: objects_not_deleted."
     return Finding("storage", Grade.WARN, detail, advice)
 

@@ -63,9 +63,14 @@ def test_a_server_that_hides_its_metrics_is_no_finding(server: LaidOutServer) ->
     [
         ("dermq_storage_strays 0.0\ndermq_storage_tombstones 0.0\n", "ok", "belongs to a job"),
         ("dermq_storage_strays 2.0\ndermq_storage_tombstones 1.0\n", "warn", "2 places belong to no job, 1 are to be deleted"),
+        (
+            "dermq_storage_strays 0\ndermq_storage_tombstones 0\ndermq_deleted_jobs 3\n",
+            "warn",
+            "deleted jobs with rows in the ledger: 3",
+        ),
         ("dermq_jobs 1.0\n", "warn", "does not tell of it"),
     ],
-    ids=["nothing", "something", "older_server"],
+    ids=["nothing", "something", "deleted_jobs", "older_server"],
 )
 def test_what_the_storage_holds_beside_jobs(server: LaidOutServer, page: str, grade: str, words: str) -> None:
     server.lay("GET", "/metrics", Answer(page.encode(), kind="text/plain"))
