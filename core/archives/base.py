@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from json.encoder import encode_basestring_ascii
 from typing import Literal, Protocol, Self
 
 from core.archives.notes import Notes
@@ -59,6 +60,10 @@ class Member:
 
         What few members have stands behind the rest and is left out elsewhere, so that the previous release reads it.
         """
+        if self.error is None and not (self.error_text or self.place or self.metadata) and self.stored_name is None:
+            crc32 = "null" if self.crc32 is None else self.crc32  # nearly all: written without an encoder for each
+            numbers = f"{self.offset},{self.packed_size},{self.size},{self.method},{crc32}"
+            return f'[{encode_basestring_ascii(self.name)},{numbers},null,""]\n'.encode()
         fields: list[object] = [self.name, self.offset, self.packed_size, self.size, self.method, self.crc32]
         fields += [self.error, self.error_text]
         of_table = [self.place, self.metadata] if self.place or self.metadata else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -55,6 +56,17 @@ def test_an_index_line_keeps_any_name(tmp_path: Path) -> None:
         line = member.to_line()
         assert line.count(b"\n") == 1
         assert Member.from_line(line) == member
+
+
+@given(
+    st.text() | st.text('\\"/\x00\x7f\x1f\udcff\u2028\U0001f600e'),
+    st.none() | st.integers(0, 2**32 - 1),
+    st.integers(-1, 2**63),
+)
+def test_an_index_line_is_the_json_that_earlier_releases_read(name: str, crc32: int | None, number: int) -> None:
+    line = Member(name, number, number, number, 8, crc32).to_line()
+    expected = json.dumps([name, number, number, number, 8, crc32, None, ""], ensure_ascii=True, separators=(",", ":"))
+    assert line == expected.encode() + b"\n"
 
 
 @pytest.mark.parametrize(
