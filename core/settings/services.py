@@ -142,6 +142,10 @@ class StorageSettings(Concern):
         default=SecretStr(""), description="Key of the bucket. Empty: the credentials that the AWS environment gives."
     )
     s3_secret_access_key: SecretStr = Field(default=SecretStr(""), description="Secret that belongs to the key.")
+    s3_requester_pays: bool = Field(
+        default=False,
+        description="Whether DermQ agrees to pay for its requests: a bucket with requester pays refuses all others.",
+    )
     timeout_s: float = Field(default=30.0, description="How long one request to S3 may take.")
     min_free_bytes: int = Field(
         default=512 * 1024**2,

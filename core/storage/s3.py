@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -36,6 +37,7 @@ _LIST_ITEMS = 1000  # one page of ListObjectsV2
 _CONNECT_TIMEOUT_S = 5.0
 _RETRIES = 3
 _PROBE = ".dermq-check"
+_REFUSED = re.compile(r"status code: 40[13]\b")
 _runtime_pid: int | None = None  # the process that made the first request
 
 
@@ -48,14 +50,20 @@ def _storage_errors(what: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise NotFoundError(f"{what}: no such object") from error
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        whose = "DERMQ_STORAGE_S3_*" if what.startswith("s3:") else "the credentials in the environment"
-        raise StorageDeniedError(f"{what}: access denied; check {whose} and the bucket's policy") from error
+        raise _denied(what) from error
     except (exceptions.InvalidPathError, ValueError) as error:
         raise InvalidRequestError(f"{what}: {_first_line(error)}") from error
     except (exceptions.BaseError, OSError) as error:
         if "NoSuchBucket" in str(error):
             raise NotFoundError(f"{what}: no such bucket") from error
+        if _REFUSED.search(str(error)):  # of a listing, object_store says no more than this
+            raise _denied(what) from error
         raise StorageUnavailableError(f"{what}: {_first_line(error)}") from error
+
+
+def _denied(what: str) -> StorageDeniedError:
+    whose = "DERMQ_STORAGE_S3_*" if what.startswith("s3:") else "the credentials in the environment"
+    return StorageDeniedError(f"{what}: access denied; check {whose} and the bucket's policy")
 
 
 def _expect_no_fork() -> None:
@@ -285,7 +293,7 @@ def waiting(settings: StorageSettings) -> dict[str, Any]:
 
 
 def _address(settings: StorageSettings) -> dict[str, Any]:
-    options: dict[str, Any] = {"region": settings.s3_region}
+    options: dict[str, Any] = {"region": settings.s3_region, "request_payer": settings.s3_requester_pays}
     if settings.s3_endpoint:  # servers other than AWS rarely have a host name per bucket
         options |= {"endpoint": settings.s3_endpoint, "virtual_hosted_style_request": False}
     if settings.s3_access_key_id.get_secret_value():

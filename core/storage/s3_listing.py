@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import os
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_plus, urlsplit
 
@@ -81,7 +81,8 @@ def _page(
 ) -> ET.Element:
     encoded = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in sorted(query.items()))
     now = datetime.datetime.now(datetime.UTC)
-    headers = signed_headers(base, encoded, settings.s3_region, credentials, now)
+    paying = {"x-amz-request-payer": "requester"} if settings.s3_requester_pays else {}
+    headers = signed_headers(base, encoded, settings.s3_region, credentials, now, more=paying)
     try:
         response = client.get(f"{base}?{encoded}", headers=headers)
     except httpx2.HTTPError as error:
@@ -107,7 +108,15 @@ def _text(element: ET.Element, name: str) -> str:
     return element.findtext(f"{{*}}{name}") or ""
 
 
-def signed_headers(url: str, query: str, region: str, credentials: Credentials, now: datetime.datetime) -> dict[str, str]:
+def signed_headers(
+    url: str,
+    query: str,
+    region: str,
+    credentials: Credentials,
+    now: datetime.datetime,
+    *,
+    more: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Headers that sign a GET without a body.
 
     Args:
@@ -116,9 +125,11 @@ def signed_headers(url: str, query: str, region: str, credentials: Credentials, 
         region: of the bucket.
         credentials: the key.
         now: in UTC.
+        more: further headers to sign, their names in lower case.
     """
     parts, moment = urlsplit(url), now.strftime("%Y%m%dT%H%M%SZ")
     headers = {"host": parts.netloc, "x-amz-content-sha256": _EMPTY_SHA256, "x-amz-date": moment}
+    headers |= more or {}
     if credentials.token:
         headers["x-amz-security-token"] = credentials.token
     names = ";".join(sorted(headers))

@@ -24,14 +24,15 @@ http {{
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
   server {{
-    listen 127.0.0.1:{port};
+    listen 127.0.0.1:{port}{tls};
     {locations}
     location / {{ return 418; }}
   }}
 }}
 """
 _LOCATION = """
-    location {path}/ {{
+    location {path} {{
+      {inside}
       proxy_pass {target};
       proxy_http_version 1.1;
       proxy_set_header Host $http_host;
@@ -51,17 +52,22 @@ def nginx_binary() -> str:
 
 
 @contextmanager
-def running_nginx(folder: Path, port: int, targets: dict[str, str]) -> Iterator[None]:
+def running_nginx(
+    folder: Path, port: int, targets: dict[str, str], *, inside: str = "", tls: tuple[Path, Path] | None = None
+) -> Iterator[None]:
     """nginx on a port of loopback.
 
     Args:
         folder: for its files.
         port: where it listens.
         targets: for each path, what `proxy_pass` says; with a slash at its end nginx takes the path away.
+        inside: a line more for each location.
+        tls: certificate and key of the server, which then speaks HTTPS.
     """
-    locations = "".join(_LOCATION.format(path=path, target=target) for path, target in targets.items())
+    locations = "".join(_LOCATION.format(path=path, target=target, inside=inside) for path, target in targets.items())
+    secured = f" ssl; ssl_certificate {tls[0]}; ssl_certificate_key {tls[1]}" if tls else ""
     config = folder / "nginx.conf"
-    config.write_text(_CONFIG.format(folder=folder, port=port, locations=locations))
+    config.write_text(_CONFIG.format(folder=folder, port=port, locations=locations, tls=secured))
     command = [nginx_binary(), "-e", "stderr", "-p", str(folder), "-c", str(config)]
     with running(command, log=folder / "nginx.log"):
         wait_until(lambda: accepts(port), timeout_s=20, what="nginx")

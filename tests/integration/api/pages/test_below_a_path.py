@@ -24,7 +24,7 @@ def below(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     settings = make_settings(folder)
     settings = replace(settings, api=settings.api.model_copy(update={"public_url": url, "require_keys": False}))
     target = f"http://127.0.0.1:{settings.api.port}{request.param}"
-    with running_api(settings) as api, running_nginx(folder, port, {"/clinic/dermq": target}):
+    with running_api(settings) as api, running_nginx(folder, port, {"/clinic/dermq/": target}):
         yield url, api
 
 
