@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import re
@@ -103,3 +104,19 @@ def test_what_npm_installs_is_locked_by_hash_and_without_addresses() -> None:
     locked = {name: each for name, each in packages.items() if name}
     assert {"node_modules/eslint", "node_modules/typescript"} <= set(locked)
     assert [name for name, each in locked.items() if not each["integrity"].startswith("sha512-") or "resolved" in each] == []
+
+
+def test_a_release_attests_what_it_builds() -> None:
+    """The files that `.ci/build-release` writes are those that the workflow names."""
+    script = (ROOT / ".ci" / "build-release").read_text()
+    locks = re.search(r"^for lock in ([a-z ]+); do$", script, re.MULTILINE)
+    assert locks is not None
+    assert all((ROOT / "requirements" / f"{lock}.lock").is_file() for lock in locks[1].split())
+    version = PROJECT["version"]
+    built = {f"dist/dermq-{lock}.cdx.json" for lock in locks[1].split()}
+    built |= {f"dist/{name}-{version}{end}" for name in ("dermq", "dermq_client") for end in ("-py3-none-any.whl", ".tar.gz")}
+    steps = [step.get("with", {}) for step in load(GITHUB / "workflows" / "release.yml")["jobs"]["build"]["steps"]]
+    attested = [step for step in steps if "subject-path" in step]
+    assert set(fnmatch.filter(built, attested[0]["subject-path"])) == built
+    assert all(fnmatch.filter(built, step["subject-path"]) for step in attested)
+    assert {step["sbom-path"] for step in attested if "sbom-path" in step} <= built
