@@ -89,7 +89,7 @@ def main() -> None:
             print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
             print(make_inputs(Path(name), COUNTS["full" if chosen.full else "short"]), flush=True)
             further_s = 60 * chosen.minutes * FURTHER_SHARE if chosen.full else 0.0
-            for number, workload in enumerate(workloads):
+            for number, workload in enumerate(reversed(workloads)):  # the quick ones first: what they leave goes to the others
                 share_s = (ends - further_s - time.monotonic()) / (len(workloads) - number)
                 compare(workload, partial(take_rounds, workload, Path(name), entries, chosen.rounds, share_s), found)
             for number, command in enumerate(FURTHER if chosen.full else ()):
@@ -172,6 +172,8 @@ def take_rounds(workload: Workload, folder: Path, entries: list[Entry], rounds: 
         rounds: of each, at most.
         share_s: seconds until what is under way is ended; those who come later in the last round have one less then.
     """
+    if share_s <= 0:
+        return {}
     found: dict[str, list[Round]] = {entry.name: [] for entry in entries}
     with ExitStack() as stack:
         contestants = [
