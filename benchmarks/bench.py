@@ -55,7 +55,7 @@ FULL = (
     Entry("Celery, 64 images a task", "benchmarks.peers.celeryservice", ("--images", "64")),
 )
 FURTHER = (
-    ("benchmarks.fairness", "--rounds", "3", "--giant-items", "20000", "--model", "{folder}/models/small-cnn/1"),
+    ("benchmarks.fairness", "--rounds", "3", "--giant-items", "40000", "--model", "{folder}/models/small-cnn/1"),
     ("benchmarks.classify", "{folder}/B.zip", "--rounds", "100"),
     ("benchmarks.files", "--rows", "300000"),
     ("benchmarks.commands",),
