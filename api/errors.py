@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api.intake.diskspace import DiskFullError
+from api.subpath import SUBPATH
 from core import errors
 from core.telemetry.logs import get_logger
 
@@ -144,7 +145,7 @@ def problem_response(
 ) -> Response:
     """A problem document. `more` are extension members, `code` among them where it says more than the kind's."""
     body = {
-        "type": f"{PROBLEM_PATH}/{kind.code}",
+        "type": f"{SUBPATH.get()}{PROBLEM_PATH}/{kind.code}",
         "title": kind.title,
         "status": kind.status,
         "detail": detail,

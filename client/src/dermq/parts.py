@@ -29,6 +29,7 @@ SMALLEST = 64 * 1024 * 1024  # what is smaller goes in one request
 OnSent = Callable[[int, int], None]  # bytes sent so far, size
 _TUS = {"Tus-Resumable": "1.0.0"}
 _ABSENT = (404, 405)  # a server of an earlier release
+_NO_METHOD = (405, 501)  # of a proxy that knows GET and POST only
 _STALLED = 408
 _CONFLICT = 409
 _LONGEST_PAUSE_S = 5.0
@@ -61,12 +62,14 @@ def submitting(
     Raises:
         DermqError: the server refuses it; or the connection was lost for too long, and the same submission goes on from there.
     """
-    source = None
+    source, journal = None, journal or Journal()
     if payload.exact and payload.size >= SMALLEST:
         source = yield from sending_parts(payload, url=url, retries=retries, on_sent=on_sent, journal=journal)
     if source is None:
         return (yield calls.submit(payload, options, key, counted(payload, on_sent)))
-    return (yield calls.submit_source(source, {"name": payload.name, **calls.given(options)}, key))
+    answer = yield calls.submit_source(source, {"name": payload.name, **calls.given(options)}, key)
+    _Notes(journal, url, payload).write(None)
+    return answer
 
 
 def counted(payload: Payload, on_sent: OnSent | None) -> calls.Body:
@@ -86,10 +89,10 @@ def counted(payload: Payload, on_sent: OnSent | None) -> calls.Body:
 def sending_parts(
     payload: Payload, *, url: str, retries: Retries, on_sent: OnSent | None = None, journal: Journal | None = None
 ) -> Steps[str | None]:
-    """Send a payload whose size is known in parts, from where an earlier run of the same has come to.
+    """Send a payload whose size is known in parts, from where an earlier run of the same has come to. Its note stays.
 
     Returns:
-        What to name as a job's source; None where the server does not take parts.
+        What to name as a job's source; None where the server, or a proxy before it, does not take parts.
 
     Raises:
         DermqError: as of `submitting`.
@@ -102,12 +105,16 @@ def sending_parts(
         sent = yield from _begin(payload)
     if sent is None:
         return None
-    yield from _sending_rest(sent.path, reader, notes, retries, lambda: on_sent and on_sent(reader.offset, payload.size))
+    try:
+        yield from _sending_rest(sent.path, reader, notes, retries, lambda: on_sent and on_sent(reader.offset, payload.size))
+    except ProblemError as error:
+        if error.status in _NO_METHOD and not reader.offset:
+            return None
+        raise
     if reader.offset != payload.size:
         raise UnreadableError(
             f"{payload.name} had {payload.size} bytes, and {reader.offset} at its end: it was changed meanwhile"
         )
-    notes.write(None)
     return f"upload:{sent.path.rpartition('/')[2]}"
 
 

@@ -130,6 +130,21 @@ def test_the_same_file_with_the_same_key_is_the_same_job(api: Api, large: Path) 
             client.submit(large.read_bytes()[1:], idempotency_key="twice")
 
 
+def test_what_has_been_sent_is_kept_until_a_job_has_it(
+    api: Api, large: Path, tmp_path: Path, parts_seen: list[tuple[int, int]]
+) -> None:
+    """A job that is refused at the end costs no second upload."""
+    with Client(api.url) as client:
+        client.submit(b"x" * 2000, idempotency_key="taken")
+        with pytest.raises(errors.ConflictError):
+            client.submit(large, idempotency_key="taken")
+        sent = len(parts_seen)
+        assert client.submit(large, idempotency_key="free").name == "large.bin"
+    assert len(parts_seen) == sent
+    assert stored_archive(api) == large.read_bytes()
+    assert notes(tmp_path) == {}
+
+
 def test_bytes_go_in_parts_without_a_note(api: Api, large: Path, tmp_path: Path, parts_seen: list[tuple[int, int]]) -> None:
     with cutting_proxy(api.settings.api.port, [160_000]) as proxy, Client(proxy.url) as client:
         assert client.submit(large.read_bytes(), name="b.bin").name == "b.bin"

@@ -54,6 +54,14 @@ def test_redirects_lead_below_the_path(asked: str) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/dermq/sign-in?next=%2Fjobs")
 
 
+def test_what_a_problem_means_is_found_below_the_path() -> None:
+    """`type` is an address relative to the one that was asked for (RFC 9457, 3.1.1)."""
+    client = client_below("https://lab.example/dermq")
+    found = client.get("/dermq/v1/nothing-is-here")
+    assert (found.status_code, found.json()["type"]) == (404, "/dermq/v1/problems/not_found")
+    assert client.get(found.json()["type"]).status_code == 200
+
+
 def test_paths_that_only_begin_alike_are_left() -> None:
     client = client_below("https://lab.example/dermq")
     assert client.get("/dermqx/docs").status_code == 404

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from cli.stack.ports import free_port
-from dermq import AsyncClient, AsyncJob, Client, Job, JobFailedError, Retries, UnreachableError, errors
+from dermq import AsyncClient, AsyncJob, Client, Job, JobFailedError, Retries, UnreachableError, errors, parts
 from tests.unit.cli.laid_out import Answer, LaidOutServer
 from tests.unit.dermq.conftest import JOB_ID, job_in
 
@@ -110,6 +110,20 @@ def test_an_address_is_sent_as_json(server: LaidOutServer, client: Client, sourc
     client.submit(source, label="canary", idempotency_key="mine")
     assert json.loads(server.seen[0].body) == {"source": source, "label": "canary"}
     assert server.seen[0].headers["Idempotency-Key"] == "mine"
+
+
+def test_a_proxy_that_lets_no_part_through_gets_one_request(
+    server: LaidOutServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some know GET and POST only; this server answers 501 to PATCH and HEAD."""
+    monkeypatch.setattr(parts, "SMALLEST", 10)
+    server.lay("POST", "/v1/uploads", Answer(b"", 201, {"Location": f"{server.url}/v1/uploads/{JOB_ID}"}))
+    server.lay(*SUBMIT, Answer(job_in("queued"), 202))
+    client.submit(b"more than ten bytes", name="one.zip")
+    assert [(seen.path, seen.body) for seen in server.seen] == [
+        ("/v1/uploads", b""),
+        ("/v1/jobs", b"more than ten bytes"),
+    ]
 
 
 def test_bytes_are_sent_as_they_are(server: LaidOutServer, client: Client) -> None:
