@@ -114,7 +114,7 @@ def _describe(here: Resources, model: str, version: int) -> Described:
 def _explain(here: Resources, model: str, described: Described, data: bytes) -> _Kept:
     spec = described.spec
     decoded = here.pictures.decode(data, spec)
-    [maps] = here.client.explain(model, described, decoded.pixels[None])
+    [maps] = here.client.explain(model, described, decoded.pixels[None], timeout_s=here.settings.serving.timeout_s)
     return _Kept(
         classes=spec.classes,
         seen=(spec.input_width, spec.input_height),

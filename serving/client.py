@@ -6,7 +6,6 @@ Here: requests and replies. Elsewhere: the channel (serving.channel), checks of 
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from serving.modelnames import in_words, wire_spec
 from serving.protos import management_pb2, metadata_pb2, predict_pb2, status_pb2
 from serving.protos.config_pb2 import ModelServerConfig
 from serving.protos.metadata_pb2 import SignatureDef
+from serving.retrying import Retry
 from serving.stubs import Stubs
 from serving.tensors import fill_tensor
 
@@ -63,19 +63,6 @@ class VersionStatus:
     state: str  # START, LOADING, AVAILABLE, UNLOADING or END
     error_code: str  # "OK", or why it could not be loaded
     error_message: str
-
-
-@dataclass(frozen=True)
-class Retry:
-    """How often, and after what waits, one call is tried again. Small on purpose: the ledger does the long waiting."""
-
-    attempts: int = 3
-    base_s: float = 0.1
-    max_s: float = 1.0
-
-    def wait_s(self, attempt: int) -> float:
-        """Full jitter: uniform between 0 and the exponential bound."""
-        return random.uniform(0, min(self.max_s, self.base_s * 2**attempt))  # noqa: S311 - spreads load, keeps no secret
 
 
 @dataclass(frozen=True)
@@ -259,13 +246,16 @@ class PredictClient:
 
         return PendingPrediction(finish, flight.cancel, flight)
 
-    def explain(self, model: str, described: Described, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def explain(
+        self, model: str, described: Described, images: npt.NDArray[np.uint8], *, timeout_s: float | None = None
+    ) -> npt.NDArray[np.float32]:
         """Ask which places of images speak for each class.
 
         Args:
             model: the served name.
             described: the version, whose spec has `explain`.
             images: uint8 [batch, height, width, 3].
+            timeout_s: deadline; None: this client's own.
 
         Returns:
             float32 [batch, h, w, classes] in [0, 1], of the height and width that the spec says.
@@ -279,7 +269,8 @@ class PredictClient:
             raise ModelContractError(f"{what}: its spec has no 'explain', so it cannot be asked; export it again")
         request = predict_pb2.PredictRequest(model_spec=wire_spec(model, described.version, None, EXPLAIN_SIGNATURE))
         fill_tensor(request.inputs[INPUT_ALIAS], images)
-        reply = self._call(lambda stubs: stubs.predict, request, what, kind=Call.BATCH)
+        deadline = self._monotonic() + (timeout_s or self.timeout_s)
+        reply = self._call(lambda stubs: stubs.predict, request, what, deadline=deadline, kind=Call.BATCH)
         self._check_version(reply, described.version, what)
         shape = len(images), explain.height, explain.width, len(described.spec.classes)
         return check_maps(read_output(reply, EXPLAIN_OUTPUT_ALIAS, what), shape, what)

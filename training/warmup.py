@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from core.modelspec import INPUT_ALIAS, ModelSpec
+from core.modelspec import EXPLAIN_SIGNATURE, INPUT_ALIAS, ModelSpec
 from serving.protos import predict_pb2, tensor_pb2
 
 WARM_UP_NAME = "tf_serving_warmup_requests"
@@ -19,19 +19,21 @@ _PREDICT_LOG, _REQUEST = 6, 1
 
 
 def write_warm_up(path: Path, spec: ModelSpec, batch_sizes: Iterable[int]) -> None:
-    """Writes one request of grey pictures for each batch size."""
+    """Writes one request of grey pictures for each batch size, and one of a single picture for `explain` if it is there."""
     import tensorflow as tf  # noqa: PLC0415 - the only line that needs it, in a process that has it loaded
 
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for batch_size in batch_sizes:
-            request = _request(spec, batch_size).SerializeToString()
-            writer.write(_field(_PREDICT_LOG, _field(_REQUEST, request)))
+        requests = [_request(spec, "serving_default", batch_size) for batch_size in batch_sizes]
+        if spec.explain:
+            requests.append(_request(spec, EXPLAIN_SIGNATURE, 1))
+        for request in requests:
+            writer.write(_field(_PREDICT_LOG, _field(_REQUEST, request.SerializeToString())))
 
 
-def _request(spec: ModelSpec, batch_size: int) -> predict_pb2.PredictRequest:
+def _request(spec: ModelSpec, signature: str, batch_size: int) -> predict_pb2.PredictRequest:
     request = predict_pb2.PredictRequest()
     request.model_spec.name = spec.name
-    request.model_spec.signature_name = "serving_default"
+    request.model_spec.signature_name = signature
     tensor = request.inputs[INPUT_ALIAS]
     tensor.dtype = tensor_pb2.DT_UINT8
     for size in (batch_size, spec.input_height, spec.input_width, 3):

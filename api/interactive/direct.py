@@ -41,8 +41,9 @@ from core.storage.base import ObjectStorage
 from core.storage.layout import index_key
 from core.storage.memory import MemoryAccess
 from core.telemetry.logs import get_logger
-from serving.client import Described, PredictClient, Retry
+from serving.client import Described, PredictClient
 from serving.outcomes import DecodedItem, make_outcomes
+from serving.retrying import Retry
 from serving.versions import check_preprocessing, describe_wanted
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ def main(base: str) -> None:
     jobs = httpx2.get(f"{base}/v1/jobs", params={"state": "succeeded"}).json()["data"]
     job = next(each["id"] for each in jobs if each["counts"]["succeeded"] > 20)
     picture = fetch_picture(base, job)
-    pages = {"jobs": "/jobs", "job": f"/jobs/{job}", "review": f"/jobs/{job}/review", "models": "/models"}
+    pages = {"jobs": "/jobs", "job": f"/jobs/{job}", "review": f"/jobs/{job}/review", "models": "/models", "admin": "/admin"}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for scheme in ("light", "dark"):
@@ -51,7 +51,12 @@ def main(base: str) -> None:
                 page.locator(".tile img").first.wait_for()
                 page.locator(".tile").nth(2).click()
                 page.locator("#detail-item article").wait_for()
-                take(page, f"detail-{scheme}-{device}")
+                take(page, f"detail-{scheme}-{device}", close=False)
+                if page.locator("#detail .saliency").count():  # the model version explains
+                    page.get_by_label("Show which places speak for a class").check()
+                    page.locator("#detail img.map").wait_for()
+                    take(page, f"map-{scheme}-{device}", close=False)
+                page.context.close()
         browser.close()
 
 

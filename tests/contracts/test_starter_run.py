@@ -145,9 +145,10 @@ def test_warm_up_is_what_the_official_messages_say(published: Path) -> None:
     path = published / "assets.extra" / "tf_serving_warmup_requests"
     records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
     requests = [PredictionLog.FromString(record).predict_log.request for record in records]
-    shapes = [tf.make_ndarray(request.inputs["images"]).shape for request in requests]
+    asked = [(each.model_spec.signature_name, tf.make_ndarray(each.inputs["images"]).shape) for each in requests]
     side = EXPERIMENTS["starter"].height
-    assert shapes == [(count, side, side, 3) for count in (1, 32, 64)]
+    wanted = [("serving_default", 1), ("serving_default", 32), ("serving_default", 64), ("explain", 1)]
+    assert asked == [(name, (count, side, side, 3)) for name, count in wanted]
 
 
 def pixels_of_the_test_part(run: RunFolder) -> UInt8Array:

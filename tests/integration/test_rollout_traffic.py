@@ -14,9 +14,10 @@ import pytest
 
 from core.db.models import JobState
 from core.errors import ModelContractError
-from serving.client import PredictClient, Retry
+from serving.client import PredictClient
 from serving.lifecycle.golden import draw_images
 from serving.protos import predict_pb2
+from serving.retrying import Retry
 from serving.stubs import Stubs
 from serving.tensors import fill_tensor, to_array
 from tests.support.rollouts import BIASES, BROKEN, Served, make_repository, served

@@ -10,8 +10,9 @@ from typing import Any
 import grpc
 import numpy as np
 
-from serving.client import PredictClient, Retry
+from serving.client import PredictClient
 from serving.protos import predict_pb2
+from serving.retrying import Retry
 from serving.tensors import fill_tensor
 
 

@@ -78,7 +78,7 @@ def test_an_answer_is_kept_with_the_job_and_goes_with_it(explaining: Api, monkey
     assert key in explaining.stored()
     calls: list[str] = []
     explain = PredictClient.explain
-    monkeypatch.setattr(PredictClient, "explain", lambda *args: calls.append(args[1]) or explain(*args))
+    monkeypatch.setattr(PredictClient, "explain", lambda *args, **more: calls.append(args[1]) or explain(*args, **more))
     assert map_of(explaining, job, label="mel").content == first.content
     assert map_of(explaining, job, label="nv").status_code == 200
     assert calls == []

@@ -21,8 +21,9 @@ from core.db.outcomes import ItemOutcome
 from core.db.schema.migrate import upgrade
 from core.errors import ItemErrorCode, ServingFaultError, ServingOverloadedError
 from core.settings import ApiSettings, DatabaseSettings, DataSettings, ServingSettings, Settings, WorkerSettings
-from serving.client import PredictClient, Retry
+from serving.client import PredictClient
 from serving.outcomes import DecodedItem
+from serving.retrying import Retry
 from tests.support.failing_serving import FailingServing, Verdict, failing_serving
 from tests.support.stack import png, write_zip
 from tests.support.tiny_model import tiny_probabilities, tiny_spec

@@ -48,7 +48,19 @@ OWN = {"core", "core.telemetry", "serving"} | {
     *(f"core.telemetry.{name}" for name in ("logs", "spans", "tracing")),
     *(
         f"serving.{name}"
-        for name in ("channel", "client", "contract", "failures", "flight", "replicas", "security", "stubs", "tensors")
+        for name in (
+            "channel",
+            "client",
+            "contract",
+            "failures",
+            "flight",
+            "modelnames",
+            "replicas",
+            "retrying",
+            "security",
+            "stubs",
+            "tensors",
+        )
     ),
 }
 
