@@ -148,7 +148,9 @@ def read_queue_seconds(session: Session, now: datetime, archive_items: int) -> f
 
 
 def read_item_seconds(session: Session, model: str, version: int, least: int) -> float | None:
-    """Seconds that one process took for one item of an archive, over the newest chunks.
+    """Seconds that one process took for one item of an archive, over the newest chunks, without those in which it had no core.
+
+    With them, chunks would be the smaller the busier the machine is, and the bookkeeping of each costs the same.
 
     Args:
         session: a reading transaction.
@@ -162,8 +164,8 @@ def read_item_seconds(session: Session, model: str, version: int, least: int) ->
     rows = _newest_runs(session)
     runs = [_run(row) for row in rows if not row.interactive and (row.model, row.version) == (model, version)]
     runs = [run for run in runs if run.items >= least]
-    items, busy_s = sum(run.items for run in runs), sum(run.busy_s for run in runs)
-    return busy_s / items if items and busy_s else None
+    items, worked_s = sum(run.items for run in runs), sum(max(0.0, run.busy_s - run.starved_s) for run in runs)
+    return worked_s / items if items and worked_s else None
 
 
 def _newest_runs(session: Session) -> Sequence[Any]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine
 
+from core.db.chunks import ChunkTiming, finish_chunk
 from core.db.engine import reading, transaction
 from core.db.lifecycle import request_cancel
 from core.db.models import LOCAL_TENANT_ID
 from core.db.throughput import read_item_seconds, read_queue_seconds
-from tests.support.ledger import Ledger
+from tests.support.ledger import Ledger, outcomes_of
 
 
-def run(ledger: Ledger, *, items: int, seconds: float, **changes: object) -> None:
+def run(ledger: Ledger, *, items: int, seconds: float, starved_s: float = 0.0, **changes: object) -> None:
     job_id = ledger.start(items=items, chunk_items=items, **changes)
     claim = ledger.claim(job_id, 0)
     assert claim is not None
     ledger.clock.advance(seconds)
-    ledger.finish(claim)
+    with transaction(ledger.engine) as session:
+        assert finish_chunk(session, claim, outcomes_of(claim), ledger.clock.now(), timing=ChunkTiming(0.0, starved_s))
 
 
 def test_only_runs_of_that_version_with_many_items_count(engine: Engine) -> None:
@@ -37,6 +39,17 @@ def test_only_runs_of_that_version_with_many_items_count(engine: Engine) -> None
     assert item_seconds() == pytest.approx(0.01)
     assert item_seconds("other") == pytest.approx(0.5)
     assert item_seconds(version=8) is None
+
+
+def test_time_without_a_core_does_not_count(engine: Engine) -> None:
+    ledger = Ledger(engine)
+    run(ledger, items=100, seconds=4.0, starved_s=3.0)
+    run(ledger, items=100, seconds=3.0, starved_s=0.0)
+    with reading(engine) as session:
+        assert read_item_seconds(session, "tiny", 7, 64) == pytest.approx(0.02)
+    run(ledger, items=100, seconds=1.0, starved_s=1.5, model="other")  # two clocks
+    with reading(engine) as session:
+        assert read_item_seconds(session, "other", 7, 64) is None
 
 
 def test_the_queue_is_what_all_processes_have_to_do(engine: Engine) -> None:
