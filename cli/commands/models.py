@@ -26,6 +26,7 @@ models.command("wrap")(wrap)
 def list_models(context: typer.Context, *, common: Common) -> None:
     """List the models that are served: versions, states, labels, who put them there, metrics and classes."""
     if context.invoked_subcommand is not None:
+        _hand_on(context, context.invoked_subcommand)
         return
     from cli.output.modeltable import print_models
     from cli.output.terminal import open_out, print_json
@@ -37,6 +38,26 @@ def list_models(context: typer.Context, *, common: Common) -> None:
         print_json(found)
         return
     print_models(open_out(), found)
+
+
+def _hand_on(context: typer.Context, verb: str) -> None:
+    """Options that stand before the verb count as if they stood behind it.
+
+    Raises:
+        typer.BadParameter: the verb does not take one.
+    """
+    given = {name: value for name, value in context.params.items() if _is_given(context, name)}
+    taken = {parameter.name for parameter in context.command.commands[verb].params}  # type: ignore[attr-defined]
+    for name in given.keys() - taken:
+        raise typer.BadParameter(
+            f"`dermq models {verb}` does not take it", ctx=context, param_hint=f"--{name.replace('_', '-')}"
+        )
+    context.default_map = {verb: given}
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @models.command("verify")

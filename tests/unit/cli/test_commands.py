@@ -387,3 +387,13 @@ def test_on_a_terminal_there_is_a_live_bar(server: LaidOutServer, job: dict[str,
     assert "classifying" in drawn.decode()
     assert "11 of 45, 1 failed, 205 images/s, 12 s left" in drawn.decode()
     assert b"\x1b[?25h" in drawn  # the cursor is back
+
+
+def test_options_before_a_verb_of_models_count_as_behind_it(run: Run, tmp_path: Path) -> None:
+    before = run("models", "--data-dir", str(tmp_path / "here"), "unlabel", "starter", "canary")
+    behind = run("models", "unlabel", "starter", "canary", "--data-dir", str(tmp_path / "here"))
+    assert (before.returncode, before.stderr) == (behind.returncode, behind.stderr)
+    assert f"no stack runs on {tmp_path / 'here'}" in before.stderr.replace("\n", "")
+    refused = run("models", "--server", "http://127.0.0.1:1", "add", "x", str(tmp_path))
+    assert refused.returncode == 2
+    assert "`dermq models add` does not take it" in refused.stderr
