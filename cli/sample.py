@@ -51,8 +51,8 @@ def write_sample_archive(path: Path, *, images: int = 42, seed: int = 0) -> None
         for i in range(images):
             name = painters[i % len(painters)]
             picture = draw_lesion(name, rng)
-            _add(archive, f"{name}/{name}_{i // len(painters) + 1:04}.jpg", _jpeg(picture))
-        whole = _jpeg(draw_lesion("nv", rng))
+            _add(archive, f"{name}/{name}_{i // len(painters) + 1:04}.jpg", jpeg(picture))
+        whole = jpeg(draw_lesion("nv", rng))
         _add(archive, "broken/truncated.jpg", whole[: len(whole) * 2 // 5])
         _add(archive, "broken/notes.jpg", b"These are notes, saved under a picture's name.\nThey are here to be refused.\n")
         _add(archive, "broken/huge.png", _huge_png())
@@ -64,7 +64,7 @@ def draw_samples(images: int, seed: int = 0) -> list[tuple[str, bytes]]:
     """Names and bytes of drawn pictures, JPEG, the classes in turn."""
     rng, painters = np.random.default_rng(seed), list(_PAINTERS)
     names = [painters[i % len(painters)] for i in range(images)]
-    return [(f"{name}_{i // len(painters) + 1:04}.jpg", _jpeg(draw_lesion(name, rng))) for i, name in enumerate(names)]
+    return [(f"{name}_{i // len(painters) + 1:04}.jpg", jpeg(draw_lesion(name, rng))) for i, name in enumerate(names)]
 
 
 def draw_lesion(name: str, rng: np.random.Generator) -> Image.Image:
@@ -328,7 +328,7 @@ def _darker(colour: Colour, factor: float) -> Colour:
 # --- files -----------------------------------------------------------------------------------------------------------------
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def jpeg(picture: Image.Image) -> bytes:
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=88)
     return stream.getvalue()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +16,20 @@ IMAGES = 42
 
 
 def demo(
+    *,
     once: Annotated[bool, typer.Option("--once", help="End after the summary instead of leaving the API up.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write the results.")] = Path("results.csv"),
+    images: Annotated[
+        int, typer.Option("--images", metavar="N", min=1, max=100_000, help="How many pictures to draw, the classes in turn.")
+    ] = IMAGES,
+    truth: Annotated[
+        bool,
+        typer.Option("--truth", help="With a table of the true classes and patients, copies and bad pictures to be found."),
+    ] = False,
+    browse: Annotated[
+        bool | None,
+        typer.Option("--open/--no-open", help="Open the job's page in a browser; by default where there is a screen."),
+    ] = None,
     json: JsonOption = False,
     data_dir: DataDirOption = None,
 ) -> None:
@@ -37,8 +52,8 @@ def demo(
     folder = DataFolder.at(data_dir)
     folder.create()
     with folder.faults_named("written"):
-        archive = _draw(folder.root / "demo" / "sample.zip")
-    source = read_source(str(archive))
+        drawn = _draw(folder.root / "demo", images, truth=truth)
+    source = read_source(str(drawn))
     with open_service(Target(None, None, data_dir), StackOptions(sources=source.needed)) as service:
         job = run_job(service, source, JobRequest())
         wrote = save_results(service, job, target_file)
@@ -47,18 +62,32 @@ def demo(
             print_json(job.raw)
         show_end(service, job, console=console, wrote=wrote)
         if not once and service.is_own:
-            console.print(f"\nThe API is up at {service.client.url} (docs at /docs). Stop it with Ctrl-C.", soft_wrap=True)
+            page = f"{service.client.url}/jobs/{job.id}"
+            console.print(f"\nThe job's page: {page}\nStop DermQ with Ctrl-C.", soft_wrap=True)
+            if has_screen() if browse is None else browse:
+                webbrowser.open(page)
             _wait_for_ctrl_c()
     raise typer.Exit(exit_code(job))
 
 
-def _draw(path: Path) -> Path:
+def has_screen() -> bool:
+    """Whether somebody sits in front of this machine: a terminal, and a graphical session where there can be none."""
+    return sys.stdout.isatty() and (
+        sys.platform in ("darwin", "win32") or bool(os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"})
+    )
+
+
+def _draw(folder: Path, images: int, *, truth: bool) -> Path:
     from cli.output.terminal import open_err
     from cli.sample import write_sample_archive
+    from cli.sampletable import write_sample_table
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    open_err().print(f"drawing {IMAGES} sample pictures into {path}", style="dim", soft_wrap=True)
-    write_sample_archive(path, images=IMAGES, seed=0)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ("lesions.csv" if truth else "sample.zip")
+    open_err().print(f"drawing {images} sample pictures into {path}", style="dim", soft_wrap=True)
+    if truth:
+        return write_sample_table(folder, images=images, seed=0)
+    write_sample_archive(path, images=images, seed=0)
     return path
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.imaging import preprocessing_hash
+from cli.sample import draw_samples
+from core.imaging import decode_image, preprocessing_hash
 from core.modelspec import (
     DESCRIBE_INPUT_ALIAS,
     DESCRIBE_OUTPUT_ALIAS,
@@ -20,6 +21,7 @@ from core.modelspec import (
     OUTPUT_ALIAS,
     ModelSpec,
 )
+from core.settings import ImageLimits
 
 ROOT = Path(__file__).parents[2]
 STARTER = ROOT / "serving" / "models" / "starter"
@@ -151,3 +153,18 @@ def _subset_of_test_part(spec: ModelSpec, version: Path, root: Path) -> tuple[An
             for i in chosen
         ]
     return np.stack([image.pixels for image in images]), dataset.label_indices()[chosen]
+
+
+def test_the_newest_version_agrees_with_the_drawn_classes_more_often_than_not() -> None:
+    newest = Served(max(STARTER.iterdir(), key=lambda path: int(path.name) if path.name.isdecimal() else 0))
+    drawn = draw_samples(42)  # the demo's
+    [answer] = newest.call(DESCRIBE_SIGNATURE, **{DESCRIBE_INPUT_ALIAS: np.array([b""])})[DESCRIBE_OUTPUT_ALIAS]
+    spec = ModelSpec.model_validate_json(answer)
+    pixels = [
+        decode_image(data, height=spec.input_height, width=spec.input_width, resize=spec.resize, limits=ImageLimits()).pixels
+        for _, data in drawn
+    ]
+    labels = newest.call("serving_default", **{INPUT_ALIAS: np.stack(pixels)})[OUTPUT_ALIAS].argmax(axis=1)
+    newest.session.close()
+    agreed = sum(spec.classes[label] == name.split("_")[0] for label, (name, _) in zip(labels, drawn, strict=True))
+    assert agreed > len(drawn) / 2

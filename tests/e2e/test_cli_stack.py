@@ -250,6 +250,21 @@ def test_the_doctor_finds_all_in_order(up: Up) -> None:
     assert {finding["grade"] for finding in json.loads(done.stdout)} == {"ok"}
 
 
+def test_the_demo_with_truth_has_something_of_each_kind_to_find(up: Up) -> None:
+    done = up.run("demo", "--once", "--truth", "--images", "21", "--json", "--out", "truth.csv")
+    assert done.returncode == 0, done.stderr
+    job = json.loads(done.stdout)
+    assert (job["counts"]["succeeded"], job["counts"]["failed"]) == (26, 1)  # 21, 3 copies, out of focus, too dark; cut short
+    rows = {row["name"]: row for row in read_csv(up.work / "truth.csv")}
+    assert rows["nv/nv_truncated.jpg"]["error_code"] == "truncated"
+    assert "blurred" in rows["nv/nv_blurred.jpg"]["notes"]
+    assert "under_exposed" in rows["nv/nv_dark.jpg"]["notes"]
+    copy, original = rows["nv/nv_0001_copy.jpg"], rows["nv/nv_0001.jpg"]
+    assert copy["duplicate_group"] == original["duplicate_group"] != ""
+    report = json.loads(up.run("evaluate-job", job["id"], "--json").stdout)
+    assert report["images"] == 26
+
+
 @pytest.mark.timeout(240)
 def test_a_job_survives_the_death_of_worker_and_model_server(up: Up, many: Path) -> None:
     job_id = up.run("submit", str(many)).stdout.strip()
