@@ -75,6 +75,7 @@ class WorkerContext:
         return RescuePolicy(
             self.window,
             worker.max_crashes,
+            worker.max_crashes_alone,
             patience_s=worker.lease_s,
             observed_since=self.presence.since,
             backoff_s=worker.backoff_s,

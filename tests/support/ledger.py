@@ -32,10 +32,11 @@ class Ledger:
     clock: ManualClock = field(default_factory=ManualClock)
     window: WindowPolicy = field(default_factory=lambda: WindowPolicy(window=3, republish_s=30))
     max_crashes: int = 2
+    max_crashes_alone: int = 4
 
     @property
     def rescue(self) -> RescuePolicy:
-        return RescuePolicy(self.window, self.max_crashes)
+        return RescuePolicy(self.window, self.max_crashes, self.max_crashes_alone)
 
     def submit(self, **changes: object) -> uuid.UUID:
         fields = {"tenant_id": LOCAL_TENANT_ID, "name": "a.zip", "source": {"kind": "path", "path": "/a.zip"}, "model": "tiny"}

@@ -38,7 +38,8 @@ class RescuePolicy:
     """When a chunk is given up as a whole; and what was done under this policy, if the transactions were committed."""
 
     window: WindowPolicy
-    max_crashes: int
+    max_crashes: int  # of a chunk of several images
+    max_crashes_alone: int = 4  # of an archive while it is listed; as of a single image, since it cannot be cut up
     patience_s: float = 15.0  # silence of a process that counts as its death: a lease
     observed_since: datetime | None = None  # since when whoever sweeps has reached the database without a gap
     backoff_s: float = 0.0  # first wait of a chunk after a death; it doubles
@@ -121,7 +122,7 @@ def _requeue_prepares(
         if verdict is Verdict.DEAD and job.opened_attempt == job.attempt:
             job.crashes += 1
             policy.done[Rescue.PREPARE_CRASH] += 1
-        if job.crashes >= policy.max_crashes:
+        if job.crashes >= policy.max_crashes_alone:
             policy.done[Rescue.JOB_FAILED] += 1
             fail_job(
                 session,

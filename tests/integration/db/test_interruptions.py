@@ -94,14 +94,15 @@ def test_a_renewed_lease_keeps_a_chunk_that_takes_long(ledger: Ledger) -> None:
 
 def test_a_death_before_the_archive_was_opened_says_nothing_about_the_archive(ledger: Ledger) -> None:
     job_id = ledger.submit()
-    for _ in range(3 * ledger.max_crashes):
+    for _ in range(3 * ledger.max_crashes_alone):
         with transaction(ledger.engine) as session:
             assert claim_prepare(session, job_id, owner=OWNER, now=ledger.clock.now(), lease_s=LEASE_S) is not None
         ledger.clock.advance(LEASE_S + 1)
         sweep(ledger, None)
     job = ledger.job(job_id)
     assert (job.state, job.crashes) == (JobState.QUEUED, 0)
-    for _ in range(ledger.max_crashes):
+    for _ in range(ledger.max_crashes_alone):
+        assert ledger.job(job_id).state == JobState.QUEUED
         with transaction(ledger.engine) as session:
             claim = claim_prepare(session, job_id, owner=OWNER, now=ledger.clock.now(), lease_s=LEASE_S)
             assert claim is not None

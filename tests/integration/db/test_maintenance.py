@@ -68,7 +68,9 @@ def test_lost_messages_are_sent_again(ledger: Ledger) -> None:
 
 def test_a_prepare_whose_worker_dies_runs_again_and_at_last_fails(ledger: Ledger) -> None:
     job_id = ledger.submit()
-    for attempt in range(ledger.max_crashes):
+    assert ledger.max_crashes_alone > ledger.max_crashes, "some kills from outside say nothing about an archive"
+    for attempt in range(ledger.max_crashes_alone):
+        assert ledger.job(job_id).state == JobState.QUEUED
         with transaction(ledger.engine) as session:
             claim = claim_prepare(session, job_id, owner="w", now=ledger.clock.now(), lease_s=LEASE_S)
             assert claim is not None, attempt
