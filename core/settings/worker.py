@@ -59,8 +59,8 @@ class WorkerSettings(Concern):
     max_crashes_alone: int = Field(
         default=4,
         ge=1,
-        description="An image that stood alone when its worker process was lost so often is `decoder_crash`; a job whose archive "
-        "was being listed is `prepare_crash`.",
+        description="An image that stood alone when its worker process was lost so often is `decoder_crash`; a job whose "
+        "archive was being listed is `prepare_crash`.",
     )
     max_bugs: int = Field(
         default=2, ge=1, description="A chunk that an unforeseen error has ended so often is split; a single image fails."
