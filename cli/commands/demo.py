@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -65,9 +64,16 @@ def demo(
             page = f"{service.client.url}/jobs/{job.id}"
             console.print(f"\nThe job's page: {page}\nStop DermQ with Ctrl-C.", soft_wrap=True)
             if has_screen() if browse is None else browse:
-                webbrowser.open(page)
+                open_page(page)
             _wait_for_ctrl_c()
     raise typer.Exit(exit_code(job))
+
+
+def open_page(page: str) -> None:
+    """Open an address in the browser of whoever sits here."""
+    import webbrowser
+
+    webbrowser.open(page)
 
 
 def has_screen() -> bool:
