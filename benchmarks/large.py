@@ -16,7 +16,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,9 +124,22 @@ def run(life: Life, archive: Path, items: int, data: Path) -> None:
     print(f"  ledger: {size / 1e6:.0f} MB", flush=True)
     with life.step("deleted"):
         client.delete(url).raise_for_status()
-    left = sqlite3.connect(f"file:{data / 'dermq.db'}?mode=ro", uri=True).execute("SELECT count(*) FROM results").fetchone()[0]
-    if left:
-        raise RuntimeError(f"expected no row after the deletion, got {left}")
+    with life.step("its rows gone"):
+        wait_for_no_row(data / "dermq.db", timeout_s=60 + items / 200)
+
+
+def wait_for_no_row(ledger: Path, *, timeout_s: float) -> None:
+    """The sweep takes the rows of a deleted job away, in pages.
+
+    Raises:
+        RuntimeError: there are rows after this time.
+    """
+    deadline = time.monotonic() + timeout_s
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
+        while left := connection.execute("SELECT count(*) FROM results").fetchone()[0]:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"expected no row {timeout_s:g} s after the deletion, got {left}")
+            time.sleep(0.5)
 
 
 def export(client: httpx2.Client, url: str) -> int:
