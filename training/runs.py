@@ -14,8 +14,9 @@ import json
 import platform
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import distributions
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,8 @@ def git_commit() -> str:
 
 def versions() -> dict[str, str]:
     """Versions that can change a result. A machine with an accelerator may have JAX instead of TensorFlow."""
-    found = {each.metadata["Name"].lower(): each.version for each in distributions()}
-    names = ("tensorflow", "jax", "keras", "numpy", "pillow")
-    return {"python": platform.python_version()} | {name: found[name] for name in names if name in found}
+    found = {"python": platform.python_version()}
+    for name in ("tensorflow", "jax", "keras", "numpy", "pillow"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

@@ -16,8 +16,6 @@ from training.experiments.base import Experiment
 from training.losses import SourceAccuracy, SourceCrossentropy, SourceRecall
 from training.mixing import mix
 
-_SMALLEST = 1e-7
-
 
 class Trainee(keras.Model):  # type: ignore[misc]
     """Trains `model` in place, from batches of `training.feeding.TrainingBatches`.
@@ -37,7 +35,7 @@ class Trainee(keras.Model):  # type: ignore[misc]
         for teacher in self.teachers:
             teacher.trainable = False
         self.augmentation, self.teaching = experiment.augmentation, experiment.teaching if self.teachers else 0.0
-        self.by_labels = SourceCrossentropy(experiment.label_smoothing)
+        self.by_labels, self.by_teachers = SourceCrossentropy(experiment.label_smoothing), SourceCrossentropy()
         self.figures: list[Any] = [SourceAccuracy(), SourceRecall(name="recall")]
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -66,8 +64,7 @@ class Trainee(keras.Model):  # type: ignore[misc]
         answers, share = y_pred["answers"], y["share"][:, 0]
         each = share * self.by_labels.call(y["targets"], answers) + (1.0 - share) * self.by_labels.call(y["partner"], answers)
         if "taught" in y_pred:
-            towards = -ops.sum(y_pred["taught"] * ops.log(ops.maximum(answers, _SMALLEST)), axis=-1)
-            each = (1.0 - self.teaching) * each + self.teaching * towards
+            each = (1.0 - self.teaching) * each + self.teaching * self.by_teachers.call(y_pred["taught"], answers)
         return ops.mean(each)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
