@@ -184,22 +184,20 @@ def _fit_phase(
     epochs: int,
     backup: Path,
 ) -> dict[str, list[float]]:
-    course = _taught if experiment.mixing or fitting.teachers or not with_tensorflow() else _fed_by_tensorflow
-    trained, batches, steps, validation = course(model, experiment, parts, fitting)
-    several = parts["train"].labelled is not None
-    trained.compile(
-        _optimizer(experiment, rate, epochs * steps),
-        None if course is _taught else SourceCrossentropy(experiment.label_smoothing) if several else _loss(experiment),
-        metrics=_metrics(several=several) if course is _fed_by_tensorflow else None,
+    course = (_by_trainee if needs_trainee(experiment, fitting) else _by_tf_data)(model, experiment, parts, fitting)
+    course.model.compile(
+        _optimizer(experiment, rate, epochs * course.steps),
+        course.loss,
+        metrics=course.metrics,
         jit_compile=fitting.xla if with_tensorflow() else "auto",
     )
     epochs_file = _EpochsFile(backup.with_name(f"{backup.name}.jsonl"))
     extra = [keras.callbacks.BackupAndRestore(str(backup)), epochs_file] if fitting.resume else []
-    history = trained.fit(
-        batches,
+    history = course.model.fit(
+        course.batches,
         epochs=epochs,
-        steps_per_epoch=steps,
-        validation_data=validation,
+        steps_per_epoch=course.steps,
+        validation_data=course.validation,
         class_weight=inverse_shares(parts["train"].labels, model.output_shape[-1]) if experiment.class_weights else None,
         callbacks=[*_callbacks(experiment, epochs), *extra],
         shuffle=False,  # the pipeline has shuffled already
@@ -210,18 +208,21 @@ def _fit_phase(
     return {name: [float(value) for value in values] for name, values in history.history.items()}
 
 
-def _metrics(*, several: bool) -> list[Any]:
-    if several:
-        return [SourceAccuracy(), SourceRecall(name="recall")]
-    return ["accuracy", keras.metrics.Recall(name="recall")]
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What `fit` of Keras takes: a model, its batches, the steps of an epoch, validation, and what `compile` is told."""
+
+    model: Any
+    batches: Any
+    steps: int
+    validation: Any
+    loss: Any = None
+    metrics: Any = None
 
 
-def _fed_by_tensorflow(
-    model: Any, experiment: Experiment, parts: Mapping[str, Arrays], fitting: Fitting
-) -> tuple[Any, Any, int, Any]:
-    """The model, its batches, the steps of an epoch, and the batches of validation."""
+def _by_tf_data(model: Any, experiment: Experiment, parts: Mapping[str, Arrays], fitting: Fitting) -> _Course:
     classes, train, validation = model.output_shape[-1], parts["train"], parts["validation"]
-    pipeline = _pipeline()
+    pipeline, several = _pipeline(), train.labelled is not None
     batches, steps = pipeline.training_batches(
         train.pixels,
         train.labels,
@@ -235,37 +236,52 @@ def _fed_by_tensorflow(
         labelled=train.labelled,
     )
     wanted = targets_of(validation.labels, classes, validation.labelled)
-    return model, batches, steps, pipeline.validation_batches(validation.pixels, wanted, validation.metadata)
+    return _Course(
+        model,
+        batches,
+        steps,
+        pipeline.validation_batches(validation.pixels, wanted, validation.metadata),
+        SourceCrossentropy(experiment.label_smoothing) if several else _loss(experiment),
+        [SourceAccuracy(), SourceRecall(name="recall")] if several else ["accuracy", keras.metrics.Recall(name="recall")],
+    )
 
 
-def _taught(model: Any, experiment: Experiment, parts: Mapping[str, Arrays], fitting: Fitting) -> tuple[Any, Any, int, Any]:
-    """As `_fed_by_tensorflow`, of a trainee.
+def needs_trainee(experiment: Experiment, fitting: Fitting) -> bool:
+    """Whether a run goes through `training.trainee` instead of `tf.data`.
 
     Raises:
-        InvalidRequestError: the experiment needs what only `tf.data` gives, or teachers that are not there.
+        InvalidRequestError: it would, but needs what only `tf.data` gives; or its teachers are not there, or for nothing.
     """
+    if bool(experiment.teaching) != bool(fitting.teachers):
+        teachers = "runs of teachers (--teachers)" if experiment.teaching else "no teachers"
+        raise InvalidRequestError(f"{experiment.id}: expected {teachers}, got {len(fitting.teachers)} of them")
+    if with_tensorflow() and not experiment.mixing and not experiment.teaching:
+        return False
     if experiment.metadata or experiment.class_weights or experiment.loss != "cross_entropy":
         raise InvalidRequestError(
             f"{experiment.id}: expected a net of pictures alone, with cross-entropy and no class weights, to be trained with "
             f"mixing, teachers or the Keras backend {keras.backend.backend()!r}; train it with TensorFlow"
         )
-    if bool(experiment.teaching) != bool(fitting.teachers):
-        teachers = "runs of teachers (--teachers)" if experiment.teaching else "no teachers"
-        raise InvalidRequestError(f"{experiment.id}: expected {teachers}, got {len(fitting.teachers)} of them")
+    return True
+
+
+def _by_trainee(model: Any, experiment: Experiment, parts: Mapping[str, Arrays], fitting: Fitting) -> _Course:
+    """Loss and metrics are the trainee's own."""
     classes, train, validation = model.output_shape[-1], parts["train"], parts["validation"]
-    positions = oversampled(train.labels, fitting.seed) if experiment.oversample else np.arange(len(train.labels))
+    chosen = oversampled(train.labels, fitting.seed) if experiment.oversample else slice(None)
     batches = TrainingBatches(
-        train.pixels[positions] if experiment.oversample else train.pixels,
-        targets_of(train.labels, classes, train.labelled)[positions],
-        strata_of(train.labels, train.labelled)[positions],
+        train.pixels[chosen],
+        targets_of(train.labels, classes, train.labelled)[chosen],
+        strata_of(train.labels, train.labelled)[chosen],
         batch_size=experiment.batch_size,
         seed=fitting.seed,
         balance=experiment.balance,
         mixing=experiment.mixing,
-        wide=train.wide,
+        wide=None if train.wide is None else train.wide[chosen],
     )
     wanted = targets_of(validation.labels, classes, validation.labelled)
-    return Trainee(model, experiment, fitting.teachers), batches, len(batches), HeldOutBatches(validation.pixels, wanted)
+    trainee = Trainee(model, experiment, fitting.teachers)
+    return _Course(trainee, batches, len(batches), HeldOutBatches(validation.pixels, wanted))
 
 
 class _EpochsFile(keras.callbacks.Callback):  # type: ignore[misc]

@@ -22,7 +22,7 @@ from core.errors import DermqError, InvalidRequestError
 from core.imaging import preprocessing_hash
 from training.answers import add_json_option, answer, working
 from training.cache import load_pixels
-from training.datasets.base import Dataset, UInt8Array
+from training.datasets.base import Dataset
 from training.datasets.registry import CLASSES, load_dataset
 from training.experiments.base import Experiment
 from training.experiments.registry import EXPERIMENTS, find_experiment
@@ -71,20 +71,18 @@ def train(experiment: Experiment, options: Options) -> RunFolder:
     split = make_split(dataset, experiment, options.split)
     suffix = ("-deduplicated" if options.drop_duplicates else "") + (f"-{options.size}" if options.size else "")
     folder = RunFolder(options.out or DEFAULT_ROOT / f"{experiment.id}-{split.kind}{suffix}")
+    how = _how(fitting, experiment, options, dataset, split)
     pixels = load_pixels(dataset, height=experiment.height, width=experiment.width)
     split = _look_for_leaks(dataset, split, pixels, folder, drop=options.drop_duplicates)
     experiment = standardised(experiment, pixels, dataset.positions(split.train))
     encoder, experiment = encoded(experiment, dataset, split)
-    teachers, wide = _teachers(fitting, options, dataset)
-    how = _how(fitting, experiment, options, teachers)
     model = fitting.build_model(experiment, len(dataset.classes), how)
     record = _record(experiment, dataset, split, how, parameters=model.count_params(), data=options.data)
     folder.save(record, split)
     if encoder:
         encoder.save(folder.path)
     parts = {name: part_of(fitting, dataset, split.part(name), pixels, encoder) for name in PARTS}
-    if wide is not None:
-        parts["train"] = replace(parts["train"], wide=wide[dataset.positions(split.train)])
+    _show_teachers(parts, how.teachers, dataset, split)
     started = time.perf_counter()
     record.history = fitting.fit(model, experiment, parts, fitting=how, backup=folder.backup_path)
     record.train_seconds = round(time.perf_counter() - started, 1)
@@ -108,49 +106,61 @@ def tune(experiment: Experiment, options: Options, trials: int) -> str:
     split = make_split(dataset, experiment, options.split)
     tuning = import_module("training.tuning")
     tuning.refuse_watched(experiment, split.validates_on_test)
+    fitting = import_module("training.fitting")
+    how = _how(fitting, experiment, replace(options, resume=False), dataset, split)  # an interrupted trial starts anew
     pixels = load_pixels(dataset, height=experiment.height, width=experiment.width)
     experiment = standardised(experiment, pixels, dataset.positions(split.train))
     encoder, experiment = encoded(experiment, dataset, split)
-    fitting = import_module("training.fitting")
     parts = {name: part_of(fitting, dataset, split.part(name), pixels, encoder) for name in ("train", "validation")}
+    _show_teachers(parts, how.teachers, dataset, split)
     folder = options.out or DEFAULT_ROOT / f"{experiment.id}-tuning"
-    how = _how(fitting, experiment, replace(options, resume=False))  # an interrupted trial starts anew
     judge = tuning.judge_by_validation(fitting, how, parts, len(dataset.classes), folder)
     return str(tuning.show(tuning.search(experiment, judge, folder, trials=trials, seed=options.seed)))
 
 
-def _teachers(fitting: Any, options: Options, dataset: Dataset) -> tuple[tuple[Any, ...], UInt8Array | None]:
-    """The models of the teachers' runs, and the pictures at their size.
+def _how(fitting: Any, experiment: Experiment, options: Options, dataset: Dataset, split: Split) -> Any:
+    """The run's settings, its teachers loaded.
 
     Raises:
-        InvalidRequestError: a run without a model, or runs of several sizes.
+        InvalidRequestError: teachers that cannot teach this run, or an experiment that cannot be trained so.
     """
-    folders = [RunFolder(path) for path in options.teachers]
-    sizes = sorted({(record.height, record.width) for record in (folder.record() for folder in folders)})
-    if len(sizes) > 1:
-        raise InvalidRequestError(f"--teachers: expected runs of one size of pictures, got {sizes}")
-    models = tuple(_teacher(fitting, folder, mixed=options.mixed_precision) for folder in folders)
-    wide = [load_pixels(dataset, height=height, width=width) for height, width in sizes]
-    return models, wide[0] if wide else None
-
-
-def _teacher(fitting: Any, folder: RunFolder, *, mixed: bool) -> Any:
-    record = folder.record()
-    experiment = replace(find_experiment(record.experiment), height=record.height, width=record.width)
-    model = import_module("keras").models.load_model(folder.model_path, compile=False)
-    return fitting.in_precision(model, experiment, len(record.classes), mixed=mixed)
-
-
-def _how(fitting: Any, experiment: Experiment, options: Options, teachers: tuple[Any, ...] = ()) -> Any:
-    return fitting.Fitting(
+    how = fitting.Fitting(
         epochs=options.epochs or experiment.epochs,
         seed=options.seed,
         threads=options.threads,
         resume=options.resume,
         mixed_precision=options.mixed_precision,
         xla=options.xla,
-        teachers=teachers,
+        teachers=tuple(_teacher(fitting, RunFolder(path), options, dataset, split) for path in options.teachers),
     )
+    sizes = sorted({teacher.input_shape[1:3] for teacher in how.teachers})
+    if len(sizes) > 1:
+        raise InvalidRequestError(f"--teachers: expected runs of one size of pictures, got {sizes}")
+    fitting.needs_trainee(experiment, how)  # before anything is decoded
+    return how
+
+
+def _teacher(fitting: Any, folder: RunFolder, options: Options, dataset: Dataset, split: Split) -> Any:
+    record = folder.record()
+    if tuple(record.classes) != dataset.classes:
+        raise InvalidRequestError(f"--teachers {folder.path}: expected the classes {dataset.classes}, got {record.classes}")
+    seen = set(folder.split().train) & {*split.validation, *split.test}
+    if seen:
+        raise InvalidRequestError(
+            f"--teachers {folder.path}: expected a run that trained on nothing that is held out here, it trained on "
+            f"{len(seen)} of those pictures (first: {min(seen)}); train it with this split"
+        )
+    experiment = replace(find_experiment(record.experiment), height=record.height, width=record.width)
+    model = import_module("keras").models.load_model(folder.model_path, compile=False)
+    return fitting.in_precision(model, experiment, len(record.classes), mixed=options.mixed_precision)
+
+
+def _show_teachers(parts: dict[str, Any], teachers: Sequence[Any], dataset: Dataset, split: Split) -> None:
+    """Gives the training part its pictures at the teachers' size, too."""
+    if teachers:
+        height, width = teachers[0].input_shape[1:3]
+        wide = load_pixels(dataset, height=height, width=width)
+        parts["train"] = replace(parts["train"], wide=wide[dataset.positions(split.train)])
 
 
 def make_split(dataset: Dataset, experiment: Experiment, kind: str) -> Split:

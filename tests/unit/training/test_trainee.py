@@ -15,11 +15,16 @@ import numpy as np
 import pytest
 
 from core.errors import InvalidRequestError
+from training import fitting
 from training.architectures.registry import build
 from training.augment import COLUMNS, augment, draw_from
+from training.datasets.base import Dataset, Sample
 from training.experiments.base import Augmentation, Experiment
 from training.experiments.registry import find_experiment
-from training.fitting import Arrays, Fitting, fit
+from training.fitting import Arrays, Fitting, _by_trainee, fit
+from training.runs import RunFolder, RunRecord
+from training.splits import Split
+from training.train import Options, _how
 from training.trainee import Trainee
 
 SMALL = {"widths": (4, 8), "blocks": (1, 1)}
@@ -117,6 +122,50 @@ def test_what_cannot_be_trained_so_is_refused(
     how = Fitting(epochs=1, seed=1, threads=1, teachers=teachers)
     with pytest.raises(InvalidRequestError, match=message):
         fit(net(), experiment(**{"mixing": 0.1, **changes}), parts, fitting=how, backup=tmp_path / "backup")
+
+
+def test_teachers_see_the_pictures_that_oversampling_chose() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3)).astype(np.uint8)
+    part = Arrays(pixels, np.repeat([0, 1, 2], [16, 6, 2]), wide=255 - pixels)
+    how = Fitting(epochs=1, seed=1, threads=1, teachers=(net(seed=7),))
+    course = _by_trainee(net(), experiment(teaching=0.5, oversample=True), {"train": part, "validation": part}, how)
+    assert course.steps == 3 * 16 // 8
+    for number in range(course.steps):
+        inputs, wanted = course.batches[number]
+        np.testing.assert_array_equal(inputs["wide"], 255 - inputs["images"])
+        for image, target in zip(inputs["images"], wanted["targets"], strict=True):
+            [position] = np.flatnonzero((pixels == image).all(axis=(1, 2, 3)))
+            assert target.argmax() == part.labels[position]
+
+
+def teacher_run(folder: Path, classes: tuple[str, ...], split: Split) -> Path:
+    """A run without its model, which is not looked at before the rest is in order."""
+    how = {"architecture": "starter", "dataset": "drawn", "licence": "", "malignant": (), "resize": "stretch"}
+    sizes = {"height": 16, "width": 16, "seed": 1, "epochs": 1, "parameters": 1}
+    record = RunRecord(
+        experiment="starter", classes=classes, preprocessing_hash="", split="", git_commit="", versions={}, **how, **sizes
+    )
+    RunFolder(folder).save(record, split)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("classes", "train", "message"),
+    [
+        (("mel", "nv", "bkl"), ("a",), "expected the classes"),
+        (("bkl", "mel", "nv"), ("a", "c"), r"1 of those pictures \(first: c\)"),
+    ],
+    ids=["other-order-of-classes", "trained-on-a-test-picture"],
+)
+def test_a_teacher_of_other_classes_or_of_held_out_pictures_is_refused(
+    tmp_path: Path, classes: tuple[str, ...], train: tuple[str, ...], message: str
+) -> None:
+    samples = tuple(Sample(key, label, key) for key, label in zip("abc", ("bkl", "mel", "nv"), strict=True))
+    dataset = Dataset("drawn", "Drawn", "", ("bkl", "mel", "nv"), (), samples)
+    split = Split("grouped", 7, "drawn", ("a",), ("b",), ("c",))
+    run = teacher_run(tmp_path / "run", classes, replace(split, train=train, test=()))
+    with pytest.raises(InvalidRequestError, match=message):
+        _how(fitting, experiment(teaching=0.5), Options(teachers=(run,)), dataset, split)
 
 
 ON_JAX = """
