@@ -43,7 +43,6 @@ def submitting(
     url: str,
     retries: Retries,
     on_sent: OnSent | None = None,
-    journal: Journal | None = None,
 ) -> Steps[httpx2.Response]:
     """Submit a payload: a large one in parts, another one in one request.
 
@@ -54,7 +53,6 @@ def submitting(
         url: the server's, as notes of interrupted uploads belong to one server.
         retries: with one attempt, a lost part is not sent again.
         on_sent: called with the bytes sent so far, and the size.
-        journal: where interrupted uploads are noted; the user's own if None.
 
     Returns:
         The answer: the job.
@@ -62,13 +60,13 @@ def submitting(
     Raises:
         DermqError: the server refuses it; or the connection was lost for too long, and the same submission goes on from there.
     """
-    source, journal = None, journal or Journal()
+    source = None
     if payload.exact and payload.size >= SMALLEST:
-        source = yield from sending_parts(payload, url=url, retries=retries, on_sent=on_sent, journal=journal)
+        source = yield from sending_parts(payload, url=url, retries=retries, on_sent=on_sent)
     if source is None:
         return (yield calls.submit(payload, options, key, counted(payload, on_sent)))
     answer = yield calls.submit_source(source, {"name": payload.name, **calls.given(options)}, key)
-    _Notes(journal, url, payload).write(None)
+    _Notes(url, payload).write(None)
     return answer
 
 
@@ -91,22 +89,26 @@ def sending_parts(
 ) -> Steps[str | None]:
     """Send a payload whose size is known in parts, from where an earlier run of the same has come to. Its note stays.
 
+    Args:
+        payload, url, retries, on_sent: as of `submitting`.
+        journal: where interrupted uploads are noted; the user's own if None.
+
     Returns:
         What to name as a job's source; None where the server, or a proxy before it, does not take parts.
 
     Raises:
         DermqError: as of `submitting`.
     """
-    notes = _Notes(journal or Journal(), url, payload)
+    notes = _Notes(url, payload, journal)
     reader = _Reader(payload)
-    sent = yield from _present(notes.find(), reader)
-    if sent is None:
+    path = yield from _present(notes.find(), reader)
+    if path is None:
         reader = _Reader(payload)
-        sent = yield from _begin(payload)
-    if sent is None:
+        path = yield from _begin(payload)
+    if path is None:
         return None
     try:
-        yield from _sending_rest(sent.path, reader, notes, retries, lambda: on_sent and on_sent(reader.offset, payload.size))
+        yield from _sending_rest(path, reader, notes, retries, lambda: on_sent and on_sent(reader.offset, payload.size))
     except ProblemError as error:
         if error.status in _NO_METHOD and not reader.offset:
             return None
@@ -115,14 +117,14 @@ def sending_parts(
         raise UnreadableError(
             f"{payload.name} had {payload.size} bytes, and {reader.offset} at its end: it was changed meanwhile"
         )
-    return f"upload:{sent.path.rpartition('/')[2]}"
+    return f"upload:{path.rpartition('/')[2]}"
 
 
 class _Notes:
     """The note of one payload. What is no file has none: nobody could tell later whether it is the same."""
 
-    def __init__(self, journal: Journal, url: str, payload: Payload) -> None:
-        self._journal = journal
+    def __init__(self, url: str, payload: Payload, journal: Journal | None = None) -> None:
+        self._journal = journal or Journal()
         self._mark = f"{url} {payload.size} {payload.identity}" if payload.identity else None
 
     def find(self) -> Sent | None:
@@ -189,8 +191,8 @@ class _Losses:
         return isinstance(error, UnreachableError)
 
 
-def _begin(payload: Payload) -> Steps[Sent | None]:
-    """A new upload; None where the server takes no parts."""
+def _begin(payload: Payload) -> Steps[str | None]:
+    """The path of a new upload; None where the server takes no parts."""
     name = base64.b64encode(sendable(payload.name).encode()).decode()
     headers = {**_TUS, "Upload-Length": str(payload.size), "Upload-Metadata": f"filename {name}"}
     try:
@@ -199,11 +201,11 @@ def _begin(payload: Payload) -> Steps[Sent | None]:
         if error.status in _ABSENT:
             return None
         raise
-    return Sent(f"{API}/uploads/{urlsplit(answer.headers.get('Location', '')).path.rpartition('/')[2]}", 0, "")
+    return f"{API}/uploads/{urlsplit(answer.headers.get('Location', '')).path.rpartition('/')[2]}"
 
 
-def _present(noted: Sent | None, reader: _Reader) -> Steps[Sent | None]:
-    """What was noted, if the server still has just that, and the payload still begins with it. Then the reader stands there."""
+def _present(noted: Sent | None, reader: _Reader) -> Steps[str | None]:
+    """The noted upload's path, if the server has just that, and the payload begins with it. Then the reader stands there."""
     if noted is None:
         return None
     try:
@@ -216,7 +218,7 @@ def _present(noted: Sent | None, reader: _Reader) -> Steps[Sent | None]:
         return None
     while reader.offset < noted.offset and (block := reader.peek(min(1 << 20, noted.offset - reader.offset))):
         reader.drop(len(block))
-    return noted if (reader.offset, reader.digest.hexdigest()) == (noted.offset, noted.sha256) else None
+    return noted.path if (reader.offset, reader.digest.hexdigest()) == (noted.offset, noted.sha256) else None
 
 
 def _sending_rest(path: str, reader: _Reader, notes: _Notes, retries: Retries, on_part: Callable[[], object]) -> Steps[None]:
