@@ -229,7 +229,6 @@ def _sending_rest(path: str, reader: _Reader, notes: _Notes, retries: Retries, o
         size = max(size // 2, SMALLEST_PART) if losses.seen else min(size * 2, PART_BYTES)
         if not counted_bytes:
             continue
-        reader.peek(counted_bytes)
         reader.drop(counted_bytes)
         notes.write(Sent(path, reader.offset, reader.digest.hexdigest()))
         losses = _Losses(retries)
