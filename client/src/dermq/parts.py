@@ -19,7 +19,7 @@ from dermq.bodies import Payload
 from dermq.calls import API, Call, Value, sendable
 from dermq.errors import DermqError, ProblemError, UnexpectedAnswerError, UnreachableError, UnreadableError
 from dermq.journal import Journal, Sent
-from dermq.retries import Retries, is_worth_a_retry
+from dermq.retries import Retries, asked_pause, is_worth_a_retry
 from dermq.steps import Pause, Steps
 from dermq.waiting import PATIENCE_S
 
@@ -180,9 +180,9 @@ class _Losses:
         self._began = now if self._began is None else self._began
         if now - self._began >= self._patience_s or not self._may_pass(error):
             raise error
-        asked = error.retry_after_s if isinstance(error, ProblemError) else None
+        asked = asked_pause(error)
         pause, self._pause_s = self._pause_s, min(self._pause_s * 2, _LONGEST_PAUSE_S)
-        return Pause(pause if asked is None else min(asked, _LONGEST_PAUSE_S))
+        return Pause(pause if asked is None else asked)
 
     def _may_pass(self, error: DermqError) -> bool:
         if isinstance(error, ProblemError):

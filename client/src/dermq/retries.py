@@ -56,10 +56,17 @@ class Attempts:
         return None if time.monotonic() + pause > self._end else pause
 
     def _pause(self, error: Exception) -> float:
-        if isinstance(error, ProblemError) and error.retry_after_s is not None:
-            return min(error.retry_after_s, _LONGEST_ASKED_S)
+        asked = asked_pause(error)
+        if asked is not None:
+            return asked
         step = 0.1 * 2.0 ** (self._made - 1)
         return min(self._retries.longest_pause_s, step * random.uniform(1.0, 2.0))  # noqa: S311 - spreads callers, no secret
+
+
+def asked_pause(error: Exception) -> float | None:
+    """Seconds after which the server wants to be asked again, not too many; None where it does not say."""
+    asked = error.retry_after_s if isinstance(error, ProblemError) else None
+    return None if asked is None else min(asked, _LONGEST_ASKED_S)
 
 
 def is_worth_a_retry(error: Exception) -> bool:
