@@ -75,12 +75,12 @@ def is_locked_proxy(error: Exception) -> bool:
     return isinstance(error, httpx2.ProxyError) and str(error).startswith("407 ")
 
 
-def environment_proxy(url: str) -> str:
-    """Host and port of the proxy that the environment names for a server; empty where there is none."""
-    parts = urlsplit(url)
+def environment_proxy(address: Address) -> str:
+    """Host and port of the proxy that the environment names for a server; empty where there is none, or it is not asked."""
+    parts = urlsplit(address.url)
     named = getproxies()
     proxy = urlsplit(named.get(parts.scheme) or named.get("all") or "")
-    if not proxy.hostname or is_loopback(url) or proxy_bypass(parts.hostname or ""):
+    if not proxy.hostname or address.direct or "proxy" in address.options or proxy_bypass(parts.hostname or ""):
         return ""
     return proxy.netloc.rpartition("@")[2]
 

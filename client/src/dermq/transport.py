@@ -34,6 +34,7 @@ class Transport:
 
     def __init__(self, address: Address, retries: Retries, sleep: Callable[[float], None] = time.sleep) -> None:
         self.url = address.url
+        self._address = address
         self.retries = retries
         self._sleep = sleep
         self._http = _open(httpx2.Client, httpx2.HTTPTransport, address)
@@ -56,7 +57,7 @@ class Transport:
             except (DermqError, *_LOST) as error:
                 pause = attempts.pause_after(error)
                 if pause is None:
-                    raise _final(self.url, error) from error
+                    raise _final(self._address, error) from error
                 self._sleep(pause)
 
     def get_object(self, call: Call) -> dict[str, Any]:
@@ -92,7 +93,7 @@ class Transport:
                     raise problem_of(response)
                 yield response
         except _LOST as error:
-            raise _final(self.url, error) from error
+            raise _final(self._address, error) from error
 
 
 class AsyncTransport:
@@ -100,6 +101,7 @@ class AsyncTransport:
 
     def __init__(self, address: Address, retries: Retries) -> None:
         self.url = address.url
+        self._address = address
         self.retries = retries
         self._http = _open(httpx2.AsyncClient, httpx2.AsyncHTTPTransport, address)
 
@@ -116,7 +118,7 @@ class AsyncTransport:
             except (DermqError, *_LOST) as error:
                 pause = attempts.pause_after(error)
                 if pause is None:
-                    raise _final(self.url, error) from error
+                    raise _final(self._address, error) from error
                 await asyncio.sleep(pause)
 
     async def get_object(self, call: Call) -> dict[str, Any]:
@@ -149,7 +151,7 @@ class AsyncTransport:
                     raise problem_of(response)
                 yield response
         except _LOST as error:
-            raise _final(self.url, error) from error
+            raise _final(self._address, error) from error
 
 
 def _open(client: Callable[..., _Http], direct: Callable[..., Any], address: Address) -> _Http:
@@ -163,13 +165,13 @@ def _open(client: Callable[..., _Http], direct: Callable[..., Any], address: Add
         raise unusable_proxy(error) from error
 
 
-def _final(url: str, error: Exception) -> Exception:
+def _final(address: Address, error: Exception) -> Exception:
     if isinstance(error, DermqError):
         return error
     if is_locked_proxy(error):
         return locked_proxy()
-    proxy = environment_proxy(url) if isinstance(error, httpx2.ConnectError) else ""
-    return UnreachableError(url, error, f"; the environment names the proxy {proxy} for it" if proxy else "")
+    proxy = environment_proxy(address) if isinstance(error, httpx2.ConnectError) else ""
+    return UnreachableError(address.url, error, f"; the environment names the proxy {proxy} for it" if proxy else "")
 
 
 def _request(http: httpx2.Client | httpx2.AsyncClient, call: Call, body: Any) -> httpx2.Request:

@@ -115,6 +115,16 @@ def test_a_proxy_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "proxy" not in str(caught.value)
 
 
+def test_a_proxy_of_ones_own_that_is_away_is_not_called_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://environment.example:3128")
+    once = Retries(attempts=1)
+    with (
+        Client(ELSEWHERE, proxy="http://127.0.0.1:9", retries=once) as client,
+        pytest.raises(UnreachableError, match=r"Connection refused$"),
+    ):
+        client.models()
+
+
 def test_a_proxy_of_an_unknown_kind_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:9")
     with pytest.raises(errors.ProxyError, match="proxy that the environment names cannot be used: Unknown scheme"):
