@@ -32,7 +32,7 @@ from cli.commands.watch_folder import watch_folder
 from cli.commands.webhooks import webhooks
 from cli.helpstyle import PlainTyper
 from cli.output.exit_codes import EXIT_CODES_HELP, CliError, ExitCode, absent_package, as_cli_error
-from cli.output.terminal import write_plainly
+from cli.output.terminal import print_error, write_plainly
 from core.errors import DermqError
 from core.proxies import keep_loopback_direct
 from dermq.errors import DermqError as ClientError
@@ -107,31 +107,22 @@ def main() -> None:
     try:
         app()
     except CliError as error:
-        from cli.output.terminal import print_error
-
         print_error(error)
         sys.exit(error.code)
     except DermqError as error:
-        from cli.output.terminal import print_error
-
         failure = as_cli_error(error)
         print_error(failure)
         sys.exit(failure.code)
     except ClientError as error:
         from cli.http.problems import client_error
-        from cli.output.terminal import print_error
 
         told = client_error(error)
         print_error(told)
         sys.exit(told.code)
     except ModuleNotFoundError as error:
-        from cli.output.terminal import print_error
-
         print_error(absent_package(error))
         sys.exit(ExitCode.USAGE)
     except OSError as error:
-        from cli.output.terminal import print_error
-
         where = f"{error.filename}: " if error.filename else ""
         print_error(CliError(f"{where}{error.strerror or error}", ExitCode.JOB_FAILED))
         sys.exit(ExitCode.JOB_FAILED)
