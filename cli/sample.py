@@ -11,7 +11,7 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -46,12 +46,9 @@ def write_sample_archive(path: Path, *, images: int = 42, seed: int = 0) -> None
         seed: the same seed draws the same pictures.
     """
     rng = np.random.default_rng(seed)
-    painters = list(_PAINTERS)
     with zipfile.ZipFile(path, "w") as archive:
-        for i in range(images):
-            name = painters[i % len(painters)]
-            picture = draw_lesion(name, rng)
-            _add(archive, f"{name}/{name}_{i // len(painters) + 1:04}.jpg", jpeg(picture))
+        for name, picture in draw_in_turn(images, rng):
+            _add(archive, name, picture)
         whole = jpeg(draw_lesion("nv", rng))
         _add(archive, "broken/truncated.jpg", whole[: len(whole) * 2 // 5])
         _add(archive, "broken/notes.jpg", b"These are notes, saved under a picture's name.\nThey are here to be refused.\n")
@@ -62,9 +59,15 @@ def write_sample_archive(path: Path, *, images: int = 42, seed: int = 0) -> None
 
 def draw_samples(images: int, seed: int = 0) -> list[tuple[str, bytes]]:
     """Names and bytes of drawn pictures, JPEG, the classes in turn."""
-    rng, painters = np.random.default_rng(seed), list(_PAINTERS)
-    names = [painters[i % len(painters)] for i in range(images)]
-    return [(f"{name}_{i // len(painters) + 1:04}.jpg", jpeg(draw_lesion(name, rng))) for i, name in enumerate(names)]
+    return [(name.partition("/")[2], picture) for name, picture in draw_in_turn(images, np.random.default_rng(seed))]
+
+
+def draw_in_turn(images: int, rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:
+    """Names such as `nv/nv_0001.jpg` and bytes of drawn pictures, JPEG, the classes in turn; one after the other."""
+    painters = list(_PAINTERS)
+    for i in range(images):
+        name = painters[i % len(painters)]
+        yield f"{name}/{name}_{i // len(painters) + 1:04}.jpg", jpeg(draw_lesion(name, rng))
 
 
 def draw_lesion(name: str, rng: np.random.Generator) -> Image.Image:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from cli.sample import HEIGHT, WIDTH, draw_lesion, draw_samples, jpeg
+from cli.sample import HEIGHT, WIDTH, draw_in_turn, draw_lesion, jpeg
 
 
 def write_sample_table(folder: Path, *, images: int = 42, seed: int = 0) -> Path:
@@ -27,28 +27,37 @@ def write_sample_table(folder: Path, *, images: int = 42, seed: int = 0) -> Path
     Returns:
         The table's path.
     """
-    files = {f"{name.split('_')[0]}/{name}": data for name, data in draw_samples(images, seed)}
     rng = np.random.default_rng((seed, images))
-    rows = [_made_up(number, name, rng) for number, name in enumerate(files)]
-    for row in rows[::10]:
-        copy = row["image"].replace(".jpg", "_copy.jpg")
-        small = Image.open(io.BytesIO(files[row["image"]])).resize((WIDTH * 2 // 3, HEIGHT * 2 // 3), Image.Resampling.BILINEAR)
-        files[copy] = jpeg(small)
-        rows.append(row | {"image": copy})
+    rows: list[dict[str, str]] = []
+    copies: list[dict[str, str]] = []
+    for number, (name, data) in enumerate(draw_in_turn(images, np.random.default_rng(seed))):
+        _write(folder / name, data)
+        rows.append(_made_up(number, name, rng))
+        if number % 10 == 0:
+            copy = name.replace(".jpg", "_copy.jpg")
+            _write(folder / copy, _smaller(data))
+            copies.append(rows[-1] | {"image": copy})
     lesion = draw_lesion("nv", rng)
-    files["nv/nv_blurred.jpg"] = jpeg(lesion.filter(ImageFilter.GaussianBlur(14)))
-    files["nv/nv_dark.jpg"] = jpeg(lesion.point(_darkened))
-    files["nv/nv_truncated.jpg"] = jpeg(lesion)[:20_000]
-    rows += [_made_up(images, f"nv/nv_{name}.jpg", rng) for name in ("blurred", "dark", "truncated")]
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
+    _write(folder / "nv/nv_blurred.jpg", jpeg(lesion.filter(ImageFilter.GaussianBlur(14))))
+    _write(folder / "nv/nv_dark.jpg", jpeg(lesion.point(_darkened)))
+    _write(folder / "nv/nv_truncated.jpg", jpeg(lesion)[:20_000])
+    rows += copies + [_made_up(images, f"nv/nv_{name}.jpg", rng) for name in ("blurred", "dark", "truncated")]
     table = folder / "lesions.csv"
     with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
     return table
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def _smaller(picture: bytes) -> bytes:
+    size = (WIDTH * 2 // 3, HEIGHT * 2 // 3)
+    return jpeg(Image.open(io.BytesIO(picture)).resize(size, Image.Resampling.BILINEAR))
 
 
 def _made_up(number: int, name: str, rng: np.random.Generator) -> dict[str, str]:
