@@ -6,21 +6,29 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from cli.http.problems import client_error
 from cli.output.exit_codes import CliError, ExitCode
 from core.archives.base import Member
 from core.archives.folder import FolderArchive
 from core.errors import ArchiveError, StorageUnavailableError
 from dermq.bodies import Entry, Payload, file_payload, zip_payload
 from dermq.bodies import read_payload as paths_payload
+from dermq.errors import UnreadableError
 
 
 def read_payload(path: Path, *more: Path) -> Payload:
     """Prepare a local file, a folder, or several of both for sending.
 
     Raises:
-        CliError: there is nothing at the path, or the folder holds no file.
-        UnreadableError: of several, one is not there, or two would have the same name.
+        CliError: there is nothing at the path, or the folder holds no file; of several, two would have the same name.
     """
+    try:
+        return _prepare(path, more)
+    except UnreadableError as error:
+        raise client_error(error) from error
+
+
+def _prepare(path: Path, more: tuple[Path, ...]) -> Payload:
     if more:
         return paths_payload((path, *more))
     if path.is_dir():

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from cli.http import requestbody
 from cli.output.exit_codes import CliError, ExitCode
 from cli.watching import folder as watched_folder
 from cli.watching.folder import MEMORY, WatchedFolder
+from dermq.bodies import Payload, file_payload
 from tests.support.servers import ROOT, wait_until
 from tests.unit.cli.in_process import Run
 from tests.unit.cli.laid_out import Answer, LaidOutServer
@@ -174,6 +176,22 @@ def test_a_file_that_goes_away_before_it_is_sent_is_not_remembered(
     elsewhere.rename(path)  # the same file, with the same times
     assert run(*command).returncode == 0
     assert names(accepting) == ["a.zip"]
+
+
+def test_a_file_that_goes_away_between_two_looks_at_it_ends_no_watch(
+    run: Run, accepting: LaidOutServer, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.zip", "b.zip"):
+        (inbox / name).write_bytes(name.encode())
+
+    def too_late(path: Path) -> Payload:
+        if path.name == "a.zip":
+            path.unlink()
+        return file_payload(path)
+
+    monkeypatch.setattr(requestbody, "file_payload", too_late)
+    done = run("watch-folder", str(inbox), "--once", "--settle", "0.1", "--server", accepting.url)
+    assert (done.returncode, names(accepting)) == (0, ["b.zip"])
 
 
 @contextlib.contextmanager
