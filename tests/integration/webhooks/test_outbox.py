@@ -209,23 +209,14 @@ def test_two_secrets_for_a_day_after_a_rotation(ledger: Ledger) -> None:
     assert after not in repr(Due(webhook, webhook, URL, (after,), {}))
 
 
-def test_one_webhook_with_many_messages_does_not_keep_another_waiting(ledger: Ledger) -> None:
+@pytest.mark.parametrize(("messages", "limit"), [(12, 8), (20, 5)], ids=["room for both", "a long backlog, a small round"])
+def test_one_webhook_with_many_messages_does_not_keep_another_waiting(ledger: Ledger, messages: int, limit: int) -> None:
     many = make(ledger, EventType.JOB_CANCELLED)
-    for _ in range(12):
+    for _ in range(messages):
         cancel_one(ledger)
     other = make(ledger, EventType.JOB_CANCELLED)
     cancel_one(ledger)
-    taken = [each.webhook_id for each in take(ledger, limit=8)]
-    assert (taken.count(many), taken.count(other)) == (4, 1)
-
-
-def test_a_long_backlog_of_one_webhook_leaves_room_in_the_round(ledger: Ledger) -> None:
-    many = make(ledger, EventType.JOB_CANCELLED)
-    for _ in range(20):
-        cancel_one(ledger)
-    other = make(ledger, EventType.JOB_CANCELLED)
-    cancel_one(ledger)
-    taken = [each.webhook_id for each in take(ledger, limit=5)]
+    taken = [each.webhook_id for each in take(ledger, limit=limit)]
     assert (taken.count(many), taken.count(other)) == (4, 1)
 
 
