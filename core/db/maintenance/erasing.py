@@ -103,7 +103,9 @@ def erase_for(engine: Engine, seconds: float, *, jobs: int = 200) -> int:
     until = time.monotonic() + seconds
     with reading(engine) as session:
         found = list_gone(session, jobs)
-    for gone, job_id in enumerate(found):
-        if erase_job(engine, job_id, seconds=until - time.monotonic()) or time.monotonic() >= until:
-            return gone
-    return len(found)
+    gone = 0
+    for job_id in found:
+        gone += not erase_job(engine, job_id, seconds=until - time.monotonic())
+        if time.monotonic() >= until:
+            break
+    return gone

@@ -165,6 +165,12 @@ def test_no_time_is_enough_for_one_page(ledger: Ledger, monkeypatch: pytest.Monk
     assert ledger.rows(second) == 0
 
 
+def test_a_job_whose_last_page_takes_all_the_time_counts(ledger: Ledger) -> None:
+    for job_id in (finished(ledger), finished(ledger)):
+        delete(ledger, job_id)
+    assert [erase_for(ledger.engine, 0.0) for _ in range(3)] == [1, 1, 0]
+
+
 def test_a_page_is_removed_by_key_whatever_the_jobs_size(ledger: Ledger) -> None:
     """As many statements, and none that removes rows without a bound but the last."""
     statements: list[str] = []
