@@ -40,12 +40,12 @@ class Recent(Generic[K, V]):
                     return self._touch(key)
             try:
                 value = compute()
-            finally:
+                with self._lock:
+                    self._held[key] = value
+                    return self._touch(key)
+            finally:  # only now: who comes later finds the value, or a lock
                 with self._lock:
                     self._making.pop(key, None)
-            with self._lock:
-                self._held[key] = value
-                return self._touch(key)
 
     def _touch(self, key: K) -> V:
         self._held.move_to_end(key)
