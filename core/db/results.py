@@ -19,7 +19,8 @@ from sqlalchemy import ColumnElement, Engine, Select, exists, func, select, tupl
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.db.engine import reading
-from core.db.models import GONE_TENANT_ID, Chunk, ItemState, Job, Result
+from core.db.jobs import read_progress
+from core.db.models import Chunk, ItemState, Result
 from core.db.rawrows import fetch_raw, from_json
 from core.db.truth.tables import Truth
 from core.errors import NotFoundError
@@ -223,8 +224,7 @@ def export_results(
     while True:
         with reading(engine) as session:
             rows = read_results(session, job_id, chosen=chosen, sort=sort, limit=size, after=after)
-            there = select(Job.id).where(Job.id == job_id, Job.tenant_id != GONE_TENANT_ID)
-            if len(rows) < size and session.scalar(there) is None:
+            if len(rows) < size and read_progress(session, job_id) is None:
                 raise NotFoundError(f"job {job_id} was deleted while its results were read")
         if rows:
             yield rows

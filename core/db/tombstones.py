@@ -13,7 +13,8 @@ from uuid import UUID
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from core.db.models import GONE_TENANT_ID, Job, Tombstone
+from core.db.jobs import read_progress
+from core.db.models import Tombstone
 from core.storage.layout import job_prefix
 
 FIRST_WAIT_S = 5.0  # after the first failed try; it doubles
@@ -29,7 +30,7 @@ def bury(session: Session, prefixes: Collection[str], now: datetime) -> None:
 
 def bury_if_gone(session: Session, job_id: UUID, now: datetime) -> None:
     """Mark a job's objects for deletion if the job was deleted: whoever prepared it meanwhile has written some anew."""
-    if session.scalar(select(Job.id).where(Job.id == job_id, Job.tenant_id != GONE_TENANT_ID)) is None:
+    if read_progress(session, job_id) is None:
         bury(session, [job_prefix(job_id)], now)
 
 
