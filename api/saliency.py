@@ -6,7 +6,7 @@ The signature `explain` answers for all classes at once, so an item is decoded a
 from __future__ import annotations
 
 import base64
-from contextlib import suppress
+from contextlib import closing, suppress
 from uuid import UUID
 
 import numpy as np
@@ -83,15 +83,10 @@ def draw_saliency(here: Resources, tenant_id: UUID, job_id: UUID, item_no: int, 
 
 def _find(here: Resources, key: str) -> _Kept | None:
     try:
-        stored = here.storage.open(key)
-    except NotFoundError:
+        with closing(here.storage.open(key)) as stored:
+            return _Kept.model_validate_json(stored.read_at(0, stored.size))
+    except (NotFoundError, ValidationError):  # nobody has asked yet, or it is of another release
         return None
-    try:
-        return _Kept.model_validate_json(stored.read_at(0, stored.size))
-    except (ValidationError, NotFoundError):  # of another release, or gone meanwhile
-        return None
-    finally:
-        stored.close()
 
 
 def _describe(here: Resources, model: str, version: int) -> Described:
