@@ -70,12 +70,15 @@ class Export:
             batches, shown = (tables.add_truth(batch, truths) for batch in batches), tables.with_truth(shown)
         if decided is not None:
             batches, shown = (tables.add_decisions(batch, decided) for batch in batches), tables.with_decisions(shown, decided)
+        blocks: Iterator[bytes]
         if form == ExportFormat.PARQUET:
-            return tables.returning_memory(tables.parquet_blocks(batches, shown))
-        if form == ExportFormat.CSV:
+            blocks = tables.parquet_blocks(batches, shown)
+        elif form == ExportFormat.CSV:
             header = codecs.BOM_UTF8 * self.bom + tables.csv_header(shown)
-            return tables.returning_memory(itertools.chain([header], map(tables.csv_lines, batches)))
-        return tables.returning_memory(map(tables.json_lines, batches))
+            blocks = itertools.chain([header], map(tables.csv_lines, batches))
+        else:
+            blocks = map(tables.json_lines, batches)
+        return tables.returning_memory(blocks)
 
 
 @cache
