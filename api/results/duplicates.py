@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -35,34 +34,19 @@ class DuplicateCache:
         return self.held.get((job.id, job.revision), lambda: read_duplicates(session, job.id))
 
 
-@dataclass
 class GroupCache:
     """Items by a column of the table, of the last jobs that were asked for."""
 
-    held: Recent[tuple[UUID, int, str], list[ItemGroup]] = field(default_factory=lambda: Recent(_KEPT_GROUPS))
-    monotonic: Callable[[], float] = time.monotonic
-    _passing: OrderedDict[tuple[UUID, str], tuple[float, list[ItemGroup]]] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)  # of `_passing`
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Nothing is held yet; `monotonic` is in seconds."""
+        self._held: Recent[tuple[UUID, int | None, str], list[ItemGroup]] = Recent(_KEPT_GROUPS, monotonic)
 
     def groups(self, session: Session, job: Job, column: str) -> list[ItemGroup]:
         """As core.db.itemgroups.read_item_groups has them.
 
         Of a job that runs, they are held for ten times as long as it took to read all rows, _PASSING_S at most.
         """
+        read = partial(read_item_groups, session, job.id, column)
         if job.state in TERMINAL_STATES:
-            with self._lock:
-                self._passing.pop((job.id, column), None)
-            return self.held.get((job.id, job.revision, column), lambda: read_item_groups(session, job.id, column))
-        with self._lock:
-            until, known = self._passing.get((job.id, column), (0.0, []))
-        began = self.monotonic()
-        if began < until:
-            return known
-        found = read_item_groups(session, job.id, column)
-        ended = self.monotonic()
-        with self._lock:
-            self._passing[job.id, column] = ended + min(_PASSING_S, 10 * (ended - began)), found
-            self._passing.move_to_end((job.id, column))
-            while len(self._passing) > _KEPT_GROUPS:
-                self._passing.popitem(last=False)
-        return found
+            return self._held.get((job.id, job.revision, column), read)
+        return self._held.get((job.id, None, column), read, lambda took_s: min(_PASSING_S, 10 * took_s))
