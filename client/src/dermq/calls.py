@@ -46,6 +46,18 @@ def sendable(text: str) -> str:
     return text.replace("\x00", "\\x00")
 
 
+def sendable_name(name: str) -> str:
+    """A file's name for a server: bytes that are no UTF-8 become U+FFFD, other lone surrogates `?`.
+
+    It is no place for `\\xNN`: the server keeps what stands behind the last backslash, as of a Windows path.
+    """
+    try:
+        encoded = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        encoded = name.encode("utf-8", "replace")
+    return encoded.decode("utf-8", "replace")
+
+
 def given(parameters: Mapping[str, Value | None] | None) -> dict[str, Value]:
     """The parameters that have a value, their texts made sendable."""
     found = {key: value for key, value in (parameters or {}).items() if value is not None}
@@ -76,9 +88,8 @@ def submit(payload: Payload, options: Mapping[str, Value | None], key: str | Non
     headers = {"Idempotency-Key": key or str(uuid.uuid4()), "Content-Type": "application/octet-stream"}
     if payload.exact:
         headers["Content-Length"] = str(payload.size)
-    # A name is not a place for \xNN: the server keeps what stands behind the last backslash, as of a Windows path.
-    name = payload.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return Call("POST", f"{API}/jobs", {"name": name, **given(options)}, headers, body=body or payload.open)
+    parameters = {"name": sendable_name(payload.name), **given(options)}
+    return Call("POST", f"{API}/jobs", parameters, headers, body=body or payload.open)
 
 
 def submit_source(source: str, options: Mapping[str, Value | None], key: str | None) -> Call:

@@ -16,7 +16,7 @@ import httpx2
 
 from dermq import calls
 from dermq.bodies import Payload
-from dermq.calls import API, Call, Value, sendable
+from dermq.calls import API, Call, Value, sendable_name
 from dermq.errors import DermqError, ProblemError, UnexpectedAnswerError, UnreachableError, UnreadableError
 from dermq.journal import Journal, Sent
 from dermq.retries import Retries, asked_pause, is_worth_a_retry
@@ -65,7 +65,7 @@ def submitting(
         source = yield from sending_parts(payload, url=url, retries=retries, on_sent=on_sent)
     if source is None:
         return (yield calls.submit(payload, options, key, counted(payload, on_sent)))
-    answer = yield calls.submit_source(source, {"name": payload.name, **calls.given(options)}, key)
+    answer = yield calls.submit_source(source, {"name": sendable_name(payload.name), **calls.given(options)}, key)
     _Notes(url, payload).write(None)
     return answer
 
@@ -193,7 +193,7 @@ class _Losses:
 
 def _begin(payload: Payload) -> Steps[str | None]:
     """The path of a new upload; None where the server takes no parts."""
-    name = base64.b64encode(sendable(payload.name).encode()).decode()
+    name = base64.b64encode(sendable_name(payload.name).encode()).decode()
     headers = {**_TUS, "Upload-Length": str(payload.size), "Upload-Metadata": f"filename {name}"}
     try:
         answer = yield Call("POST", f"{API}/uploads", headers=headers)

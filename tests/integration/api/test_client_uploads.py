@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -143,6 +144,18 @@ def test_what_has_been_sent_is_kept_until_a_job_has_it(
     assert len(parts_seen) == sent
     assert stored_archive(api) == large.read_bytes()
     assert notes(tmp_path) == {}
+
+
+@pytest.mark.parametrize("smallest", [1000, 2 * SIZE], ids=["in parts", "in one request"])
+def test_a_name_with_odd_bytes_is_the_jobs_however_it_is_sent(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts_seen: list[tuple[int, int]], smallest: int
+) -> None:
+    monkeypatch.setattr(parts, "SMALLEST", smallest)
+    path = tmp_path / os.fsdecode(b"l\xe4sion.bin")
+    path.write_bytes(b"x" * 2000)
+    with Client(api.url) as client:
+        assert client.submit(path).name == "l\ufffdsion.bin"
+    assert len(parts_seen) == (smallest == 1000)
 
 
 def test_bytes_go_in_parts_without_a_note(api: Api, large: Path, tmp_path: Path, parts_seen: list[tuple[int, int]]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from cli.stack.ports import free_port
-from dermq import AsyncClient, AsyncJob, Client, Job, JobFailedError, Retries, UnreachableError, errors, parts
+from dermq import AsyncClient, AsyncJob, Client, Job, JobFailedError, Retries, UnreachableError, calls, errors, parts
 from tests.unit.cli.laid_out import Answer, LaidOutServer
 from tests.unit.dermq.conftest import JOB_ID, job_in
 
@@ -124,6 +124,13 @@ def test_a_proxy_that_lets_no_part_through_gets_one_request(
         ("/v1/uploads", b""),
         ("/v1/jobs", b"more than ten bytes"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"), [("a\udce4\udcffb.zip", "a\ufffd\ufffdb.zip"), ("a\ud800b.zip", "a?b.zip"), ("ä", "ä")]
+)
+def test_a_files_name_is_made_sendable(name: str, sent: str) -> None:
+    assert calls.sendable_name(name) == sent
 
 
 def test_bytes_are_sent_as_they_are(server: LaidOutServer, client: Client) -> None:
