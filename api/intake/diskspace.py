@@ -10,7 +10,7 @@ from core.settings import Settings
 from core.storage.factory import local_folder
 from core.storage.local import closest_there
 
-EVERY_BYTES = 16 * 1024 * 1024
+_EVERY_BYTES = 16 * 1024 * 1024
 
 
 class DiskFullError(TransientError):
@@ -34,3 +34,17 @@ def make_guard(settings: Settings) -> Callable[[int], None]:
             raise DiskFullError(f"the disk of the storage would have less than {least} bytes left")
 
     return check
+
+
+class RepeatedGuard:
+    """A guard of what grows: other uploads come meanwhile, so it looks again each 16 MiB."""
+
+    def __init__(self, guard: Callable[[int], None]) -> None:
+        self._guard = guard
+        self._due_at = 0  # bytes
+
+    def check(self, size: int, more: int) -> None:
+        """As the guard with `more`, once `size` has grown so far."""
+        if size >= self._due_at:
+            self._due_at = size + _EVERY_BYTES
+            self._guard(more)

@@ -80,7 +80,7 @@ async def take_upload(
 ) -> Intake:
     """Receive bytes, raw or in a form; `inspect` may refuse them before they are kept. Up to `held_bytes` stay in memory."""
     digest = None
-    async with open_sink(here.storage, max_bytes, held_bytes, make_guard(here.settings)) as sink:
+    async with open_sink(here.storage, max_bytes, make_guard(here.settings), held_bytes) as sink:
         if media_type(request) == "multipart/form-data":
             filename, values = await FormReader(request, sink, file_fields, tuple(JobParameters.model_fields)).read()
             asked = merge(JobParameters, asked, values)
@@ -107,7 +107,7 @@ async def _take_source(request: Request, here: Resources, tenant_id: UUID, asked
 
 
 async def _take_parts(here: Resources, tenant_id: UUID, wanted: SourceRequest) -> Intake:
-    async with open_sink(here.storage, here.settings.api.max_upload_bytes, guard=make_guard(here.settings)) as sink:
+    async with open_sink(here.storage, here.settings.api.max_upload_bytes, make_guard(here.settings)) as sink:
         name = await run_in_threadpool(join_parts, here, tenant_id, wanted.source, sink)
         upload = await run_in_threadpool(sink.commit, wanted.name or name)
     source = {"kind": "upload", "key": upload.key, "filename": upload.filename}

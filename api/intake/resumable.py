@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from api.errors import UploadStalledError
 from api.intake.digests import announced_digest, check_digest
-from api.intake.diskspace import EVERY_BYTES, make_guard
+from api.intake.diskspace import RepeatedGuard, make_guard
 from api.intake.uploads import PIECE_BYTES, UploadSink, check_size, pump
 from api.resources import Resources
 from core.db.engine import reading, transaction
@@ -53,8 +53,7 @@ class _Part:
         self._here = here
         self._upload = upload
         self._key = f"{upload_prefix(upload.id)}part-{upload.received:020}-{uuid.uuid4().hex[:8]}"
-        self._guard = make_guard(here.settings)
-        self._guarded = 0
+        self._guard = RepeatedGuard(make_guard(here.settings))
         self._writer: ObjectWriter = here.storage.writer(self._key)
 
     def write(self, data: bytes) -> None:
@@ -67,9 +66,7 @@ class _Part:
         """
         if self._upload.received + self.size + len(data) > self._upload.length:
             raise TooLargeError(f"expected {self._upload.length} bytes in all, as Upload-Length says, got more")
-        if self.size >= self._guarded:  # other uploads have come since this one began
-            self._guarded = self.size + EVERY_BYTES
-            self._guard(self._upload.length - self._upload.received - self.size)
+        self._guard.check(self.size, self._upload.length - self._upload.received - self.size)
         self._writer.write(data)
         self.size += len(data)
 

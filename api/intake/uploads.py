@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from api.errors import UploadStalledError
 from api.intake.digests import check_digest
-from api.intake.diskspace import EVERY_BYTES
+from api.intake.diskspace import RepeatedGuard
 from api.intake.names import clean_filename
 from api.metrics import UPLOAD_BYTES
 from core.db.jobs import NewUpload
@@ -34,11 +34,8 @@ STALL_S = 60.0  # without a byte
 class UploadSink:
     """Where the bytes of one upload go. Its methods block: call them in a thread, one at a time."""
 
-    def __init__(
-        self, storage: ObjectStorage, max_bytes: int, held_bytes: int = 0, guard: Callable[[int], None] | None = None
-    ) -> None:
-        self._guard = guard
-        self._guarded = 0
+    def __init__(self, storage: ObjectStorage, max_bytes: int, guard: Callable[[int], None], held_bytes: int = 0) -> None:
+        self._guard = RepeatedGuard(guard)
         self.id: UUID = new_id()
         self.key = upload_key(self.id)
         self.max_bytes = max_bytes
@@ -59,9 +56,7 @@ class UploadSink:
         """
         self.size += len(data)
         check_size(self.size, self.max_bytes)
-        if self._guard is not None and self.size >= self._guarded:
-            self._guarded = self.size + EVERY_BYTES
-            self._guard(len(data))
+        self._guard.check(self.size, len(data))
         if len(self.head) < HEAD_BYTES:
             self.head += data[: HEAD_BYTES - len(self.head)]
         if self.size <= self._held_bytes:
@@ -115,10 +110,10 @@ def check_announced_size(request: Request, max_bytes: int) -> None:
 
 @asynccontextmanager
 async def open_sink(
-    storage: ObjectStorage, max_bytes: int, held_bytes: int = 0, guard: Callable[[int], None] | None = None
+    storage: ObjectStorage, max_bytes: int, guard: Callable[[int], None], held_bytes: int = 0
 ) -> AsyncIterator[UploadSink]:
     """A sink that is aborted unless it was committed, also when the client leaves or the server stops."""
-    sink = await run_in_threadpool(UploadSink, storage, max_bytes, held_bytes, guard)
+    sink = await run_in_threadpool(UploadSink, storage, max_bytes, guard, held_bytes)
     try:
         yield sink
     finally:
