@@ -6,14 +6,17 @@ import { announce, ask, find } from "./page.js";
 async function lay(item) {
   const map = /** @type {HTMLImageElement} */ (find(".picture .map", item));
   const on = find(".saliency input[type=checkbox]", item);
-  const label = find(".saliency select", item).value;
+  const chosen = find(".saliency select", item);
+  const label = chosen.value;
+  // an answer may come when another class is chosen
+  const show = () => (map.hidden = !on.checked || map.dataset.label !== chosen.value);
   map.style.opacity = find(".saliency input[type=range]", item).value;
   find(".saliency .chosen", item).hidden = !on.checked;
-  map.hidden = !on.checked || map.dataset.label !== label;
+  show();
   if (!on.checked) say(item, "");
   else if (map.dataset.label === label) say(item, map.alt);
   else if (item.dataset.asked !== label) await load(item, map, label);
-  map.hidden = !on.checked || map.dataset.label !== label;
+  show();
 }
 
 /** Ask for the map of a class. @param {HTMLElement} item @param {HTMLImageElement} map @param {string} label */

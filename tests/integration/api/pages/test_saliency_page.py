@@ -76,6 +76,26 @@ def test_class_and_opacity_are_chosen(explaining: Api, page: Page, tmp_path: Pat
     assert drawn.evaluate("e => e.style.opacity") == "0.25"
 
 
+def test_a_late_answer_for_another_class_hides_nothing(explaining: Api, page: Page, tmp_path: Path) -> None:
+    article = answered(explaining, page, tmp_path)
+    label = article.locator("tbody th").first.inner_text().split()[0]
+    other = "vasc" if label != "vasc" else "nv"
+    late: list[Route] = []
+
+    def keep(route: Route) -> None:
+        late.append(route)
+
+    page.route(f"**/saliency?label={label}", keep, times=1)
+    article.get_by_label(CHECKBOX).check()
+    article.get_by_role("combobox", name="Class").select_option(other)
+    drawn = wait_for_map(article)
+    with page.expect_request_finished(lambda request: request.url.endswith(f"label={label}")):
+        late[0].continue_()
+    page.wait_for_timeout(200)  # in which the page sees it
+    expect(drawn).to_be_visible()
+    expect(drawn).to_have_attribute("alt", f"Places that speak for {other}; the strongest is yellow.")
+
+
 def test_why_there_is_no_map_is_said(explaining: Api, page: Page, tmp_path: Path) -> None:
     def refuse(route: Route) -> None:
         body = json.dumps({"detail": "version 1 of tiny is not served any more"})
