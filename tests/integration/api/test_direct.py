@@ -25,7 +25,7 @@ from core.db.jobs import read_tallies
 from core.db.models import Chunk, Job, Result, Upload
 from core.settings import DatabaseSettings, ServingSettings
 from core.storage.layout import index_key
-from tests.integration.api.conftest import Api, make_settings, running_api, soon
+from tests.integration.api.conftest import Api, make_settings, running_api, warm_up
 from tests.support.databases import own_database
 from tests.support.pictures import photograph, png_chunk, saved
 from tests.support.servers import ROOT
@@ -50,7 +50,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         if request.param == "postgresql":
             url = exits.enter_context(own_database(request.getfixturevalue("postgres_server"), "direct"))
         api = exits.enter_context(running_api(make_settings(folder, database=DatabaseSettings(url=url), serving=serving)))
-        soon(lambda: post(api, jpeg(9)).status_code == 200, "a direct answer", 60)
+        warm_up(api)
         yield api
 
 
