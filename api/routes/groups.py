@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
@@ -17,6 +16,7 @@ from core.db.engine import reading
 from core.db.jobs import get_job
 from core.db.models import Job
 from core.db.names import find_named
+from core.evaluation.duplicates import Groups
 from core.precision import as_shown
 
 router = APIRouter(tags=["results"])
@@ -69,7 +69,8 @@ def get_members(here: Here, tenant_id: TenantId, job_id: UUID, by: Column | None
             _check_column(job, by)
             groups = [(each.value, list(each.members)) for each in here.groups.groups(session, job, by)]
         else:
-            groups = _alike(here.duplicates.groups(session, job) or {})
+            alike = here.duplicates.groups(session, job)
+            groups = [] if alike is None else _members(alike)
     body = MemberList(
         by=by,
         values=[value for value, _ in groups],
@@ -103,8 +104,8 @@ def _check_column(job: Job, by: str) -> None:
         raise unknown_value("by", by, columns or ("nothing: the archive has no table",))
 
 
-def _alike(leaders: Mapping[int, int]) -> list[tuple[str, list[int]]]:
+def _members(alike: Groups) -> list[tuple[str, list[int]]]:
     found: dict[int, list[int]] = {}
-    for item, first in leaders.items():
+    for item, first in alike.pairs():
         found.setdefault(first, []).append(item)
     return [(str(first), members) for first, members in found.items()]

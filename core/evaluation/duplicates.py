@@ -48,6 +48,10 @@ class Groups(Mapping[int, int]):
     def __len__(self) -> int:
         return len(self._items)
 
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        """As `items`, which looks each item up: a tenth of its time."""
+        return zip(self._items.tolist(), self._leaders.tolist(), strict=True)
+
     def items_of(self, leader: int) -> list[int]:
         """The items of a group, by its first one."""
         found: list[int] = self._items[self._leaders == leader].tolist()

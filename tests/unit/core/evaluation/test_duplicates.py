@@ -85,7 +85,7 @@ def test_a_long_chain_has_one_first_item() -> None:
 
 def test_groups_are_looked_up_one_by_one_and_together() -> None:
     groups = Groups(np.array([2, 5, 7, 9]), np.array([2, 2, 7, 7]))
-    assert dict(groups) == {2: 2, 5: 2, 7: 7, 9: 7}
+    assert dict(groups) == dict(groups.pairs()) == {2: 2, 5: 2, 7: 7, 9: 7}
     assert (groups.get(5), groups.get(3), groups.get(99), len(groups)) == (2, None, None, 4)
     leaders, has = groups.look_up(np.array([9, 0, 5, 10]))
     assert (has.tolist(), leaders[has].tolist()) == ([True, False, True, False], [7, 2])
