@@ -99,6 +99,8 @@ export function stored(name) {
 
 // how long a text stays before the next one takes its place
 const SAID_MS = 1000;
+// how many texts may wait; of more, the older ones are no news by the time that they could be said
+const MOST_UNSAID = 3;
 /** @type {string[]} */
 const unsaid = [];
 let saying = false;
@@ -110,6 +112,7 @@ let saying = false;
  */
 export function announce(text) {
   unsaid.push(text);
+  if (unsaid.length > MOST_UNSAID) unsaid.shift();
   if (!saying) sayNext();
 }
 

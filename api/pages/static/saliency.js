@@ -37,6 +37,8 @@ async function load(item, map, label) {
   }
   if (item.dataset.asked !== label) return;
   delete item.dataset.asked;
+  // nobody wants it any more
+  if (!find(".saliency input[type=checkbox]", item).checked) return;
   say(item, outcome);
   announce(outcome);
 }

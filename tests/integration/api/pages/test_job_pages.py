@@ -54,21 +54,34 @@ def test_a_job_is_followed_without_a_reload(api: Api, page: Page) -> None:
     expect(page.locator("#announcer")).to_have_text("live.zip: succeeded, 100 %")  # after what was said before it
 
 
-def test_texts_that_come_together_are_said_one_after_the_other(api: Api, page: Page) -> None:
+@pytest.mark.parametrize(
+    ("texts", "heard"),
+    [
+        (
+            ["Saved: 2 tags", "a.zip: queued, 0 %", "a.zip: running, 0 %"],
+            ["Saved: 2 tags", "a.zip: queued, 0 %", "a.zip: running, 0 %"],
+        ),
+        ([f"{number} chosen" for number in range(1, 21)], ["1 chosen", "18 chosen", "19 chosen", "20 chosen"]),
+    ],
+    ids=["a few", "more than can be said in time"],
+)
+def test_texts_that_come_together_are_said_one_after_the_other(
+    api: Api, page: Page, texts: list[str], heard: list[str]
+) -> None:
     page.goto(f"{api.url}/jobs")
     said = page.evaluate(
-        """async () => {
+        """async ([texts, count]) => {
           const { announce } = await import("/static/page.js");
           const announcer = document.querySelector("#announcer");
           const heard = [];
           new MutationObserver(() => heard.push(announcer.textContent)).observe(announcer, { childList: true });
-          const texts = ["Saved: 2 tags", "a.zip: queued, 0 %", "a.zip: running, 0 %"];
           texts.forEach(announce);
-          while (heard.length < texts.length) await new Promise((go) => setTimeout(go, 50));
+          while (heard.length < count) await new Promise((go) => setTimeout(go, 50));
           return heard;
-        }"""
+        }""",
+        [texts, len(heard)],
     )
-    assert said == ["Saved: 2 tags", "a.zip: queued, 0 %", "a.zip: running, 0 %"]
+    assert said == heard
 
 
 def test_a_job_is_followed_where_events_do_not_come(api: Api, page: Page) -> None:

@@ -96,6 +96,25 @@ def test_a_late_answer_for_another_class_hides_nothing(explaining: Api, page: Pa
     expect(drawn).to_have_attribute("alt", f"Places that speak for {other}; the strongest is yellow.")
 
 
+def test_an_answer_that_nobody_wants_any_more_is_not_said(explaining: Api, page: Page, tmp_path: Path) -> None:
+    article = answered(explaining, page, tmp_path)
+    late: list[Route] = []
+
+    def keep(route: Route) -> None:
+        late.append(route)
+
+    page.route("**/saliency?label=*", keep, times=1)
+    with page.expect_request("**/saliency?label=*"):
+        article.get_by_label(CHECKBOX).check()
+    article.get_by_label(CHECKBOX).uncheck()
+    with page.expect_request_finished(lambda request: "/saliency?label=" in request.url):
+        late[0].continue_()
+    page.wait_for_timeout(200)  # in which the page sees it
+    assert article.locator(".saliency .said").text_content() == ""
+    article.get_by_label(CHECKBOX).check()  # and what came is kept
+    wait_for_map(article)
+
+
 def test_why_there_is_no_map_is_said(explaining: Api, page: Page, tmp_path: Path) -> None:
     def refuse(route: Route) -> None:
         body = json.dumps({"detail": "version 1 of tiny is not served any more"})
