@@ -11,7 +11,7 @@ import typer
 
 from cli.options import JsonOption
 from cli.output.exit_codes import CliError, ExitCode
-from training.wrapping.request import Layout, Output, Resize, Scale, WrapRequest
+from core.wraprequest import Layout, Output, Resize, Scale, WrapRequest
 
 if TYPE_CHECKING:
     from training.wrapping.wrap import Wrapped

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from core.modelspec import ModelSpec
+from core.wraprequest import Output
 from training.wrapping.foreign import Foreign
 from training.wrapping.planning import Feeding
-from training.wrapping.request import Output
 
 _INTENDED_USE = """\
 Research use only, not a diagnosis. The output is a list of probabilities over the classes named below. Classes that are not in

@@ -12,9 +12,9 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from core.errors import InvalidRequestError
 from core.modelspec import INPUT_ALIAS
+from core.wraprequest import Layout, Output, Scale, WrapRequest
 from training.wrapping.foreign import Foreign
 from training.wrapping.planning import Feeding
-from training.wrapping.request import Layout, Output, Scale, WrapRequest
 
 # Mean and deviation of ImageNet's colours in 0…1: https://docs.pytorch.org/vision/stable/models.html
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import InvalidRequestError
+from core.wraprequest import Layout, Output, Scale, WrapRequest
 from training.wrapping.foreign import Foreign
-from training.wrapping.request import Layout, Output, Scale, WrapRequest
 
 _ROUNDING = 1e-3  # how far float16 softmax may stray from a sum of 1
 

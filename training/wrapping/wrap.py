@@ -17,12 +17,12 @@ from core.errors import ConflictError, InvalidRequestError
 from core.imaging import decode_image, preprocessing_hash
 from core.modelspec import INPUT_ALIAS, OUTPUT_ALIAS, ModelSpec
 from core.settings import ImageLimits
+from core.wraprequest import Output, WrapRequest
 from serving.repository import check_name, list_versions
 from training.wrapping.card import render_card
 from training.wrapping.foreign import Foreign, open_foreign
 from training.wrapping.graph import freeze, raw_answers
 from training.wrapping.planning import Feeding, decide_output, plan_feeding
-from training.wrapping.request import Output, WrapRequest
 from training.wrapping.writing import fingerprint, write_version
 
 _TOP = 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -89,6 +90,37 @@ def test_nothing_names_a_registry_or_a_processor() -> None:
         text = path.read_text()
         assert not re.search(r"--(index-url|trusted-host|find-links)", text), path.name
         assert not re.search(r"x86_64|amd64(?!,linux)|aarch64", text), path.name
+
+
+STARTED = [
+    ("api", "api.__main__"),
+    ("api", "cli.main"),
+    ("worker", "worker.__main__"),
+    ("worker", "worker.beat"),
+    ("worker", "core.db.schema.migrate"),
+    ("serving-embedded", "serving.embedded.__main__"),
+    ("training", "cli.main"),
+]
+# Refuses the packages of this checkout that an image has not been given.
+_BLOCKED = """
+import importlib, sys
+class Absent:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in {absent!r}:
+            raise ModuleNotFoundError(f"no {{name}} in this image")
+sys.meta_path.insert(0, Absent())
+importlib.import_module({module!r})
+"""
+
+
+@pytest.mark.parametrize(("image", "module"), STARTED, ids=[f"{image}-{module}" for image, module in STARTED])
+def test_an_image_has_all_packages_of_ours_that_its_processes_import(image: str, module: str) -> None:
+    """`dermq` of the API's image imported a module of training/, which is not in it: Compose could not make its first key."""
+    given = {name for line in instructions(image) for name in re.findall(r"^COPY --from=source /app/(\w+)", line)}
+    ours = {"api", "cli", "core", "dermq", "serving", "training", "worker"}
+    code = _BLOCKED.format(absent=ours - given, module=module)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_version_is_the_projects() -> None:

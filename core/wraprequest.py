@@ -1,4 +1,4 @@
-"""What whoever wraps a model says of it: all that a file does not tell. No TensorFlow here: the command line reads it."""
+"""What whoever wraps a model says of it, which no file tells. The command line reads it, also where training/ is absent."""
 
 from __future__ import annotations
 
