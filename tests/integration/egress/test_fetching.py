@@ -84,6 +84,17 @@ def test_what_is_allowed_is_fetched_whole(server: Server, tmp_path: Path) -> Non
     access.close()
 
 
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])
+def test_no_proxy_of_the_environment_is_asked(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """A proxy would look up the name again, and could be led elsewhere than to the address that was checked."""
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    fetch_https(f"{server.url}/north/a.zip", "north", "jobs/a/fetched", LocalStorage(tmp_path / "objects"), settings(server))
+    assert server.asked == ["/north/a.zip"]
+
+
 @pytest.mark.parametrize(
     ("path", "tenant"),
     [

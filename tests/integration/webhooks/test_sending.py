@@ -100,6 +100,17 @@ def newest(context: WorkerContext, webhook: Webhook) -> WebhookDelivery:
         return list_deliveries(session, webhook.id)[0]
 
 
+def test_no_proxy_of_the_environment_is_asked(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy would look up the name again, and could be led elsewhere than to the address that was checked."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with receiving(Receiver()) as receiver:
+        make(context, receiver.url)
+        cancel_one(context)
+        deliver_webhooks(context)
+    assert len(receiver.got) == 1
+
+
 def test_a_message_arrives_signed_and_once(context: WorkerContext) -> None:
     with receiving(Receiver()) as receiver:
         webhook = make(context, f"{receiver.url}/dermq?ward=3")
