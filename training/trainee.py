@@ -37,6 +37,7 @@ class Trainee(keras.Model):  # type: ignore[misc]
         self.augmentation, self.teaching = experiment.augmentation, experiment.teaching if self.teachers else 0.0
         self.by_labels, self.by_teachers = SourceCrossentropy(experiment.label_smoothing), SourceCrossentropy()
         self.figures: list[Any] = [SourceAccuracy(), SourceRecall(name="recall")]
+        self.built = True  # as `model` is: an interrupted run is kept before the first batch
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """{"answers": float32 [b, classes]} and, in training with teachers, `taught` of the same shape."""

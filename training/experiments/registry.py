@@ -17,6 +17,7 @@ from training.experiments import (
     starter_distilled,
     starter_lite,
     starter_lite_128,
+    starter_lite_mixed,
     starter_teacher,
     transfer,
 )
@@ -26,6 +27,7 @@ _SINGLE = (
     starter,
     starter_lite,
     starter_lite_128,
+    starter_lite_mixed,
     starter_teacher,
     starter_distilled,
     lstm,

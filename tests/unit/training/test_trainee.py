@@ -105,6 +105,26 @@ def test_a_taught_run_follows_its_teachers(tmp_path: Path) -> None:
         np.testing.assert_array_equal(weight, after)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras saves with numpy 1's protocol
+def test_a_run_on_mixed_pictures_goes_on_after_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 16, 16, 3)).astype(np.uint8)
+    parts = {name: Arrays(pixels, np.arange(48) % 3) for name in ("train", "validation")}
+    how, recipe = Fitting(epochs=3, seed=1, threads=1, resume=True), experiment(mixing=0.5)
+
+    def interrupt(callback: Any, epoch: int, logs: Any = None) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fitting._EpochsFile, "on_epoch_begin", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fit(net(), recipe, parts, fitting=how, backup=tmp_path / "backup")
+    before = [json.loads(line)["figures"]["loss"] for line in (tmp_path / "backup.jsonl").read_text().splitlines()]
+    history = fit(net(seed=9), recipe, parts, fitting=how, backup=tmp_path / "backup")
+    assert history["loss"][:2] == before
+    assert len(history["loss"]) == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "teachers", "message"),
     [
