@@ -38,7 +38,7 @@ class Case:
     options: dict[str, Any]
 
 
-SAME_NETWORK = {name: "starter-lite-128" for name in ("starter-lite-mixed", "starter-distilled")}  # other ways to train it
+SAME_NETWORK = dict.fromkeys(("starter-lite-mixed", "starter-distilled"), "starter-lite-128")  # other ways to train it
 NO_PACKAGE = {"starter-teacher"}  # its package of weights is none that DermQ installs
 
 
