@@ -23,11 +23,15 @@ MOST_OPEN = 32  # of a tenant
 def begin_upload(session: Session, tenant_id: uuid.UUID, length: int, filename: str, now: datetime) -> PartialUpload:
     """Begin an upload of `length` bytes. Those that are over count no more, whether or not the sweep has removed them.
 
+    Nor are those open that a job has: they end within ten minutes. Their bytes are there until then.
+
     Raises:
         QuotaExceededError: its tenant has no room for it beside its other ones, or has too many open.
     """
     mine = (PartialUpload.tenant_id == tenant_id) & (PartialUpload.expires_at > now)
-    count, size = session.execute(select(func.count(), func.coalesce(func.sum(PartialUpload.length), 0)).where(mine)).one()
+    is_open = PartialUpload.expires_at > now + KEPT_WHEN_USED
+    counted = select(func.count().filter(is_open), func.coalesce(func.sum(PartialUpload.length), 0)).where(mine)
+    count, size = session.execute(counted).one()
     if count >= MOST_OPEN:
         raise QuotaExceededError(
             f"this tenant has {count} uploads that have not ended, and may have {MOST_OPEN}: end them, or delete one",

@@ -14,12 +14,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from core.db.engine import transaction
 from core.db.models import Tenant
 from core.db.strays import check_prefixes
-from core.db.uploads.partial import MOST_OPEN, remove_expired
+from core.db.uploads.partial import MOST_OPEN, note_used, remove_expired
 from core.db.uploads.tables import PartialUpload
 from core.settings import ApiSettings
 from tests.integration.api.conftest import Api, make_settings, problem, running_api
@@ -151,6 +151,17 @@ def test_uploads_that_are_over_take_no_place_of_new_ones(tmp_path: Path) -> None
             problem(begin(api, 600, **north), 429, "quota_exceeded")
             with transaction(api.engine) as session:
                 session.execute(update(PartialUpload).values(expires_at=datetime.now(UTC)))
+
+
+def test_uploads_that_jobs_have_take_no_place_of_new_ones(any_api: Api) -> None:
+    """Who submits many large archives within ten minutes is not stopped by those that are done."""
+    for _ in range(MOST_OPEN):
+        assert begin(any_api, 10).status_code == 201
+    problem(begin(any_api, 10), 429, "quota_exceeded")
+    with transaction(any_api.engine) as session:
+        for upload_id in session.scalars(select(PartialUpload.id)).all():
+            note_used(session, upload_id, datetime.now(UTC))
+    assert begin(any_api, 10).status_code == 201
 
 
 def test_a_part_is_refused_when_the_disk_has_filled_up_meanwhile(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
