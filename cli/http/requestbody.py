@@ -11,9 +11,10 @@ from cli.output.exit_codes import CliError, ExitCode
 from core.archives.base import Member
 from core.archives.folder import FolderArchive
 from core.errors import ArchiveError, StorageUnavailableError
-from dermq.bodies import Entry, Payload, file_payload, zip_payload
+from dermq.bodies import Payload, file_payload, zip_payload
 from dermq.bodies import read_payload as paths_payload
 from dermq.errors import UnreadableError
+from dermq.zipstream import Entry
 
 
 def read_payload(path: Path, *more: Path) -> Payload:

@@ -8,37 +8,35 @@ from __future__ import annotations
 
 import os
 import stat
-import time
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dermq.errors import UnreadableError
-
-BLOCK_BYTES = 1 << 20
-_UTF8 = 0x800  # bit 11 of the flags, APPNOTE 4.4.4
-_UNIX = 3  # "version made by" of APPNOTE 4.4.2: the attributes are a Unix mode
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file of an archive: its name there, its place here, its size in bytes."""
-
-    name: str
-    path: Path
-    size: int
+from dermq.files import BLOCK_BYTES, file_stream, unreadable
+from dermq.zipstream import Entry, measure, zip_stream
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A body that can be streamed several times."""
+    """A body that can be streamed several times.
 
-    name: str  # the job's name
-    size: int  # bytes of the body; of a ZIP made on the way the sum of its files, a little less than its length
-    exact: bool  # whether `size` is the body's length
+    Attributes:
+        name: the job's name.
+        size: bytes of the body; of a ZIP made on the way as its files were listed.
+        exact: the body has this length, whatever happens to the files of a folder meanwhile.
+        open: gives the body.
+        identity: what tells it from others of the same size: of a file its place, and when it was written last; of a ZIP made
+            on the way names, sizes and times of its files. Empty for bytes in memory.
+        open_listed: gives a body of this length, or an error where the files of a folder have changed. None: `open` does.
+    """
+
+    name: str
+    size: int
+    exact: bool
     open: Callable[[], Iterator[bytes]]
-    identity: str = ""  # of a file: its place, and when it was written last
+    identity: str = ""
+    open_listed: Callable[[], Iterator[bytes]] | None = None
 
 
 def read_payload(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Payload:
@@ -81,8 +79,17 @@ def bytes_payload(data: bytes, name: str) -> Payload:
 
 
 def zip_payload(name: str, entries: Callable[[], Iterator[Entry]]) -> Payload:
-    """Files as one ZIP; `entries` lists them anew for each attempt, in the same order."""
-    return Payload(name, sum(entry.size for entry in entries()), False, lambda: zip_stream(entries()))
+    """Files as one ZIP; `entries` lists them anew for each attempt, in the same order.
+
+    Raises:
+        UnreadableError: a file may not be looked at.
+    """
+    found = measure(entries())
+
+    def listed() -> Iterator[bytes]:
+        return zip_stream(entries(), as_listed=True)
+
+    return Payload(name, found.size, False, lambda: zip_stream(entries()), found.identity, listed)
 
 
 def list_entries(sources: Sequence[Path]) -> list[Entry]:
@@ -134,98 +141,3 @@ def _size(path: Path) -> int:
     except OSError as error:
         raise unreadable(error) from error
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
-
-
-def zip_stream(entries: Iterable[Entry]) -> Iterator[bytes]:
-    """Files as a stored ZIP, block by block (APPNOTE 4.3.9: sizes follow the data, as the sink cannot be rewound).
-
-    Links, pipes and the like are entries of their kind without content, so that the server gives them their row.
-
-    Yields:
-        Blocks of at most about a megabyte.
-
-    Raises:
-        UnreadableError: a file cannot be read.
-    """
-    sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]  # write() and flush() do
-        for entry in entries:
-            info = _zip_info(entry)
-            with archive.open(info, "w") as target:
-                for block in file_stream(entry.path) if stat.S_ISREG(info.external_attr >> 16) else ():
-                    target.write(block)
-                    yield from sink.drain()
-            yield from sink.drain()
-    yield from sink.drain(everything=True)
-
-
-def _zip_info(entry: Entry) -> zipfile.ZipInfo:
-    try:
-        status = entry.path.lstat()
-    except OSError as error:
-        raise unreadable(error) from error
-    info = _EntryInfo(entry.name, _zip_time(status.st_mtime))
-    info.file_size = entry.size  # decides on ZIP64 before the first byte
-    info.create_system = _UNIX
-    info.external_attr = status.st_mode << 16
-    return info
-
-
-class _EntryInfo(zipfile.ZipInfo):
-    """An entry whose name is the file's own bytes, flagged as UTF-8: DermQ reads odd ones as it reads a folder's."""
-
-    __slots__ = ()
-
-    def _encodeFilenameFlags(self) -> tuple[bytes, int]:
-        return os.fsencode(self.filename), self.flag_bits | _UTF8
-
-
-class _Sink:
-    """The unseekable file that zipfile writes to: keeps blocks until they are drained."""
-
-    def __init__(self) -> None:
-        self._blocks: list[bytes] = []
-        self._bytes = 0
-
-    def write(self, data: bytes) -> int:
-        self._blocks.append(bytes(data))
-        self._bytes += len(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is held back from drain()."""
-
-    def drain(self, *, everything: bool = False) -> Iterator[bytes]:
-        """What came since, joined; small headers wait for company."""
-        if self._bytes >= BLOCK_BYTES // 4 or (everything and self._bytes):
-            block = b"".join(self._blocks)
-            self._blocks.clear()
-            self._bytes = 0
-            yield block
-
-
-def file_stream(path: Path) -> Iterator[bytes]:
-    """A file's bytes in blocks of a megabyte.
-
-    Raises:
-        UnreadableError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            while block := file.read(BLOCK_BYTES):
-                yield block
-    except OSError as error:
-        raise unreadable(error, path) from error
-
-
-def _zip_time(seconds: float) -> tuple[int, int, int, int, int, int]:
-    """A file's modification time; ZIP knows the years 1980 to 2107."""
-    moment = time.gmtime(seconds)
-    if not 1980 <= moment.tm_year <= 2107:
-        return (1980, 1, 1, 0, 0, 0)
-    return (moment.tm_year, moment.tm_mon, moment.tm_mday, moment.tm_hour, moment.tm_min, moment.tm_sec)
-
-
-def unreadable(error: OSError, path: Path | None = None) -> UnreadableError:
-    """What the system says of a file, as an error of this package; `path` where the error may name none."""
-    return UnreadableError(f"cannot read {error.filename or path}: {error.strerror}")

@@ -58,7 +58,7 @@ class Journal:
         try:
             path = self._path.expanduser()
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as file:
+            with replacing(path, is_durable=False) as file:  # after a power cut, an upload may well begin anew
                 file.write(json.dumps(notes).encode())
         except (OSError, RuntimeError):  # RuntimeError: there is no home folder
             return

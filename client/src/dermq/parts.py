@@ -61,7 +61,7 @@ def submitting(
         DermqError: the server refuses it; or the connection was lost for too long, and the same submission goes on from there.
     """
     source = None
-    if payload.exact and payload.size >= SMALLEST:
+    if payload.size >= SMALLEST:
         source = yield from sending_parts(payload, url=url, retries=retries, on_sent=on_sent)
     if source is None:
         return (yield calls.submit(payload, options, key, counted(payload, on_sent)))
@@ -87,7 +87,7 @@ def counted(payload: Payload, on_sent: OnSent | None) -> calls.Body:
 def sending_parts(
     payload: Payload, *, url: str, retries: Retries, on_sent: OnSent | None = None, journal: Journal | None = None
 ) -> Steps[str | None]:
-    """Send a payload whose size is known in parts, from where an earlier run of the same has come to. Its note stays.
+    """Send a payload in parts, from where an earlier run of the same has come to. Its note stays.
 
     Args:
         payload, url, retries, on_sent: as of `submitting`.
@@ -113,10 +113,9 @@ def sending_parts(
         if error.status in _NO_METHOD and not reader.offset:
             return None
         raise
-    if reader.offset != payload.size:
-        raise UnreadableError(
-            f"{payload.name} had {payload.size} bytes, and {reader.offset} at its end: it was changed meanwhile"
-        )
+    if reader.left or reader.has_more():
+        at_end = "more" if reader.has_more() else reader.offset
+        raise UnreadableError(f"{payload.name} had {payload.size} bytes, and {at_end} at its end: it was changed meanwhile")
     return f"upload:{path.rpartition('/')[2]}"
 
 
@@ -141,11 +140,24 @@ class _Reader:
     def __init__(self, payload: Payload) -> None:
         self.offset = 0
         self.digest = hashlib.sha256()  # of what has been counted
-        self._blocks = payload.open()
+        self._size = payload.size
+        self._blocks = (payload.open_listed or payload.open)()
         self._held = bytearray()
 
+    @property
+    def left(self) -> int:
+        """Bytes that have not been counted."""
+        return self._size - self.offset
+
     def peek(self, size: int) -> bytes:
-        """The next bytes, fewer at the end only."""
+        """The next bytes, fewer at the end only; none beyond the size that was announced."""
+        return self._peek(min(size, self.left))
+
+    def has_more(self) -> bool:
+        """Whether there are bytes beyond that size."""
+        return not self.left and bool(self._peek(1))
+
+    def _peek(self, size: int) -> bytes:
         while len(self._held) < size and (block := next(self._blocks, None)) is not None:
             self._held += block
         return bytes(self._held[:size])

@@ -12,10 +12,14 @@ from typing import IO
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, is_durable: bool = True) -> Iterator[IO[bytes]]:
     """Open a file for writing under another name in the same folder; at the end of the block it takes the place of `path`.
 
     A link stays a link, and a file that is replaced keeps its permissions. A device or a pipe is written directly.
+
+    Args:
+        path: of the file.
+        is_durable: it is on the disk when it takes the place. If not, a power cut may leave an empty file.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full; then `path` is as it was.
@@ -32,7 +36,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
                 shutil.copymode(target, part)
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                os.fsync(file.fileno())
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

@@ -198,6 +198,124 @@ def test_an_interrupted_program_goes_on_later(
     assert notes(tmp_path) == {}
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Seven files in two folders, one of which has an odd name; together larger than three parts."""
+    root = tmp_path / "ward"
+    for number in range(7):
+        path = root / ("left" if number % 2 else os.fsdecode(b"r\xefght")) / f"{number} l\u00e4sion.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(np.random.default_rng(number).bytes(50_000))
+    return root
+
+
+def submit_by_client(url: str, paths: list[Path], attempts: int = 1) -> str:
+    with Client(url, retries=Retries(attempts)) as client:
+        return client.submit(paths[0] if len(paths) == 1 else paths).name
+
+
+def submit_by_async_client(url: str, paths: list[Path], attempts: int = 1) -> str:
+    async def main() -> str:
+        async with AsyncClient(url, retries=Retries(attempts)) as client:
+            return (await client.submit(paths[0] if len(paths) == 1 else paths)).name
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, main()).result()
+
+
+def submit_by_command(url: str, paths: list[Path], attempts: int = 1) -> str:
+    with command.Client(url, attempts=attempts) as client:
+        return str(client.submit(read_payload(*paths), command.JobRequest())["name"])
+
+
+SUBMITTERS = {"client": submit_by_client, "asyncio": submit_by_async_client, "command": submit_by_command}
+
+
+@pytest.fixture(params=SUBMITTERS)
+def submit(request: pytest.FixtureRequest) -> Callable[..., str]:
+    return SUBMITTERS[request.param]
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["a folder", "several"])
+def test_a_folder_goes_on_where_it_was_and_is_the_same_as_in_one_request(
+    api: Api, folder: Path, monkeypatch: pytest.MonkeyPatch, submit: Callable[..., str], several: bool
+) -> None:
+    paths = sorted(folder.iterdir()) if several else [folder]
+    monkeypatch.setattr(parts, "SMALLEST", 10**9)
+    named = submit(api.url, paths)
+    whole = stored_archive(api)
+    monkeypatch.setattr(parts, "SMALLEST", 1000)
+    offsets: list[int] = []
+
+    async def receive_some(request: Any, here: Any, upload: Any) -> Any:
+        offsets.append(upload.received)
+        if len(offsets) == 3:
+            raise StorageUnavailableError("the disk is away")
+        return await receive_part(request, here, upload)
+
+    monkeypatch.setattr("api.routes.uploads.receive_part", receive_some)
+    with pytest.raises((errors.UnavailableError, CliError), match="object storage does not answer"):
+        submit(api.url, paths)
+    assert submit(api.url, paths) == named
+    assert offsets == [0, PART, 2 * PART, 2 * PART, 3 * PART]
+    assert stored_archive(api) == whole
+    assert json.loads((Path(os.environ["XDG_DATA_HOME"]) / "dermq" / "uploads.json").read_text()) == {}
+
+
+def test_a_folder_survives_a_cut_connection(
+    api: Api, folder: Path, parts_seen: list[tuple[int, int]], submit: Callable[..., str]
+) -> None:
+    with cutting_proxy(api.settings.api.port, [160_000, 10_000]) as proxy:
+        assert submit(proxy.url, [folder], attempts=4) == "ward.zip"
+    assert parts_seen[:2] == [(0, PART), (PART, PART)]
+    assert sum(offset == PART for offset, _ in parts_seen) > 1
+    assert stored_archive(api) == b"".join(read_payload(folder).open())
+
+
+def test_a_folder_that_has_changed_since_is_sent_from_its_beginning(
+    api: Api, folder: Path, monkeypatch: pytest.MonkeyPatch, submit: Callable[..., str]
+) -> None:
+    offsets: list[int] = []
+
+    async def receive_some(request: Any, here: Any, upload: Any) -> Any:
+        offsets.append(upload.received)
+        if len(offsets) == 2:
+            raise StorageUnavailableError("the disk is away")
+        return await receive_part(request, here, upload)
+
+    monkeypatch.setattr("api.routes.uploads.receive_part", receive_some)
+    with pytest.raises((errors.UnavailableError, CliError), match="object storage does not answer"):
+        submit(api.url, [folder])
+    (folder / "left" / "new.jpg").write_bytes(b"new")
+    submit(api.url, [folder])
+    assert offsets == [0, PART, 0, PART, 2 * PART, 3 * PART]
+    assert stored_archive(api) == b"".join(read_payload(folder).open())
+
+
+@pytest.mark.parametrize("change", ["a file grows", "a file is added"])
+def test_a_folder_that_changes_while_it_is_sent_is_no_job(
+    api: Api, folder: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """The client sends what it has listed. The command lists again, in constant memory, and finds more at the end."""
+    payload, before = read_payload(folder), len(api.client.get("/v1/jobs?limit=200").json()["data"])
+    if change == "a file grows":
+        next((folder / "left").iterdir()).write_bytes(b"x" * 90_000)
+    else:
+        (folder / "left" / "new.jpg").write_bytes(b"x" * 90_000)
+    with pytest.raises(errors.UnreadableError, match="it was changed meanwhile"):
+        run(api, payload)
+    assert len(api.client.get("/v1/jobs?limit=200").json()["data"]) == before
+
+
+def test_a_file_that_grows_meanwhile_is_no_job(api: Api, tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"a" * 250_000)
+    payload = file_payload(path)
+    path.write_bytes(b"a" * 350_000)
+    with pytest.raises(errors.UnreadableError, match=r"a\.bin had 250000 bytes, and more at its end: it was changed meanwhile"):
+        run(api, payload)
+
+
 def run(api: Api, payload: Payload, journal: Journal | None = None) -> str | None:
     with Client(api.url, retries=ONCE) as client:
         return client.transport.run(parts.sending_parts(payload, url=api.url, retries=ONCE, journal=journal))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dermq.bodies import Payload, file_payload, list_entries, read_payload
 from dermq.errors import UnreadableError
+from dermq.zipstream import Entry, measure, zip_stream
 
 
 def unpacked(payload: Payload) -> dict[str, bytes]:
@@ -35,6 +39,7 @@ def test_a_file_is_sent_as_it_is(folder: Path) -> None:
 def test_a_folder_is_a_zip_with_names_within_it(folder: Path) -> None:
     payload = read_payload(str(folder))
     assert (payload.name, payload.exact) == ("clinic.zip", False)
+    assert payload.size == len(b"".join(payload.open()))
     assert unpacked(payload) == {"a.jpg": b"a.jpg", "b/1.jpg": b"b/1.jpg", "link.jpg": b""}
     assert b"".join(payload.open()) == b"".join(payload.open())
 
@@ -83,3 +88,54 @@ def test_a_file_that_vanishes_is_told(folder: Path, monkeypatch: pytest.MonkeyPa
 def test_a_named_link_is_followed_also_among_several(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"x")
     assert unpacked(read_payload([tmp_path / "x.png", folder / "link.jpg"])) == {"x.png": b"x", "link.jpg": b"a.jpg"}
+
+
+@pytest.mark.parametrize("limits", [(2**31 - 1, 2**16 - 1), (700, 2**16 - 1), (2**31 - 1, 2)], ids=["zip", "bytes", "files"])
+@given(sizes=st.lists(st.integers(0, 900), max_size=6), name=st.sampled_from(["a", "\u00e4" * 40, "\udce4"]))
+def test_the_length_of_a_zip_is_known_before(
+    tmp_path_factory: pytest.TempPathFactory, limits: tuple[int, int], sizes: list[int], name: str
+) -> None:
+    """With ZIP64 too, whose limits are brought down to what a test can write."""
+    folder = tmp_path_factory.mktemp("sized")
+    entries = []
+    for number, size in enumerate(sizes):
+        path = folder / f"{number}"
+        path.write_bytes(b"x" * size)
+        entries.append(Entry(f"{name}{number}", path, size))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zipfile, "ZIP64_LIMIT", limits[0])
+        patch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", limits[1])
+        written = b"".join(zip_stream(entries, as_listed=True))
+        assert measure(entries).size == len(written)
+        assert written == b"".join(zip_stream(entries))
+
+
+def test_a_folder_is_told_from_others_by_names_sizes_and_times(folder: Path) -> None:
+    first = read_payload(folder).identity
+    assert first
+    assert read_payload([folder / "a.jpg", folder / "b"]).identity != first
+    assert read_payload(folder).identity == first
+    status = (folder / "a.jpg").stat()
+    (folder / "a.jpg").write_bytes(b"b.jpg")
+    os.utime(folder / "a.jpg", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert read_payload(folder).identity == first  # its bytes are compared when an upload goes on
+    os.utime(folder / "a.jpg", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert read_payload(folder).identity != first
+
+
+@pytest.mark.parametrize(("content", "then"), [(b"longer than before", "more"), (b"a", "1")], ids=["longer", "shorter"])
+def test_what_is_sent_as_listed_does_not_change(folder: Path, content: bytes, then: str) -> None:
+    payload = read_payload(folder)
+    assert payload.open_listed is not None
+    assert b"".join(payload.open_listed()) == b"".join(payload.open())
+    (folder / "a.jpg").write_bytes(content)
+    assert unpacked(payload)["a.jpg"] == content
+    with pytest.raises(UnreadableError, match=rf"a\.jpg had 5 bytes, and then {then}: it was changed meanwhile; submit again"):
+        list(payload.open_listed())
+
+
+def test_a_file_that_vanishes_from_a_folder_is_told(folder: Path) -> None:
+    entries = list_entries([folder])
+    (folder / "a.jpg").unlink()
+    with pytest.raises(UnreadableError, match=r"cannot read .*a\.jpg: No such file"):
+        measure(entries)
