@@ -28,7 +28,7 @@ from PIL import Image
 from benchmarks.memory import MemorySampler
 from benchmarks.service import stack
 from cli.stack.state import load_state
-from tests.support.tiny_model import export_tiny_model
+from tests.support.tiny_model import export_tiny_model_apart
 
 _SHADES = 64
 
@@ -83,7 +83,7 @@ def measure(folder: Path, items: int) -> dict[str, Any]:
     """One stack, one job."""
     archive = write_pictures(folder / "pictures.zip", items)
     data = folder / "data"
-    export_tiny_model(data / "models" / "tiny", 1)
+    export_tiny_model_apart(data / "models" / "tiny", 1)
     data.chmod(0o700)
     with stack(data, {"DERMQ_API_SOURCE_ROOTS": str(folder)}):
         state = load_state(data / "state.json")

@@ -47,6 +47,8 @@ def _worker_config(settings: Settings) -> dict[str, Any]:
         "task_time_limit": worker.hard_limit_s,
         "worker_soft_shutdown_timeout": 5.0,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
+        # Redis whose append-only file has no room answers each take with an error, on a connection that is good.
+        "broker_channel_error_retry": True,
         "worker_hijack_root_logger": False,
         # Off unless Flower is to look: no pidbox keys in Redis, no message per task; the sweeper watches leases.
         "worker_send_task_events": worker.events,

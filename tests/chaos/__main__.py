@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from tests.chaos.faults import KINDS
 from tests.chaos.run import run_chaos
+from tests.support.tiny_model import export_tiny_model_apart
 
-_EXPORT = "import sys, pathlib; from tests.support.tiny_model import export_tiny_model as e; e(pathlib.Path(sys.argv[1]), 1)"
 BAD = ("lost", "doubled", "wrong", "stuck", "leaked_objects", "leaked_rows")
 
 
@@ -39,7 +38,7 @@ def main() -> int:
         folder = arguments.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         models = folder / "models" / "tiny"
-        subprocess.run([sys.executable, "-c", _EXPORT, str(models)], check=True, capture_output=True)
+        export_tiny_model_apart(models, 1)
         found = run_chaos(
             folder,
             models,

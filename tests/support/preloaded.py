@@ -1,10 +1,12 @@
-"""Small C libraries in front of a process's system calls (LD_PRELOAD): a clock that is wrong, a disk that forgets."""
+"""Small C libraries in front of a process's system calls (LD_PRELOAD): a wrong clock, a disk that forgets or is full."""
 
 from __future__ import annotations
 
 import shutil
 import struct
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,22 @@ class WrongClock:
         """In place: processes have the file mapped."""
         with self._file.open("r+b" if self._file.exists() else "wb") as file:
             file.write(struct.pack("=q", seconds))
+
+
+class FullDisk:
+    """A disk that has room or not, as it is told. Each process that has `env` meets it, at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._flag = folder / "full-disk"
+        self.env = {"LD_PRELOAD": str(build("fulldisk", folder)), "FULL_DISK": str(self._flag)}
+
+    @contextmanager
+    def full(self, folder: Path) -> Iterator[None]:
+        """No file below the folder grows meanwhile."""
+        written = self._flag.with_suffix(".new")
+        written.write_text(str(folder))
+        written.replace(self._flag)
+        try:
+            yield
+        finally:
+            self._flag.unlink()

@@ -75,6 +75,7 @@ class Redone:
 
     rows: int  # of all jobs
     finished: int  # items that workers committed, as their logs say
+    unfinished_runs: int  # of chunks: claimed, and nothing of it committed
     crashes: int  # that were counted against chunks
     lost_leases: int  # chunks whose rows came too late
 
@@ -85,11 +86,14 @@ def count_redone(stack: WorkerStack, stream: Stream) -> Redone:
     events = [json.loads(line) for line in lines if line.startswith("{")]
     ours = {str(job_id) for job_id in stream.jobs}
     mine = [event for event in events if event.get("job_id") in ours]
+    finished = [event["items"] for event in mine if event["event"] == "chunk_finished"]
     with reading(stack.engine) as session:
-        crashes = session.scalar(select(func.sum(Chunk.crashes)).where(Chunk.job_id.in_(stream.jobs))) or 0
+        counts = select(func.sum(Chunk.attempt), func.sum(Chunk.crashes)).where(Chunk.job_id.in_(stream.jobs))
+        claims, crashes = session.execute(counts).one()
     return Redone(
         rows=sum(stack.job(job_id).succeeded for job_id in stream.jobs),
-        finished=sum(event["items"] for event in mine if event["event"] == "chunk_finished"),
-        crashes=int(crashes),
+        finished=sum(finished),
+        unfinished_runs=int(claims or 0) - len(finished),
+        crashes=int(crashes or 0),
         lost_leases=sum(event["event"] == "chunk_lease_lost" for event in mine),
     )

@@ -80,13 +80,13 @@ def broker_binary(kind: str) -> str | None:
 
 
 @contextmanager
-def running_broker(kind: str, folder: Path, *, port: int | None = None) -> Iterator[str]:
+def running_broker(kind: str, folder: Path, *, port: int | None = None, env: Mapping[str, str] | None = None) -> Iterator[str]:
     """A Redis or Valkey with append-only file; yields its URL."""
     binary = broker_binary(kind)
     assert binary is not None, f"{kind} is not installed"
     port = port or free_port()
     command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes", "--save", ""]
-    with running(command, log=folder / f"{kind}.log"):
+    with running(command, log=folder / f"{kind}.log", env=env):
         wait_until(lambda: accepts(port), timeout_s=10, what=f"{kind} on port {port}")
         yield f"redis://127.0.0.1:{port}/0"
 

@@ -74,7 +74,7 @@ class WorkerStack:
         log = self.folder / f"worker-{uuid.uuid4().hex[:6]}.log"
         worker = self.exits.enter_context(running([sys.executable, "-m", module], log=log, env=self.env))
         if ready:
-            wait_until(lambda: " ready." in log.read_text(), timeout_s=60, what="a line in the worker's log that it is ready")
+            wait_until(lambda: " ready." in log.read_text(), timeout_s=180, what="a line in the worker's log that it is ready")
         return worker
 
     def start_beat(self) -> None:
