@@ -144,11 +144,11 @@ def check_server(target: Target, *, storage: bool = False) -> Iterator[Finding]:
 
 def check_ports() -> Finding:
     """Whether the API's port is free for a stack that starts."""
-    from cli.stack.ports import is_free
+    from cli.stack.ports import is_free, own_host
     from core.settings import ApiSettings
 
     port = ApiSettings().port
-    if is_free(port):
+    if is_free(port, own_host()):
         return Finding("port", Grade.OK, f"{port} is free")
     return Finding("port", Grade.WARN, f"{port} is taken by another program", "`dermq up` will take a free one instead.")
 

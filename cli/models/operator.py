@@ -17,6 +17,7 @@ import typer
 
 from cli.ledger import open_ledger, settings_of, this_user
 from cli.output.exit_codes import CliError, ExitCode
+from core.hosts import join_host
 from core.plainlists import check_grpc_address
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Operator:
                 ExitCode.UNREACHABLE,
                 "Start one with `dermq up`, or name one with --serving HOST:PORT (or DERMQ_SERVING_ADDRESS).",
             )
-        return [f"127.0.0.1:{state.ports['serving']}"]
+        return [join_host(state.host, state.ports["serving"])]
 
 
 def _checked(address: str) -> str:

@@ -43,9 +43,10 @@ def make_environment(
         **python_environment(),  # the parts run in the data folder
         "DERMQ_DATA_DIR": str(folder.root),
         "DERMQ_BROKER_URL": addresses.broker_url,
-        "DERMQ_SERVING_ADDRESS": f"127.0.0.1:{addresses.serving_port}",
+        "DERMQ_SERVING_ADDRESS": addresses.serving,
         **dict.fromkeys(_SERVING_SECURITY, ""),  # the stack's own Serving is spoken to in the clear, on the loopback interface
-        "DERMQ_API_HOST": "127.0.0.1",
+        "DERMQ_API_HOST": addresses.host,
+        "DERMQ_METRICS_HOST": os.environ.get("DERMQ_METRICS_HOST") or addresses.host,
         "DERMQ_API_PORT": str(addresses.api_port),
         "DERMQ_API_SOURCE_ROOTS": json.dumps([str(path) for path in sources.roots]),
         "DERMQ_API_ALLOW_S3_SOURCES": json.dumps(list(sources.s3)),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cli.stack.folder import DataFolder
+from core.hosts import join_host
 
 # From the entry point inwards: nobody loses what it needs before it is stopped itself.
 STOP_ORDER = ("api", "beat", "worker", "serving", "valkey")
@@ -24,20 +25,26 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the parts of one run listen, on loopback."""
+    """Where the parts of one run listen, on a loopback address."""
 
     valkey_port: int
     serving_port: int
     api_port: int
     password: str = field(repr=False)
+    host: str = "127.0.0.1"
 
     @property
     def broker_url(self) -> str:
-        return f"redis://:{self.password}@127.0.0.1:{self.valkey_port}/0"
+        return f"redis://:{self.password}@{join_host(self.host, self.valkey_port)}/0"
 
     @property
     def api_url(self) -> str:
-        return f"http://127.0.0.1:{self.api_port}"
+        return f"http://{join_host(self.host, self.api_port)}"
+
+    @property
+    def serving(self) -> str:
+        """As gRPC names it."""
+        return join_host(self.host, self.serving_port)
 
 
 def list_parts(folder: DataFolder, addresses: Addresses, valkey: Sequence[str], api_fd: int) -> dict[str, Part]:
@@ -53,6 +60,7 @@ def list_parts(folder: DataFolder, addresses: Addresses, valkey: Sequence[str], 
     serving = (
         *(python, "-m", "serving.embedded"),
         f"--port={addresses.serving_port}",
+        f"--bind_address={addresses.host}",
         f"--model_config_file={folder.models_config}",
         "--allow_version_labels_for_unavailable_models=true",  # `stable` is set before the models have loaded
     )

@@ -25,7 +25,7 @@ from cli.stack.folder import DataFolder
 from cli.stack.lock import FolderLock
 from cli.stack.models_config import find_repository, write_models_config
 from cli.stack.parts import STOP_ORDER, Addresses, list_parts
-from cli.stack.ports import free_port, listen
+from cli.stack.ports import free_port, listen, own_host
 from cli.stack.processes import Identity, identify
 from cli.stack.readiness import ask_ready
 from cli.stack.reaping import reap
@@ -134,8 +134,10 @@ class Stack:
         self.folder.create()
         self._lock.acquire()
         self._reap()
-        self._listener = self._listen(settings.port)
-        addresses = Addresses(free_port(), free_port(), self._listener.getsockname()[1], secrets.token_urlsafe(24))
+        host = own_host()
+        self._listener = self._listen(settings.port, host)
+        api_port = self._listener.getsockname()[1]
+        addresses = Addresses(free_port(host), free_port(host), api_port, secrets.token_urlsafe(24), host)
         stack_id = str(uuid.uuid4())
         sources = self.options.sources.with_settings(settings, read.egress)
         models = self._write_models_config()
@@ -144,7 +146,7 @@ class Stack:
             environment["DERMQ_API_CANARY_PERCENT"] = str(self.options.canary_percent)
         command = (
             str(valkey.find_binary()),
-            str(valkey.write_config(self.folder.valkey, addresses.valkey_port, addresses.password)),
+            str(valkey.write_config(self.folder.valkey, addresses)),
         )
         parts = list_parts(self.folder, addresses, command, self._listener.fileno())
         for name in (*parts, "ledger"):
@@ -217,12 +219,12 @@ class Stack:
             if found:
                 self._note(f"an earlier run was killed; ended what it left behind: {', '.join(found)}")
 
-    def _listen(self, preferred: int) -> socket.socket:
+    def _listen(self, preferred: int, host: str) -> socket.socket:
         try:
-            return listen(self.options.port or preferred)
+            return listen(self.options.port or preferred, host)
         except OSError as error:
             if self.options.port is None:
-                return listen(0)
+                return listen(0, host)
             taken = error.errno == errno.EADDRINUSE
             raise CliError(
                 f"port {self.options.port} "
@@ -267,7 +269,7 @@ class Stack:
 
     def _await_valkey(self, addresses: Addresses) -> None:
         self._progress("starting valkey")
-        if not valkey.await_ready(addresses.valkey_port, addresses.password, 30.0):
+        if not valkey.await_ready(addresses, 30.0):
             raise self._failure("valkey does not answer", "valkey")
 
     def _await_ready(self, url: str, began: float) -> None:
@@ -297,6 +299,7 @@ def _new_state(stack_id: str, addresses: Addresses, source_roots: Sequence[Path]
     return StackState(
         stack_id=stack_id,
         supervisor=own,
+        host=addresses.host,
         ports={"valkey": addresses.valkey_port, "serving": addresses.serving_port, "api": addresses.api_port},
         source_roots=[str(path) for path in source_roots],
         broker_url=addresses.broker_url,

@@ -19,6 +19,7 @@ class StackState:
     stack_id: str
     supervisor: Identity
     url: str = ""
+    host: str = "127.0.0.1"  # that the parts listen on
     ports: dict[str, int] = field(default_factory=dict)
     source_roots: list[str] = field(default_factory=list)
     broker_url: str = ""  # with its password: the file is private
@@ -37,6 +38,7 @@ def load_state(path: Path) -> StackState | None:
             stack_id=str(value["stack_id"]),
             supervisor=Identity(**value["supervisor"]),
             url=str(value.get("url", "")),
+            host=str(value.get("host", "127.0.0.1")),
             ports=dict(value.get("ports", {})),
             source_roots=list(value.get("source_roots", [])),
             broker_url=str(value.get("broker_url", "")),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cli.output.exit_codes import CliError, ExitCode
 from cli.stack.folder import write_private
+from cli.stack.parts import Addresses
 
 
 def find_binary() -> Path:
@@ -39,7 +40,7 @@ def find_binary() -> Path:
     )
 
 
-def write_config(folder: Path, port: int, password: str) -> Path:
+def write_config(folder: Path, addresses: Addresses) -> Path:
     """valkey.conf for one machine; private, as it holds the password.
 
     `noeviction` and the append-only file are what the worker's queue needs (docs/adr/0001-ledger.md); the ledger in SQL would
@@ -47,9 +48,9 @@ def write_config(folder: Path, port: int, password: str) -> Path:
     """
     path = folder / "valkey.conf"
     settings = {
-        "bind": "127.0.0.1",
-        "port": port,
-        "requirepass": password,
+        "bind": addresses.host,
+        "port": addresses.valkey_port,
+        "requirepass": addresses.password,
         "dir": _quoted(str(folder)),
         "appendonly": "yes",
         "appendfsync": "everysec",
@@ -62,15 +63,16 @@ def write_config(folder: Path, port: int, password: str) -> Path:
     return path
 
 
-def await_ready(port: int, password: str, limit_s: float) -> bool:
+def await_ready(addresses: Addresses, limit_s: float) -> bool:
     """Whether the server answers PING within the limit; while it loads its file it answers with an error.
 
     Spoken by hand (RESP, inline commands): the client library would make the supervisor half as large again.
     """
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
-            connection.sendall(f"AUTH {password}\r\nPING\r\nQUIT\r\n".encode())
+        place = (addresses.host, addresses.valkey_port)
+        with suppress(OSError), socket.create_connection(place, timeout=1.0) as connection:
+            connection.sendall(f"AUTH {addresses.password}\r\nPING\r\nQUIT\r\n".encode())
             with connection.makefile("rb") as answers:
                 if b"+PONG\r\n" in answers.read(1024):
                     return True

@@ -7,11 +7,13 @@ keep the parent's socket (it would hold the port when the parent is gone).
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import ClassVar
 
+from core.hosts import family_of, join_host
 from core.settings import MetricsSettings
 from core.telemetry.logs import get_logger
 from core.telemetry.metrics import CONTENT_TYPE
@@ -35,7 +37,7 @@ class MetricsServer:
             OSError: the address cannot be listened on.
         """
         self._rendering = threading.Lock()
-        self._server = _Listener((host, port), _handler(render, self._rendering))
+        self._server = _listener(host)((host, port), _handler(render, self._rendering))
         self.port: int = self._server.server_address[1]
         self._pid = os.getpid()
         os.register_at_fork(
@@ -63,12 +65,12 @@ def serve_metrics(settings: MetricsSettings, render: Callable[[], bytes]) -> Met
     except OSError as error:
         _log.error(
             "metrics_not_served",
-            address=f"{settings.host}:{settings.port}",
+            address=join_host(settings.host, settings.port),
             error=str(error),
             advice="give each process on a machine a DERMQ_METRICS_PORT of its own",
         )
         return None
-    _log.info("metrics_served", url=f"http://{settings.host}:{server.port}/metrics")
+    _log.info("metrics_served", url=f"http://{join_host(settings.host, server.port)}/metrics")
     return server
 
 
@@ -79,6 +81,14 @@ class _Listener(HTTPServer):
     def server_bind(self) -> None:
         """As the base's base: the base asks the DNS for this host's full name, and may wait for it."""
         super(HTTPServer, self).server_bind()
+
+
+class _Listener6(_Listener):
+    address_family = socket.AF_INET6
+
+
+def _listener(host: str) -> type[_Listener]:
+    return _Listener6 if family_of(host) == socket.AF_INET6 else _Listener
 
 
 def _handler(render: Callable[[], bytes], rendering: threading.Lock) -> type[BaseHTTPRequestHandler]:

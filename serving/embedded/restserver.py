@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from core.hosts import family_of
 from core.telemetry.logs import get_logger
 from serving.embedded.httpbody import BodyError, read_body
 from serving.embedded.rest import Answer, RestAdapter
@@ -40,7 +42,8 @@ class RestServer:
         Raises:
             OSError: the port is taken.
         """
-        self._http = ThreadingHTTPServer((host, port), _handler(adapter, threading.Semaphore(threads), cors, silence_s))
+        kind = _Server6 if family_of(host) == socket.AF_INET6 else ThreadingHTTPServer
+        self._http = kind((host, port), _handler(adapter, threading.Semaphore(threads), cors, silence_s))
         self._http.daemon_threads = True
         self.port = int(self._http.server_address[1])
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.1,), name="rest", daemon=True)
@@ -55,6 +58,10 @@ class RestServer:
             self._http.shutdown()
             self._thread.join()
         self._http.server_close()
+
+
+class _Server6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
 
 
 def _handler(adapter: RestAdapter, slots: threading.Semaphore, cors: bool, silence_s: float) -> type[BaseHTTPRequestHandler]:

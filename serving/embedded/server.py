@@ -13,6 +13,7 @@ from types import FrameType
 import grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
+from core.hosts import join_host
 from core.processors import usable_processors
 from core.telemetry.logs import get_logger
 from serving.embedded.batching import Batcher
@@ -101,7 +102,7 @@ class EmbeddedServer:
         self.core.start(self._applied)
         socket_path = self.options.grpc_socket_path
         if self.options.port or not socket_path:
-            self.port = self._listen(f"{self.options.bind_address}:{self.options.port}")
+            self.port = self._listen(join_host(self.options.bind_address, self.options.port))
         if socket_path:
             self._listen(f"unix:{socket_path}")
         self._grpc.start()
@@ -114,10 +115,10 @@ class EmbeddedServer:
                 cors=self.options.rest_api_enable_cors_support,
             )
             self._rest.start()
-            _log.info(f"Exporting HTTP/REST API at:{self.options.bind_address}:{self._rest.port} ...")
+            _log.info(f"Exporting HTTP/REST API at:{join_host(self.options.bind_address, self._rest.port)} ...")
         if self.options.model_config_file and self.options.model_config_file_poll_wait_seconds > 0:
             self._config_watch.start()
-        where = [f"{self.options.bind_address}:{self.port}"] if self.port else []
+        where = [join_host(self.options.bind_address, self.port)] if self.port else []
         where += [f"unix:{socket_path}"] if socket_path else []
         _log.info(f"Running gRPC ModelServer at {' and '.join(where)} ...")
 

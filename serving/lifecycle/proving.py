@@ -14,6 +14,7 @@ from pathlib import Path
 
 from core.childprocess import python_environment
 from core.errors import ModelContractError, ServingUnavailableError
+from core.hosts import family_of, find_loopback, join_host
 from serving.client import PredictClient
 from serving.repository import ModelVersion
 
@@ -38,22 +39,28 @@ def private_server(version: ModelVersion) -> Iterator[PredictClient]:
         base = Path(folder) / version.model
         base.mkdir()
         (base / str(version.number)).symlink_to(version.path.resolve(), target_is_directory=True)
-        port, log = _free_port(), Path(folder) / "log"
+        host, log = find_loopback(), Path(folder) / "log"
+        port = _free_port(host)
         with log.open("wb") as output:
             process = subprocess.Popen(
-                _command(version.model, base, port), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment()
+                _command(version.model, base, host, port),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=_environment(),
             )
         try:
-            with PredictClient(f"127.0.0.1:{port}", timeout_s=30.0) as client:
+            with PredictClient(join_host(host, port), timeout_s=30.0) as client:
                 _await(client, process, version, log)
                 yield client
         finally:
             _end(process)
 
 
-def _command(model: str, base: Path, port: int) -> list[str]:
+def _command(model: str, base: Path, host: str, port: int) -> list[str]:
     return [
-        *(sys.executable, "-m", "serving.embedded", f"--port={port}", f"--model_name={model}", f"--model_base_path={base}"),
+        *(sys.executable, "-m", "serving.embedded", f"--bind_address={host}", f"--port={port}"),
+        *(f"--model_name={model}", f"--model_base_path={base}"),
         *("--max_num_load_retries=0", "--file_system_poll_wait_seconds=0", "--log_level=ERROR"),
     ]
 
@@ -86,7 +93,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+def _free_port(host: str) -> int:
+    with socket.socket(family_of(host)) as probe:
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from cli.stack.ports import free_port
-from tests.support.servers import wait_until
+from tests.support.servers import free_port, wait_until
 from tests.unit.cli.in_process import Run
 from tests.unit.cli.laid_out import Answer, LaidOutServer
 

@@ -15,6 +15,7 @@ import pytest
 from cli.output.exit_codes import CliError
 from cli.stack import valkey
 from cli.stack.folder import DataFolder
+from cli.stack.parts import Addresses
 from tests.support.servers import free_port
 from tests.unit.cli.in_process import Run
 
@@ -200,11 +201,11 @@ def test_a_shared_folder_with_other_things_is_refused_and_left_alone(tmp_path: P
 def test_valkey_keeps_its_file_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     folder.mkdir()
-    port = free_port()
-    command = [str(valkey.find_binary()), str(valkey.write_config(folder, port, "secret"))]
+    addresses = Addresses(free_port(), 0, 0, "secret")
+    command = [str(valkey.find_binary()), str(valkey.write_config(folder, addresses))]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=tmp_path) as server:
         try:
-            assert valkey.await_ready(port, "secret", 20.0)
+            assert valkey.await_ready(addresses, 20.0)
             assert (folder / "appendonlydir").is_dir()
         finally:
             server.terminate()

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from cli.stack.ports import free_port
 from dermq import AsyncClient, AsyncJob, Client, Job, JobFailedError, Retries, UnreachableError, calls, errors, parts
+from tests.support.servers import free_port
 from tests.unit.cli.laid_out import Answer, LaidOutServer
 from tests.unit.dermq.conftest import JOB_ID, job_in
 

@@ -15,7 +15,7 @@ import pytest
 from cli.http.client import Client, JobRequest
 from cli.http.requestbody import read_payload
 from cli.output.exit_codes import CliError, ExitCode
-from cli.stack.ports import free_port
+from tests.support.servers import free_port
 from tests.unit.cli.in_process import Run
 from tests.unit.cli.laid_out import Answer, LaidOutServer
 

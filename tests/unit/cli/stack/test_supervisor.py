@@ -193,7 +193,7 @@ def ask(port: int) -> int:
 
 def test_a_part_answers_on_the_inherited_socket_also_after_a_crash(stage: Stage) -> None:
     """The port is held by the parent: while the part is started again, clients wait, and nobody else can answer them."""
-    with listen(0) as listener:
+    with listen(0, "127.0.0.1") as listener:
         port = listener.getsockname()[1]
         stage.launch("api", _GREETER.format(fd=listener.fileno()), inherited=(listener.fileno(),))
         stage.supervisor.keep_running()
@@ -203,4 +203,4 @@ def test_a_part_answers_on_the_inherited_socket_also_after_a_crash(stage: Stage)
         assert ask(port) != first
         assert stage.said == ["api died (SIGKILL); starting it again in 0.5 s"]
         with pytest.raises(OSError, match="in use"):
-            listen(port)
+            listen(port, "127.0.0.1")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.egress.addresses import check_url, find_target, is_public
+from core.egress.addresses import Target, check_url, find_target, is_public
 from core.errors import InvalidRequestError
 
 INSIDE = [
@@ -86,6 +86,11 @@ def test_networks_of_ones_own_are_named_and_alone_take_http(monkeypatch: pytest.
     answer(monkeypatch, "8.8.8.8")
     with pytest.raises(InvalidRequestError, match="expected https://"):
         find_target("http://hooks.example/", own)
+
+
+def test_an_ipv6_network_of_ones_own() -> None:
+    own = [ipaddress.ip_network("::1/128")]
+    assert find_target("http://[::1]:8099/x?y=1", own) == Target("http", "::1", 8099, "/x?y=1", "::1")
 
 
 def test_a_name_server_that_does_not_answer_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
