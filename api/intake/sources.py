@@ -9,7 +9,7 @@ from uuid import UUID
 
 from core.archives.allowlist import allowed_root, check_bucket
 from core.archives.fetching import check_https
-from core.egress.addresses import find_target
+from core.egress.addresses import check_target
 from core.errors import ForbiddenSourceError, InvalidRequestError
 from core.plainlists import BUCKET_SCHEMES
 from core.settings import ApiSettings, Settings
@@ -47,10 +47,7 @@ def resolve_https(url: str, tenant: str, settings: Settings) -> tuple[dict[str, 
         InvalidRequestError: it is no address, or its host is unknown.
     """
     check_https(url, tenant, settings)
-    try:
-        find_target(url, settings.egress.allowed_networks)
-    except OSError as error:
-        raise InvalidRequestError("the source's host cannot be looked up") from error
+    check_target(url, settings.egress.allowed_networks)
     return {"kind": "https", "url": url}, unquote(urlsplit(url).path).rpartition("/")[2] or "archive"
 
 

@@ -33,8 +33,7 @@ from core.db.webhooks.store import (
     replay,
     rotate_secret,
 )
-from core.egress.addresses import find_target
-from core.errors import InvalidRequestError
+from core.egress.addresses import check_target
 
 router = APIRouter(tags=["webhooks"], prefix="/v1/webhooks")
 
@@ -108,10 +107,7 @@ def post_replay(here: Here, caller: CallerHere, webhook_id: UUID, delivery_id: U
 
 def make_webhook(here: Resources, caller: Caller, wanted: NewWebhookRequest, tenant: str | None = None) -> MadeWebhookObject:
     """A new webhook of the caller's tenant, or of the one that is named, with its secret, as it is shown this once."""
-    try:
-        find_target(wanted.url, here.settings.egress.allowed_networks)
-    except OSError as error:
-        raise InvalidRequestError("the address's host cannot be looked up") from error
+    check_target(wanted.url, here.settings.egress.allowed_networks)
     with transaction(here.engine) as session:
         tenant_id = caller.tenant_id if tenant is None else find_tenant(session, tenant).id
         new = NewWebhook(tenant_id, wanted.url, frozenset(wanted.events), wanted.job)

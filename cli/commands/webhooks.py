@@ -47,14 +47,10 @@ def create(
     from core.db.access.tenants import find_tenant
     from core.db.engine import transaction
     from core.db.webhooks.store import NewWebhook, create_webhook, read_events
-    from core.egress.addresses import find_target
-    from core.errors import InvalidRequestError
+    from core.egress.addresses import check_target
 
     settings = settings_of(data_dir)
-    try:
-        find_target(url, settings.egress.allowed_networks)
-    except OSError as error:
-        raise InvalidRequestError(f"the host of {url[:200]!r} cannot be looked up: {error}") from error
+    check_target(url, settings.egress.allowed_networks)
     events, job_id = read_events(event or ()), _id(job) if job else None
     with open_ledger(settings) as engine, transaction(engine) as session:
         new = NewWebhook(find_tenant(session, tenant).id, url, events, job_id)

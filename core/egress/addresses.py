@@ -92,6 +92,19 @@ def find_target(url: str, networks: Sequence[Network], *, timeout_s: float = RES
     return Target(parts.scheme, host, port, path, str(found[0]))
 
 
+def check_target(url: str, networks: Sequence[Network]) -> None:
+    """Refuse an address that somebody names for later, unless it may be reached. Arguments as of `find_target`.
+
+    Raises:
+        InvalidRequestError: it may not be reached, or its name cannot be resolved now. Its query, which may be a secret, is not
+            shown.
+    """
+    try:
+        find_target(url, networks)
+    except OSError as error:
+        raise InvalidRequestError(f"the host of {url.partition('?')[0][:200]!r} cannot be looked up: {error}") from error
+
+
 def is_public(address: Address) -> bool:
     """Whether an address is of the public internet, with what is packed into it (mapped, 6to4, Teredo, NAT64)."""
     inner = _packed(address)

@@ -47,7 +47,7 @@ def sendable(text: str) -> str:
 
 
 def sendable_name(name: str) -> str:
-    """A file's name for a server: bytes that are no UTF-8 become U+FFFD, other lone surrogates `?`.
+    """A file's or job's name for a server: bytes that are no UTF-8 become U+FFFD, other lone surrogates `?`. NUL goes.
 
     It is no place for `\\xNN`: the server keeps what stands behind the last backslash, as of a Windows path.
     """
@@ -55,13 +55,14 @@ def sendable_name(name: str) -> str:
         encoded = name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         encoded = name.encode("utf-8", "replace")
-    return encoded.decode("utf-8", "replace")
+    return encoded.decode("utf-8", "replace").replace("\x00", "")
 
 
 def given(parameters: Mapping[str, Value | None] | None) -> dict[str, Value]:
     """The parameters that have a value, their texts made sendable."""
     found = {key: value for key, value in (parameters or {}).items() if value is not None}
-    return {key: sendable(value) if isinstance(value, str) else value for key, value in found.items()}
+    ways = {"name": sendable_name}  # as the server keeps it, so that a search finds it
+    return {key: ways.get(key, sendable)(value) if isinstance(value, str) else value for key, value in found.items()}
 
 
 def job_path(job_id: str) -> str:

@@ -158,6 +158,17 @@ def test_a_name_with_odd_bytes_is_the_jobs_however_it_is_sent(
     assert len(parts_seen) == (smallest == 1000)
 
 
+@pytest.mark.parametrize("source", ["bytes", "parts", "job"])
+def test_a_name_of_ones_own_with_odd_bytes_is_kept_whole(api: Api, large: Path, source: str) -> None:
+    """A `\\xNN` in it would be cut by the server, as the folders of a Windows path are."""
+    odd = os.fsdecode(b"ward\xe4 left\x00 \xf0\x9f\x98\x80")
+    with Client(api.url) as client:
+        first = client.submit(large if source == "parts" else b"x", name=odd)
+        job = client.submit(f"job:{first.id}", name=odd) if source == "job" else first
+        assert job.name == "ward\ufffd left \U0001f600"
+        assert job.id in [each.id for each in client.jobs(name=odd)]
+
+
 def test_bytes_go_in_parts_without_a_note(api: Api, large: Path, tmp_path: Path, parts_seen: list[tuple[int, int]]) -> None:
     with cutting_proxy(api.settings.api.port, [160_000]) as proxy, Client(proxy.url) as client:
         assert client.submit(large.read_bytes(), name="b.bin").name == "b.bin"

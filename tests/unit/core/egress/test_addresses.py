@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.egress.addresses import Target, check_url, find_target, is_public
+from core.egress.addresses import Target, check_target, check_url, find_target, is_public
 from core.errors import InvalidRequestError
 
 INSIDE = [
@@ -86,6 +86,18 @@ def test_networks_of_ones_own_are_named_and_alone_take_http(monkeypatch: pytest.
     answer(monkeypatch, "8.8.8.8")
     with pytest.raises(InvalidRequestError, match="expected https://"):
         find_target("http://hooks.example/", own)
+
+
+def test_a_name_that_cannot_be_looked_up_is_refused_where_it_is_kept_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(InvalidRequestError) as refused:
+        check_target("https://hooks.example/a?signature=secret", [])
+    assert str(refused.value) == (
+        "the host of 'https://hooks.example/a' cannot be looked up: [Errno -3] Temporary failure in name resolution"
+    )
 
 
 def test_an_ipv6_network_of_ones_own() -> None:
