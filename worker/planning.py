@@ -18,6 +18,8 @@ CHUNK_S = 0.5  # of one process
 LEAST_ITEMS = 16  # in a piece of a chunk that is cut at the end: less is not worth a commit
 LEAST_TIMED_ITEMS = 64  # in a chunk that is cut by time: in shorter runs what a chunk costs by itself would pass for items
 FIRST_ITEMS = 256  # in a chunk of a model version that has never been measured
+LEAST_SHARE = 6  # a piece has this part of a chunk at least, or its own costs would count: some 80 ms of work
+_LINES = 256  # of the index, written at a time
 
 
 def items_in_chunk(item_s: float | None, most: int) -> int:
@@ -39,6 +41,7 @@ def plan_chunks(
     The names of the members' metadata are put into `columns`, in the order in which they come.
     """
     first_item = number = offset = length = packed = 0
+    lines: list[bytes] = []  # not written yet: to write each line by itself takes a third of the time of a listing
     for member in archive.members():
         line = member.to_line()
         if columns is not None and member.metadata:
@@ -47,29 +50,40 @@ def plan_chunks(
         if number > first_item and full:
             yield ChunkPlan(first_item, number - first_item, offset, length)
             first_item, offset, length, packed = number, offset + length, 0, 0
-        writer.write(line)
+        lines.append(line)
+        if len(lines) == _LINES:
+            writer.write(b"".join(lines))
+            lines.clear()
         number += 1
         length += len(line)
         packed += member.packed_size
+    writer.write(b"".join(lines))
     if number > first_item:
         yield ChunkPlan(first_item, number - first_item, offset, length)
 
 
-def cut_tail(plans: Sequence[ChunkPlan], processes: int) -> list[ChunkPlan]:
-    """The last chunks in pieces, so that no process has a whole chunk left when the others have nothing.
+def cut_tail(plans: Sequence[ChunkPlan], processes: int, chunk_items: int = 0) -> list[ChunkPlan]:
+    """The last chunks in ever smaller pieces, so that the processes come to the end at about the same time.
 
-    As many chunks as there are processes are cut in halves; a job with fewer chunks is cut into two pieces for each process.
+    Each piece has half of what one process's share of the items left is (guided self-scheduling: Polychronopoulos, Kuck 1987).
+    As many chunks as there are processes are cut.
+
+    Args:
+        plans: all chunks of a job.
+        processes: that work at the same time, as far as it is known.
+        chunk_items: items of a whole chunk, of which a piece has a LEAST_SHARE-th part or more.
     """
     if processes == 1:
         return list(plans)
-    tail = plans[-processes:]
-    pieces = -(-2 * processes // max(1, len(tail)))
-    return [*plans[: len(plans) - len(tail)], *(part for plan in tail for part in _cut(plan, pieces))]
-
-
-def _cut(plan: ChunkPlan, pieces: int) -> Iterator[ChunkPlan]:
-    """Pieces of LEAST_ITEMS or more; they share the slice of the index."""
-    pieces = max(1, min(pieces, plan.item_count // LEAST_ITEMS))
-    for number in range(pieces):
-        begin, end = (plan.item_count * at // pieces for at in (number, number + 1))
-        yield replace(plan, first_item=plan.first_item + begin, item_count=end - begin, index_first_item=plan.first_item)
+    whole, tail = plans[:-processes], plans[-processes:]
+    least, left = max(LEAST_ITEMS, chunk_items // LEAST_SHARE), sum(plan.item_count for plan in tail)
+    pieces: list[ChunkPlan] = []
+    for plan in tail:
+        begin = 0
+        while begin < plan.item_count:
+            count = max(least, -(-left // (2 * processes)))
+            rest = plan.item_count - begin - count
+            count += rest if rest < LEAST_ITEMS else 0  # no piece of fewer; below 0 it ends with the chunk
+            pieces.append(replace(plan, first_item=plan.first_item + begin, item_count=count, index_first_item=plan.first_item))
+            begin, left = begin + count, left - count
+    return [*whole, *pieces]

@@ -108,9 +108,10 @@ def _prepare(context: WorkerContext, claim: PrepareClaim) -> PreparedJob:
     try:
         with context.storage.writer(index_key(claim.job_id)) as writer:
             columns: dict[str, None] = {}
-            chunks = list(plan_chunks(archive, writer, _sizes(context, claim, described), columns))
+            sizes = _sizes(context, claim, described)
+            chunks = list(plan_chunks(archive, writer, sizes, columns))
             writer.commit()
-        chunks = cut_tail(chunks, context.settings.worker.concurrency)
+        chunks = cut_tail(chunks, sizes.concurrency, sizes.chunk_items)
         prepared = _prepared(ref, described, archive.skipped, notes.extend(archive.notes), chunks)
         return replace(prepared, metadata_columns=tuple(columns))
     finally:

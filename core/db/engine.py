@@ -11,6 +11,7 @@ PostgreSQL: connect and statement time-outs, pre-ping, so that no call waits wit
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from core.settings import DatabaseSettings
 T = TypeVar("T")
 
 SQLITE_WAL_SAFE_FROM = (3, 51, 3)
+_LOCK_LOOK_S = 0.001
 _READ_ONLY = "25006"  # read_only_sql_transaction, of PostgreSQL's table of errors
 
 
@@ -90,6 +92,7 @@ def _open_sqlite(url: str, settings: DatabaseSettings) -> Engine:
     def _configure(connection: Any, _record: Any) -> None:
         # The driver must not open transactions of its own: "begin" below decides between reading and writing.
         connection.isolation_level = None
+        ends = time.monotonic() + settings.statement_timeout_s
         journal = "WAL" if driver.sqlite_version_info >= SQLITE_WAL_SAFE_FROM else "PERSIST"
         for pragma in (
             f"journal_mode={journal}",
@@ -98,14 +101,61 @@ def _open_sqlite(url: str, settings: DatabaseSettings) -> Engine:
             "temp_store=MEMORY",
             "cache_size=-16000",
         ):
-            connection.execute(f"PRAGMA {pragma}")
+            # Not left to the busy handler: SQLite does not ask it where another one writes to a file that has no log yet.
+            _try_until(ends, connection, driver, f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("dermq_read_only", False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("dermq_read_only", False):
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_writing(connection, driver, settings.statement_timeout_s)
 
     return engine
+
+
+def _begin_writing(connection: Connection, driver: Any, timeout_s: float) -> None:
+    """BEGIN IMMEDIATE, tried every millisecond while another process writes.
+
+    SQLite's own busy handler sleeps longer each time, up to 0.1 s: a lock that others hold for some milliseconds is then found
+    free late, and those who come later go first.
+    """
+    ends = time.monotonic() + timeout_s
+    raw: Any = connection.connection.dbapi_connection
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except OperationalError as error:
+        if not _is_busy(error.orig, driver):
+            raise
+        try:
+            _try_until(ends, raw, driver, "BEGIN IMMEDIATE")
+        except driver.OperationalError:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # so that the error is one of SQLAlchemy
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={1000 * timeout_s:.0f}")
+
+
+def _try_until(ends: float, raw: Any, driver: Any, statement: str) -> None:
+    """Run a statement as soon as the file's lock is free.
+
+    Raises:
+        driver.OperationalError: it was not free before `ends`, a time of the monotonic clock; or another error.
+    """
+    while True:
+        try:
+            raw.execute(statement)
+        except driver.OperationalError as error:
+            if not _is_busy(error, driver) or time.monotonic() >= ends:
+                raise
+        else:
+            return
+        time.sleep(_LOCK_LOOK_S)
+
+
+def _is_busy(error: object, driver: Any) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)  # with an extended code in the higher bits
+    return code is not None and code & 0xFF == driver.SQLITE_BUSY
 
 
 def _require_own_disk(database: Path) -> None:

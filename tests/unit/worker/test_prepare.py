@@ -78,13 +78,13 @@ def test_a_chunk_holds_half_a_second_of_work_within_its_bounds(item_s: float | N
     assert items_in_chunk(item_s, most) == items
 
 
-@given(counts=st.lists(st.integers(1, 300), max_size=8), processes=st.integers(1, 5))
-def test_the_tail_is_cut_without_losing_or_doubling_an_item(counts: list[int], processes: int) -> None:
+@given(counts=st.lists(st.integers(1, 300), max_size=8), processes=st.integers(1, 5), chunk_items=st.integers(0, 300))
+def test_the_tail_is_cut_without_losing_or_doubling_an_item(counts: list[int], processes: int, chunk_items: int) -> None:
     plans, first = [], 0
     for count in counts:
         plans.append(ChunkPlan(first, count, 10 * first, 10 * count))
         first += count
-    cut = cut_tail(plans, processes)
+    cut = cut_tail(plans, processes, chunk_items)
     assert [item for plan in cut for item in range(plan.first_item, plan.first_item + plan.item_count)] == list(range(first))
     for plan in cut:
         [whole] = [each for each in plans if each.index_offset == plan.index_offset]
@@ -93,5 +93,29 @@ def test_the_tail_is_cut_without_losing_or_doubling_an_item(counts: list[int], p
         assert plan.item_count >= min(LEAST_ITEMS, whole.item_count)
     untouched = len(plans) if processes == 1 else max(0, len(plans) - processes)
     assert cut[:untouched] == plans[:untouched]
-    if processes > 1 and counts and min(counts) >= 2 * LEAST_ITEMS * processes:
+    if processes > 1 and chunk_items == 0 and counts and min(counts) >= 2 * LEAST_ITEMS * processes:
         assert len(cut) >= 2 * processes
+
+
+def cut_counts(counts: list[int], processes: int, chunk_items: int) -> list[int]:
+    """The items of the pieces of chunks with so many items."""
+    plans = [ChunkPlan(sum(counts[:at]), count, 0, 1) for at, count in enumerate(counts)]
+    return [plan.item_count for plan in cut_tail(plans, processes, chunk_items)]
+
+
+@pytest.mark.parametrize(
+    ("counts", "processes", "chunk_items", "pieces"),
+    [
+        ([600, 600], 2, 600, [300, 225, 75, 150, 113, 100, 100, 100, 37]),
+        ([600, 600, 600], 2, 600, [600, 300, 225, 75, 150, 113, 100, 100, 100, 37]),
+        ([50], 2, 64, [16, 16, 18]),
+        ([50], 2, 600, [50]),
+        ([600, 600], 1, 600, [600, 600]),
+        ([], 2, 600, []),
+    ],
+    ids=["two chunks", "three chunks", "a small job", "a job that is not worth it", "one process", "nothing"],
+)
+def test_the_pieces_become_smaller_towards_the_end(
+    counts: list[int], processes: int, chunk_items: int, pieces: list[int]
+) -> None:
+    assert cut_counts(counts, processes, chunk_items) == pieces
