@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from core.access.callers import Caller
 from core.db.access.audit import Action, record
 from core.db.jobs import get_job
+from core.db.models import Tenant
 from core.db.webhooks.tables import DeliveryState, Webhook, WebhookDelivery
 from core.egress.addresses import check_url
 from core.errors import ConflictError, InvalidRequestError, NotFoundError
@@ -61,6 +62,8 @@ def create_webhook(session: Session, caller: Caller, new: NewWebhook, now: datet
         NotFoundError: the tenant has no such job.
     """
     check_url(new.url)
+    # Webhooks of a tenant are made one after another, so that together they do not exceed the limit.
+    session.execute(select(Tenant.id).where(Tenant.id == new.tenant_id).with_for_update(key_share=True))
     if (session.scalar(select(func.count()).where(Webhook.tenant_id == new.tenant_id)) or 0) >= MOST:
         raise ConflictError(f"this tenant has {MOST} webhooks, and may have no more: delete one")
     if new.job_id is not None:

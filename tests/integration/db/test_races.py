@@ -8,15 +8,18 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, func, select, update
 
 import core.db.chunks
+from core.access.callers import local_caller
 from core.db.engine import open_engine, reading, transaction
 from core.db.lifecycle import delete_job, fail_job, request_cancel
 from core.db.maintenance import retention
 from core.db.models import LOCAL_TENANT_ID, TERMINAL_STATES, Job, JobState
 from core.db.schema.migrate import upgrade
 from core.db.waiting import note_waiting
+from core.db.webhooks.store import MOST, NewWebhook, create_webhook
+from core.db.webhooks.tables import Webhook
 from core.errors import ConflictError, JobErrorCode
 from core.settings import DatabaseSettings
 from tests.support.ledger import Ledger, outcomes_of
@@ -153,3 +156,24 @@ def test_a_job_that_has_ended_cannot_be_cancelled(ledger: Ledger) -> None:
         with pytest.raises(ConflictError, match=f"has ended already: it {state}"), transaction(ledger.engine) as session:
             request_cancel(session, LOCAL_TENANT_ID, job_id, ledger.clock.now())
         assert (ledger.job(job_id).state, ledger.job(job_id).revision) == (state, revision)
+
+
+def test_two_webhooks_made_at_once_do_not_exceed_the_limit(engine: Engine) -> None:
+    new, caller = NewWebhook(LOCAL_TENANT_ID, "https://example.org/hook"), local_caller(LOCAL_TENANT_ID, "a test")
+    errors: list[BaseException] = []
+
+    def make_another() -> None:
+        with transaction(engine) as session:
+            create_webhook(session, caller, new, NOW)
+
+    for _ in range(MOST - 1):
+        make_another()
+    with transaction(engine) as session:
+        create_webhook(session, caller, new, NOW)
+        another = in_thread(make_another, errors)
+        another.join(1)
+        assert another.is_alive(), "it waits for the one that came first"
+    another.join(PATIENCE_S)
+    assert [type(error) for error in errors] == [ConflictError]
+    with reading(engine) as session:
+        assert session.scalar(select(func.count()).select_from(Webhook)) == MOST
