@@ -51,6 +51,7 @@ from serving.versions import check_preprocessing, describe_wanted
 from worker.backoff import next_attempt_at
 from worker.context import WorkerContext
 from worker.interruption import Interruption, give_up, judge, new_error_id, put_down
+from worker.listing import leave_one_free
 from worker.planning import LEAST_TIMED_ITEMS, cut_tail, items_in_chunk, plan_chunks
 from worker.telemetry import metrics
 
@@ -99,6 +100,7 @@ def _run(context: WorkerContext, claim: PrepareClaim, began: float) -> list[Mess
 
 
 def _prepare(context: WorkerContext, claim: PrepareClaim) -> PreparedJob:
+    leave_one_free(context, claim)
     described = describe_wanted(context.client, claim.model, claim.version, claim.label)
     check_preprocessing(described.spec)
     put_down(context, "job", lambda session: note_opening(session, claim))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from core.db.lifecycle import INTERNAL_ERROR_TEXT, enter_state, fail_job, settle_job
@@ -98,6 +98,14 @@ def claim_prepare(session: Session, job_id: uuid.UUID, *, owner: str, now: datet
         waiting_for=job.waiting_for,
         waiting_since=job.waiting_since,
     )
+
+
+def count_listed_before(session: Session, claim: PrepareClaim) -> int:
+    """Archives that are being listed, and were claimed before this one; of two claimed at once, one is before the other."""
+    mine = select(Job.preparing_at).where(Job.id == claim.job_id).scalar_subquery()
+    is_before = (Job.preparing_at < mine) | ((Job.preparing_at == mine) & (Job.id < claim.job_id))
+    query = select(func.count()).where(Job.state == JobState.PREPARING, Job.interactive.is_(False), is_before)
+    return session.scalar(query) or 0
 
 
 def note_opening(session: Session, claim: PrepareClaim) -> None:

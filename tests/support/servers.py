@@ -187,5 +187,5 @@ def running_serving_process(
         "--file_system_poll_wait_seconds=1",
     ]
     with running(command, log=log) as process:
-        wait_until(lambda: accepts(port), timeout_s=60, what=f"embedded serving on port {port}", poll_s=0.2)
+        wait_until(lambda: accepts(port), timeout_s=180, what=f"embedded serving on port {port}", poll_s=0.2)
         yield process, f"127.0.0.1:{port}"
