@@ -17,7 +17,6 @@ import typer
 
 from cli.ledger import open_ledger, settings_of, this_user
 from cli.output.exit_codes import CliError, ExitCode
-from core.hosts import join_host
 from core.plainlists import check_grpc_address
 
 if TYPE_CHECKING:
@@ -78,6 +77,7 @@ class Operator:
             return [self.settings.serving.address]
         from cli.stack.lock import find_holder
         from cli.stack.state import load_state
+        from core.hosts import join_host
 
         with self.folder.faults_named("read"):
             state = load_state(self.folder.state) if find_holder(self.folder.lock) else None
