@@ -59,7 +59,7 @@ FURTHER = (
     ("benchmarks.classify", "{folder}/B.zip", "--rounds", "100"),
     ("benchmarks.files", "--rows", "300000"),
     ("benchmarks.commands",),
-    ("benchmarks.ledger", "--rows", "20000"),
+    ("benchmarks.ledger", "--rows", "40960"),
     ("benchmarks.large", "--items", "10000", "100000"),
 )
 FURTHER_SHARE = 0.45  # of the time, for these

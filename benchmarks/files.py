@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from api.results.exports import Export, ExportFormat
-from benchmarks.ledger import CLASSES, Clocks, run_chunk, start
+from benchmarks.ledger import CLASSES, Clocks, run_chunks, start
 from core.db.engine import open_engine, reading
 from core.db.results import Position, ResultFilter, ResultSort, position_of, read_results
 from core.db.schema.migrate import upgrade
@@ -50,9 +50,8 @@ def measure(url: str, rows: int) -> None:
     """One database."""
     engine = open_engine(url, DatabaseSettings())
     upgrade(engine)
-    job_id, clocks = start(engine, rows, CHUNK), Clocks()
-    for chunk_no in range(-(-rows // CHUNK)):
-        run_chunk(engine, job_id, chunk_no, clocks)
+    job_id = start(engine, rows, CHUNK)
+    run_chunks(engine, Clocks())
     print(f"{engine.dialect.name}, {rows:,} rows", flush=True)
     for sort in ORDERS:
         report_pages(engine, job_id, sort, rows)

@@ -205,5 +205,5 @@ class Loop:
 
 def run(archive: Path, model: Path, size: tuple[int, int]) -> float:
     """Seconds of one round, with models loaded and warm before the clock starts."""
-    with Loop(Plan(archive, model, size[0], 8 if size[0] > 112 else 128)) as loop:
+    with Loop(Plan(archive, model, size[0], 2 if size[0] > 112 else 128)) as loop:
         return loop.run()

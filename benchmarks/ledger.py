@@ -1,7 +1,8 @@
 """`python -m benchmarks.ledger [URL ...]`: what a row costs in an empty database, by the ledger's own code.
 
-One job of ROWS items with probabilities as a model of seven classes gives them. Its chunks are claimed and finished one after
-the other by one client, as a worker does it; the outcomes are drawn while the clock stands still. Printed are rows per second,
+One job of ROWS items with probabilities as a model of seven classes gives them. One client takes its chunks one after the other
+as a worker does: the transaction that ends a chunk claims the next one, and a chunk has as many items as DermQ gives a fast
+model by default. The outcomes are drawn while the clock stands still. Printed are rows per second,
 this client's CPU time per row and per chunk, and how long the job's deletion takes; on PostgreSQL also bytes per row of each
 table and index, and bytes of write-ahead log per row. Without a URL: a SQLite file in the present folder's file system, then a
 server of the PostgreSQL that is installed on this machine.
@@ -21,8 +22,9 @@ from pathlib import Path
 
 import numpy as np
 from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
-from core.db.chunks import Claim, claim_chunk, finish_chunk
+from core.db.chunks import Claim, claim_next, finish_chunk
 from core.db.engine import open_engine, transaction
 from core.db.jobs import NewJob, create_job
 from core.db.lifecycle import delete_job
@@ -67,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("urls", nargs="*", help="of empty databases, as DERMQ_DATABASE_URL has them")
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--chunk", type=int, default=256, help="rows of a chunk")
+    parser.add_argument("--chunk", type=int, default=1024, help="rows of a chunk (default: as DERMQ_WORKER_CHUNK_ITEMS)")
     chosen = parser.parse_args()
     for url in chosen.urls:
         measure(url, chosen.rows, chosen.chunk)
@@ -88,8 +90,7 @@ def measure(url: str, rows: int, chunk: int) -> None:
     is_postgres = engine.dialect.name == "postgresql"
     wal = _scalar(engine, "SELECT pg_current_wal_lsn() - '0/0'") if is_postgres else 0
     clocks, chunks = Clocks(), -(-rows // chunk)
-    for chunk_no in range(chunks):
-        run_chunk(engine, job_id, chunk_no, clocks)
+    run_chunks(engine, clocks)
     print(f"{engine.dialect.name}: {rows / clocks.wall_s:,.0f} rows/s, one client, {rows:,} rows in chunks of {chunk}")
     print(
         f"  this client's CPU: {1e6 * clocks.cpu_s / rows:.1f} microseconds a row, {1000 * clocks.cpu_s / chunks:.2f} ms a "
@@ -126,21 +127,19 @@ def start(engine: Engine, rows: int, chunk: int) -> uuid.UUID:
     return new.id
 
 
-def run_chunk(engine: Engine, job_id: uuid.UUID, chunk_no: int, clocks: Clocks) -> None:
-    """Claim and finish, in two transactions."""
-    with clocks.running():
-        claim = _claim(engine, job_id, chunk_no)
-    outcomes = list(classify(claim.item_numbers))
+def run_chunks(engine: Engine, clocks: Clocks) -> None:
+    """Claim and finish chunk after chunk, until none is left."""
     with clocks.running(), transaction(engine) as session:
-        finish_chunk(session, claim, outcomes, datetime.now(UTC))
+        claim = _claim(session)
+    while claim is not None:
+        outcomes = list(classify(claim.item_numbers))
+        with clocks.running(), transaction(engine) as session:
+            finish_chunk(session, claim, outcomes, datetime.now(UTC))
+            claim = _claim(session)
 
 
-def _claim(engine: Engine, job_id: uuid.UUID, chunk_no: int) -> Claim:
-    with transaction(engine) as session:
-        claim = claim_chunk(session, job_id, chunk_no, owner="bench", now=datetime.now(UTC), lease_s=90)
-    if claim is None:
-        raise RuntimeError(f"chunk {chunk_no} could not be claimed")
-    return claim
+def _claim(session: Session) -> Claim | None:
+    return claim_next(session, owner="bench", now=datetime.now(UTC), lease_s=90)
 
 
 def classify(items: list[int] | tuple[int, ...]) -> Iterator[ItemOutcome]:

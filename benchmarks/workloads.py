@@ -48,7 +48,7 @@ class Workload:
 
 
 WORKLOADS = (
-    Workload("model_bound", "A", "mobilenet", 224, 8),
+    Workload("model_bound", "A", "mobilenet", 224, 2),
     Workload("decode_bound", "A", "small-cnn", 28, 128),
     Workload("small_images", "B", "small-cnn", 28, 128),
 )

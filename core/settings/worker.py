@@ -35,7 +35,7 @@ class WorkerSettings(Concern):
     batch_items: int | None = Field(
         default=None,
         gt=0,
-        description="Images in one Predict request. Empty: about 1 MB of pixels, by the size of the model's input.",
+        description="Images in one Predict request. Empty: about 512 kB of pixels, by the size of the model's input.",
     )
     window: int = Field(
         default=16, gt=0, description="Wake-up messages that are sent at a time: as many as worker processes, or more."
