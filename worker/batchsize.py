@@ -1,6 +1,6 @@
-"""How many images go to the model in one request: about 512 kB of pixels, as a power of two, unless the operator says otherwise.
+"""How many images go to the model in one request: about 512 kB of pixels, as a power of two, or what the operator says.
 
-Fewer make the calls cost more than the images; with more, what a model's first layers compute no longer fits into the cache of a
+Fewer make the calls cost more than the images; with more, what a model's first layers compute does not fit into the cache of a
 core. Measured on CPUs: of 2, 4 and 8 images at 224 x 224, 4 were the best (MobileNetV2); at 28 x 28 all from 16 to 256 cost the
 same.
 """
