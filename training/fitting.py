@@ -23,6 +23,7 @@ from training.datasets.base import BoolArray, FloatArray, IntArray, UInt8Array
 from training.experiments.base import Experiment, Plateau
 from training.feeding import HeldOutBatches, TrainingBatches, answers_of
 from training.losses import SourceAccuracy, SourceCrossentropy, SourceRecall
+from training.normalisation import collect_statistics
 from training.scaling import fit_tilt
 from training.targets import oversampled, strata_of, targets_of
 from training.trainee import Trainee
@@ -203,6 +204,8 @@ def _fit_phase(
         shuffle=False,  # the pipeline has shuffled already
         verbose=2,
     )
+    if experiment.statistics_batches:
+        collect_statistics(course.model, course.batches, experiment.statistics_batches)
     if fitting.resume:
         return epochs_file.take()
     return {name: [float(value) for value in values] for name, values in history.history.items()}

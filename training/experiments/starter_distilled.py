@@ -26,6 +26,7 @@ EXPERIMENT = replace(
     weight_decay=0.02,
     label_smoothing=0.0,
     ema_momentum=0.999,
+    statistics_batches=200,
     balance=0.5,
     mixing=0.6,
     teaching=0.8,

@@ -22,6 +22,7 @@ EXPERIMENT = replace(
     learning_rate=5e-4,
     label_smoothing=0.05,
     ema_momentum=0.999,
+    statistics_batches=200,
     balance=0.5,
     mixing=0.6,
     augmentation=AUGMENTATION,

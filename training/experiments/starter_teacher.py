@@ -38,6 +38,7 @@ EXPERIMENT = replace(
     weight_decay=0.05,
     label_smoothing=0.05,
     ema_momentum=0.999,
+    statistics_batches=200,
     balance=0.5,
     mixing=0.6,
     half_precision=False,
