@@ -46,6 +46,12 @@ def test_many_values_are_shown_as_their_texts(kind: str) -> None:
     np.testing.assert_array_equal(np.signbit(shortest_list(singles)), np.signbit(texts(singles)))
 
 
+@pytest.mark.parametrize("count", [0, 1, 4, 63, 64, 65, 200])
+def test_few_values_are_shown_as_many_are(count: int) -> None:
+    singles = MANY["shares"][:count]
+    assert shortest_list(singles) == texts(singles).tolist()
+
+
 @given(st.floats(width=32) | st.floats(0, 1, width=32))
 def test_any_value_is_shown_as_its_text(value: float) -> None:
     np.testing.assert_equal(shortest_list(np.array([value])), [as_shown(value)])
