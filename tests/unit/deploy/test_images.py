@@ -123,6 +123,14 @@ def test_an_image_has_all_packages_of_ours_that_its_processes_import(image: str,
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_each_file_that_a_probe_runs_is_in_the_image() -> None:
+    """The probe of workers named a file that had moved: no worker was ever healthy, and `up --wait` failed."""
+    text = "".join(path.read_text() for path in [DOCKER / "Dockerfile", *FILES])
+    named = set(re.findall(r"/app/([\w/]+\.py)", text))
+    assert named == {"worker/telemetry/health.py"}
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
 def test_the_version_is_the_projects() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert set(re.findall(r"^ARG VERSION=(\S+)$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE)) == {version}
