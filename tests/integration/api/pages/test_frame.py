@@ -44,6 +44,14 @@ def test_own_modules_are_small() -> None:
         assert sum(len(comments.sub("", modules[each])) for each in _imported(name, modules)) <= 40_000, name
 
 
+def test_all_own_modules_are_small_on_their_way(api: Api) -> None:
+    """All modules of all pages together are 40 kB at most as a browser gets them: compressed."""
+    names = [path.name for path in (FOLDER / "static").glob("*.js")]
+    assert len(names) >= 15
+    sent = [api.client.get(f"/static/{name}", headers={"Accept-Encoding": "gzip"}).headers["content-length"] for name in names]
+    assert sum(map(int, sent)) <= 40_000
+
+
 def _imported(name: str, modules: dict[str, str]) -> set[str]:
     """A module and all that it imports."""
     found = re.findall(r"(?:from|import) \"\./(\w+\.js)\"", modules[name])
@@ -52,12 +60,34 @@ def _imported(name: str, modules: dict[str, str]) -> set[str]:
 
 def test_files_are_sent_with_an_etag(api: Api) -> None:
     for name, kind in (("pages.css", "text/css"), ("page.js", "text/javascript"), ("icon.svg", "image/svg+xml")):
-        first = api.client.get(f"/static/{name}")
+        first = api.client.get(f"/static/{name}", headers={"Accept-Encoding": "identity"})
         assert first.content == (FOLDER / "static" / name).read_bytes()
         assert first.headers["content-type"].startswith(kind)
         assert first.headers["x-content-type-options"] == "nosniff"
-        again = api.client.get(f"/static/{name}", headers={"If-None-Match": first.headers["etag"]})
+        plain = {"Accept-Encoding": "identity", "If-None-Match": first.headers["etag"]}
+        again = api.client.get(f"/static/{name}", headers=plain)
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+
+
+def test_files_are_compressed_where_the_browser_takes_it(api: Api) -> None:
+    own = (FOLDER / "static" / "page.js").read_bytes()
+    for accepted, encoding in (
+        ("gzip, deflate, br", "gzip"),
+        ("br;q=1.0, GZIP;q=0.5", "gzip"),
+        ("gzip;q=0, deflate", None),
+        ("gzip;q=0.000", None),
+        ("x-gzip", None),
+        ("identity", None),
+    ):
+        answer = api.client.get("/static/page.js", headers={"Accept-Encoding": accepted})
+        assert (answer.headers.get("content-encoding"), answer.content) == (encoding, own), accepted  # the client unpacks
+        assert answer.headers["vary"] == "Accept-Encoding"
+        length = int(answer.headers["content-length"])
+        assert length < len(own) / 2 if encoding else length == len(own), accepted
+        cached = {"Accept-Encoding": accepted, "If-None-Match": answer.headers["etag"]}
+        assert api.client.get("/static/page.js", headers=cached).status_code == 304
+        other = {"Accept-Encoding": "identity" if encoding else "gzip", "If-None-Match": answer.headers["etag"]}
+        assert api.client.get("/static/page.js", headers=other).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["none.js", "..%2Frendering.py", "%2e%2e%2ftemplates%2fbase.html", ".", "page.js%00"])
