@@ -79,6 +79,10 @@ UNSUPPORTED_ENCODING = Kind(
     415, "unsupported_encoding", "Unsupported content encoding", "The body must be sent as it is, without Content-Encoding."
 )
 _IN_FRONT = (UNKNOWN_HOST, CROSS_SITE, UNSUPPORTED_ENCODING)
+# Answered by a route itself.
+UNSUPPORTED_TYPE = Kind(
+    415, "unsupported_type", "Unsupported content type", "A part of an upload must be application/offset+octet-stream."
+)
 
 KINDS: dict[type[Exception], Kind] = {
     UnauthenticatedError: Kind(401, "unauthenticated", "Key needed", "The request shows no API key that works."),
@@ -136,7 +140,7 @@ JOB_KINDS = {
 
 def list_kinds() -> list[Kind]:
     """Every kind of problem with a page of its own, one for each code."""
-    kinds = (*KINDS.values(), INVALID_PARAMETERS, INTERNAL, *_IN_FRONT, *JOB_KINDS.values())
+    kinds = (*KINDS.values(), INVALID_PARAMETERS, INTERNAL, *_IN_FRONT, UNSUPPORTED_TYPE, *JOB_KINDS.values())
     return list({kind.code: kind for kind in kinds}.values())
 
 

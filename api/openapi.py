@@ -14,6 +14,7 @@ from api.schemas import JobParameters, Problem, SourceRequest
 TAGS = [
     {"name": "jobs", "description": "Submit an archive, follow it, stop it, run failed items again."},
     {"name": "results", "description": "Rows of a job: pages, files, failures, pictures. Also while it runs."},
+    {"name": "uploads", "description": "A file in parts (tus 1.0.0): what has come is the source `upload:ID` of a job."},
     {"name": "classify", "description": "One image, answered when done."},
     {"name": "models", "description": "What is served: versions, labels, classes."},
     {"name": "webhooks", "description": "Messages to addresses of yours: when jobs end, on their way, and when models move."},

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from core.db.decisions import Verdict
 from core.db.models import JobState
@@ -19,6 +19,17 @@ DISCLAIMER = "Research use only, not a diagnosis."
 Tag = Annotated[
     str, StringConstraints(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f,]*[^\s\x00-\x1f\x7f,][^\x00-\x1f\x7f,]*$")
 ]
+MOST_TAGS = 16
+
+
+def _split_tags(value: Any) -> Any:
+    """Words between commas, as one field of a form has them, or a list of such; empty ones are left out."""
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        return value
+    return [word for each in given for part in each.split(",") if (word := part.strip(" "))]
+
+
 Word = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 MAX_VERSION = 2**63 - 1  # TensorFlow Serving's versions are int64
 MAX_ITEM = 2**31 - 1
@@ -104,6 +115,12 @@ class JobParameters(BaseModel):
         le=36_500,
         allow_inf_nan=False,
         description="How long the job is kept after its end, at most; the server's and the tenant's limits hold, too.",
+    )
+    tags: Annotated[list[Tag], BeforeValidator(_split_tags)] = Field(
+        [],
+        max_length=MOST_TAGS,
+        description="Words by which its owner finds it, repeated or between commas.",
+        examples=[["ward 7", "second visit"]],
     )
     path_column: Word | None = Field(
         None,
@@ -232,7 +249,7 @@ class TagsRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    tags: Annotated[list[Tag], Field(max_length=16)]
+    tags: Annotated[list[Tag], Field(max_length=MOST_TAGS)]
 
 
 class JobList(BaseModel):

@@ -75,6 +75,10 @@ QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors: no progress, no summary, no notes.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothing else there.")]
+TagOption = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="WORD", help="A word by which the job is found; repeat it for more."),
+]
 WhoseOption = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Only this tenant's. Default: all.")]
 JobArgument = Annotated[
     str,

@@ -159,6 +159,7 @@ def make_job(resources: Resources, submission: Submission) -> NewJob:
         idempotency_key=submission.idempotency_key,
         upload=submission.upload,
         traceparent=current_traceparent(),
+        tags=tuple(sorted(set(asked.tags))),
         retention_s=timedelta(days=_retention_days(resources, asked)).total_seconds(),
     )
     return replace(new, request_hash=_hash_request(new)) if new.idempotency_key else new
@@ -175,6 +176,8 @@ def _hash_request(new: NewJob) -> str:
     if new.upload and "path_column" in new.source:
         what = [what, new.source["path_column"]]
     meaning = [what, new.name, new.model, new.label, new.version, new.interactive, new.priority, new.error_budget]
+    if new.tags:
+        meaning.append(new.tags)
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
 

@@ -112,7 +112,8 @@ async def _submit(given: Submitting, filename: str = "") -> JobObject:
         intake.upload,
         idempotency_key=given.idempotency_key,
     )
-    job, is_new = await run_in_threadpool(submit, here, make_job(here, submission))
+    new = make_job(here, submission)
+    job, is_new = await run_in_threadpool(submit, here, new)
     if intake.parts_of is not None:
         await run_in_threadpool(_let_go, here, intake.parts_of)
     base = base_url(given.request, here.settings.api)
@@ -122,7 +123,7 @@ async def _submit(given: Submitting, filename: str = "") -> JobObject:
         headers["Idempotency-Replayed"] = "true"
         return await run_in_threadpool(load_job_object, here, given.caller.tenant_id, job.id, base)
     queue_s = None if job.interactive else await run_in_threadpool(long_queue_s, here)
-    return job_object(job, Tallies({}, {}, {}), base).model_copy(update={"queue_s": queue_s})
+    return job_object(job, Tallies({}, {}, {}, new.tags), base).model_copy(update={"queue_s": queue_s})
 
 
 def _let_go(here: Resources, upload_id: UUID) -> None:

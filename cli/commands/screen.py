@@ -16,6 +16,7 @@ from cli.options import (
     PathColumnOption,
     PathsArgument,
     StrictOption,
+    TagOption,
     VersionOption,
     with_common_options,
 )
@@ -37,6 +38,7 @@ def screen(
     model: ModelOption = None,
     label: LabelOption = None,
     version: VersionOption = None,
+    tag: TagOption = None,
     path_column: PathColumnOption = None,
     out: OutOption = None,
     format: FormatOption = None,
@@ -62,7 +64,8 @@ def screen(
     target_file = choose_out(out, format, excel=excel)
     refuse_two_on_stdout(target_file, json=common.json)
     with reading_sources(paths) as source, open_service(common.target, StackOptions(sources=source.needed)) as service:
-        job = run_job(service, source, JobRequest(model=model, label=label, version=version, path_column=path_column))
+        request = JobRequest(model=model, label=label, version=version, path_column=path_column, tags=tag or None)
+        job = run_job(service, source, request)
         wrote = save_results(service, job, target_file)
         if common.json:
             print_json(job.raw)

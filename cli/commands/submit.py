@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Common, LabelOption, ModelOption, PathColumnOption, PathsArgument, VersionOption, with_common_options
+from cli.options import (
+    Common,
+    LabelOption,
+    ModelOption,
+    PathColumnOption,
+    PathsArgument,
+    TagOption,
+    VersionOption,
+    with_common_options,
+)
 
 
 class Priority(StrEnum):
@@ -31,6 +40,7 @@ def submit(
         float | None,
         typer.Option("--error-budget", min=0, max=1, help="Fail the job once this share of items has failed. Default: never."),
     ] = None,
+    tag: TagOption = None,
     path_column: PathColumnOption = None,
     again: Annotated[
         bool, typer.Option("--again", help="A new job, even where the same images were submitted in the same way before.")
@@ -50,7 +60,9 @@ def submit(
     from core.formats import format_duration
 
     check_choice(label, version)
-    request = JobRequest(model, label, version, name, priority.value if priority else None, error_budget, path_column)
+    request = JobRequest(
+        model, label, version, name, priority.value if priority else None, error_budget, path_column, tag or None
+    )
     service = connect(common.target)
     with reading_sources(paths) as source, service.client, open_view() as view:
         job = submit_source(service, source, request, view, once=not again)

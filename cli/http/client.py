@@ -44,6 +44,7 @@ class JobRequest:
     priority: str | None = None
     error_budget: float | None = None
     path_column: str | None = None
+    tags: list[str] | None = None
 
     def parameters(self) -> dict[str, _Value]:
         """The query or JSON parameters that are set."""

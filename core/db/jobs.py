@@ -16,7 +16,7 @@ from core.db.access.audit import Action, record
 from core.db.access.quotas import check_quotas
 from core.db.models import GONE_TENANT_ID, Job, JobState, Tally, Upload
 from core.db.review.tables import JobTag
-from core.db.review.tags import read_tags
+from core.db.review.tags import read_tags, replace_tags
 from core.errors import NotFoundError
 from core.ids import new_id
 
@@ -50,6 +50,7 @@ class NewJob:
     upload: NewUpload | None = None
     upload_id: uuid.UUID | None = None  # of an upload that another job brought
     retention_s: float | None = None  # how long the job is kept after its end; None: for ever
+    tags: tuple[str, ...] = ()  # the owner's words
     traceparent: str | None = None  # of the request that submits it (core.telemetry.tracing)
     by: Caller | None = None  # who submits it: held to the tenant's quotas, and recorded in the audit
     id: uuid.UUID = field(default_factory=new_id)
@@ -100,6 +101,8 @@ def create_job(session: Session, new: NewJob, now: datetime) -> Job:
     )
     session.add(job)
     session.flush()
+    if new.tags:
+        replace_tags(session, job.id, new.tags)
     return job
 
 

@@ -123,6 +123,8 @@ function parameters() {
   if (priority !== "normal") asked.set("priority", priority);
   const name = find("#name").value.trim();
   if (name) asked.set("name", name);
+  const tags = find("#tags").value.trim();
+  if (tags) asked.set("tags", tags);
   return asked;
 }
 
@@ -133,12 +135,16 @@ function usualName() {
   return tops.size === 1 && entries[0].path.includes("/") ? [...tops][0] : "pictures";
 }
 
+/** @param {string} text @returns {string} as a shell takes it for one word */
+const shell = (text) => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
 /** Write the lines for a terminal. */
 function commands() {
   const asked = parameters();
   const target = entries.length ? usualName() : "lesions.zip";
-  const quoted = /^[\w./-]+$/.test(target) ? target : `'${target.replaceAll("'", "'\\''")}'`;
+  const quoted = shell(target);
   const query = asked.size ? `?${asked}` : "";
+  const tags = (asked.get("tags") ?? "").split(",").map((tag) => tag.trim()).filter(Boolean);
   const options = [...asked].filter(([name]) => ["model", "label", "version"].includes(name)).map(([name, value]) => ` --${name} ${value}`);
   const way = entries.length ? kind() : "file";
   find("#curl").textContent = {
@@ -146,7 +152,7 @@ function commands() {
     file: `curl -T ${quoted} '${base}/v1/jobs${query}'`,
     folder: `tar -c ${quoted} | curl -T - '${base}/v1/jobs${query}'`,
   }[way];
-  find("#dermq").textContent = `dermq screen ${quoted} --server ${base}${options.join("")}`;
+  find("#dermq").textContent = `dermq screen ${quoted} --server ${base}${options.join("")}${tags.map((tag) => ` --tag ${shell(tag)}`).join("")}`;
 }
 
 /** Send it: a picture to be answered, all else as a job. */

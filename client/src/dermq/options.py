@@ -23,6 +23,7 @@ class JobOptions(TypedDict, total=False):
     name: str | None  # of the job
     priority: Literal["low", "normal", "high"] | None
     error_budget: float | None  # share of failed items, 0 to 1, beyond which the job fails
+    tags: list[str] | None  # words by which the job is found
     path_column: str | None  # where the source is a table: its column that names the images
 
 

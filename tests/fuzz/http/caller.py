@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from core.access.scopes import Scope
+from core.db.engine import transaction
 from core.db.outcomes import ItemOutcome
+from core.db.uploads.partial import begin_upload
 from core.settings import ApiSettings, BrokerSettings
 from tests.integration.api.conftest import Api, failed, make_settings, running_api, scored
 from tests.support.keyed import Keys, bearer
@@ -27,16 +29,17 @@ PHASES = ("examples", "coverage", "fuzzing", "stateful")
 # are sent as streams for parameters. `unsupported_method` asks for 405 where a missing key answers first.
 CHECKS = (
     *("no_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance"),
-    *("response_schema_conformance", "use_after_free", "ignored_auth", "no_foreign_row"),
+    *("response_schema_conformance", "use_after_free", "ignored_auth", "no_foreign_row", "no_foreign_upload"),
 )
 
 
 @dataclass(frozen=True)
 class Callers:
-    """A server that asks for keys; a job of each of two tenants, with rows; a key of each."""
+    """A server that asks for keys; a job of each of two tenants, with rows; an upload that is under way, and a key of each."""
 
     api: Api
     jobs: dict[str, uuid.UUID]
+    uploads: dict[str, uuid.UUID]
     keys: dict[str, str]
 
     @property
@@ -64,6 +67,8 @@ class Callers:
             "SCHEMATHESIS_HOOKS": "tests.fuzz.http.hooks",
             "DERMQ_TEST_FUZZ_JOBS": ",".join(map(str, self.jobs.values())),
             "DERMQ_TEST_FUZZ_FOREIGN": ",".join(foreign),
+            "DERMQ_TEST_FUZZ_UPLOADS": ",".join(map(str, self.uploads.values())),
+            "DERMQ_TEST_FUZZ_FOREIGN_UPLOADS": ",".join(str(self.uploads[name]) for name in others),
         }
         shown = [f"--header=Authorization: {bearer(self.keys[who])['Authorization']}"] if who in self.keys else []
         asked = [f"--max-examples={examples}", f"--seed={seed}", f"--phases={','.join(phases)}", f"--checks={','.join(CHECKS)}"]
@@ -93,7 +98,13 @@ def running_callers(folder: Path) -> Iterator[Callers]:
         with running_api(settings) as api:
             keys = Keys(api.engine)
             shown = {"north": keys.make("north"), "south": keys.make("south", [*Scope])}
-            yield Callers(api, {name: _job(api, keys, name) for name in ("north", "south")}, shown)
+            jobs = {name: _job(api, keys, name) for name in shown}
+            yield Callers(api, jobs, {name: _upload(api, keys, name) for name in shown}, shown)
+
+
+def _upload(api: Api, keys: Keys, tenant: str) -> uuid.UUID:
+    with transaction(api.engine) as session:
+        return begin_upload(session, keys.tenant(tenant), 1000, "a.zip", api.clock.now()).id
 
 
 def _job(api: Api, keys: Keys, tenant: str) -> uuid.UUID:

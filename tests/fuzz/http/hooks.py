@@ -1,4 +1,4 @@
-"""Loaded by schemathesis: puts ids of real jobs into addresses, and looks for rows of another tenant in answers."""
+"""Loaded by schemathesis: puts ids of real jobs and uploads into addresses, and looks for what is another tenant's."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from schemathesis.schemas import Case  # type: ignore[attr-defined]
 
 JOBS = os.environ["DERMQ_TEST_FUZZ_JOBS"].split(",")
 FOREIGN = os.environ["DERMQ_TEST_FUZZ_FOREIGN"].split(",")
+UPLOADS = os.environ["DERMQ_TEST_FUZZ_UPLOADS"].split(",")
+FOREIGN_UPLOADS = frozenset(os.environ["DERMQ_TEST_FUZZ_FOREIGN_UPLOADS"].split(","))
 _random = random.Random(1)
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
-    """Half of the addresses name a job that exists: of the caller's tenant or of another one."""
+    """Half of the addresses name a job or an upload that exists: of the caller's tenant or of another one."""
     given = case.path_parameters or {}
+    if "upload_id" in given and _random.random() < 0.5:
+        given["upload_id"] = _random.choice(UPLOADS)
     if "job_id" in given and _random.random() < 0.5:
         given["job_id"] = _random.choice(JOBS)
         if "item_no" in given:
@@ -35,6 +40,13 @@ def no_foreign_row(ctx: CheckContext, response: Response, case: Case) -> None:
     secret = [each for each in FOREIGN if each.startswith("row-of")] if "/admin" in case.path else FOREIGN
     found = [each for each in secret if each not in named and each.encode() in response.content]
     assert not found, f"the answer has {found}, which another tenant owns"
+
+
+@schemathesis.check
+def no_foreign_upload(ctx: CheckContext, response: Response, case: Case) -> None:
+    """Another tenant's upload is neither looked at, nor gone on with, nor ended."""
+    if (case.path_parameters or {}).get("upload_id") in FOREIGN_UPLOADS and response.status_code < 400:
+        raise AssertionError(f"{case.method} of another tenant's upload was answered with {response.status_code}")
 
 
 @schemathesis.check

@@ -87,7 +87,9 @@ def test_what_is_refused(api: Api, archive: bytes) -> None:
     latin = [(b"Tus-Resumable", b"1.0.0"), (b"Upload-Length", b"5"), (b"Upload-Metadata", b"filename \xe9")]
     problem(api.client.post("/v1/uploads", headers=latin), 400, "invalid_request")
     url = begin(api, 10).headers["location"]
-    assert append(api, url, 0, b"x", **{"Content-Type": "text/plain"}).status_code == 415
+    refused = append(api, url, 0, b"x", **{"Content-Type": "text/plain"})
+    problem(refused, 415, "unsupported_type")
+    assert refused.headers["accept-patch"] == "application/offset+octet-stream"
     assert problem(append(api, url, 3, b"x"), 409, "conflict")["detail"] == "Upload-Offset: expected 0, got 3"
     problem(append(api, url, 0, b"x" * 11), 413, "too_large")
     damaged = append(api, url, 0, b"abcde", **{"Content-Digest": digest_of(b"abcdf")})

@@ -22,6 +22,7 @@ from core.access.scopes import Scope
 from core.db.engine import reading, transaction
 from core.db.lifecycle import delete_job
 from core.db.models import GONE_TENANT_ID, Job
+from core.db.uploads.partial import begin_upload
 from core.settings import ApiSettings, Settings
 from tests.integration.api.conftest import Api, make_settings, problem, running_api, scored
 from tests.support.keyed import Keys, bearer, client_of
@@ -38,6 +39,7 @@ ROUTES = sorted(
 )
 PROTECTED = [(method, path) for method, path in ROUTES if path not in PUBLIC]
 WITH_ID = [(method, path) for method, path in PROTECTED if "{job_id}" in path]
+WITH_UPLOAD = [(method, path) for method, path in PROTECTED if "{upload_id}" in path]
 WEBHOOK = {"webhook_id": uuid.UUID(int=1), "delivery_id": uuid.UUID(int=2)}
 # What routes cannot be asked without.
 QUERIES = {
@@ -68,19 +70,28 @@ class Shared:
     north: str
     south: str
 
-    def call(self, method: str, path: str, token: str | None, *, job_id: uuid.UUID | None = None) -> httpx2.Response:
+    def call(
+        self,
+        method: str,
+        path: str,
+        token: str | None,
+        *,
+        job_id: uuid.UUID | None = None,
+        upload_id: uuid.UUID | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx2.Response:
         values = {
             "job_id": job_id or self.job_id,
             "item_no": 0,
             "form": "csv",
             "code": "not_found",
             "name": "tiny",
-            "upload_id": uuid.UUID(int=5),
+            "upload_id": upload_id or uuid.UUID(int=5),
         }
         address = path.format(**values, filename="a.zip", tenant="north", key_id="x", **WEBHOOK)
-        headers = bearer(token) if token else {}
+        shown = bearer(token) if token else {}
         body = BODIES.get(path)
-        return self.api.client.request(method, f"{address}{QUERIES.get(path, '')}", headers=headers, json=body)
+        return self.api.client.request(method, f"{address}{QUERIES.get(path, '')}", headers=shown | (headers or {}), json=body)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +111,17 @@ def test_another_tenants_job_is_404(shared: Shared, route: tuple[str, str]) -> N
     unknown = shared.call(method, path, shared.south, job_id=uuid.uuid4())
     assert (foreign.status_code, unknown.status_code) == (404, 404), foreign.text
     assert shared.call("GET", "/v1/jobs/{job_id}", shared.north).json()["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("route", WITH_UPLOAD, ids=name_of)
+def test_another_tenants_upload_is_404(shared: Shared, route: tuple[str, str]) -> None:
+    with transaction(shared.api.engine) as session:
+        upload_id = begin_upload(session, shared.keys.tenant("north"), 10, "a.zip", shared.api.clock.now()).id
+    headers = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    foreign = shared.call(*route, shared.south, upload_id=upload_id, headers=headers)
+    problem(foreign, 404, "not_found")
+    own = shared.call("GET", "/v1/uploads/{upload_id}", shared.north, upload_id=upload_id)
+    assert (own.status_code, own.headers["upload-offset"]) == (200, "0")
 
 
 @pytest.mark.parametrize("route", WITH_ID, ids=name_of)
@@ -143,6 +165,8 @@ def test_every_path_of_the_openapi_document_was_walked() -> None:
     document = create_app(Settings()).openapi()
     described = {(method.upper(), path) for path, operations in document["paths"].items() for method in operations}
     assert described <= set(ROUTES)
+    assert set(WITH_UPLOAD) <= described
+    assert len(WITH_UPLOAD) == 3
     for method, path in described:
         assert bool(document["paths"][path][method.lower()].get("security")) is (path not in PUBLIC), path
     assert len(WITH_ID) >= 20

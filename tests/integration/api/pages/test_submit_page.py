@@ -95,10 +95,15 @@ def test_an_archive_is_sent_as_it_is(api: Api, tmp_path: Path, page: Page) -> No
     page.locator("#send").get_by_text("Submit this file").wait_for()
     assert (facts(page)["Formats"], facts(page)["Entries in the archive"]) == ("ZIP", "2")
     page.locator("#name").fill("ward 7")
+    page.locator("#tags").fill("second visit, it's urgent")
+    page.locator("summary").click()
+    expected = r" --tag 'second visit' --tag 'it'\''s urgent'"
+    assert page.locator("#dermq").inner_text().endswith(expected)
     page.locator("#send").click()
     page.wait_for_url("**/jobs/*-*")
     job = page.url.rpartition("/")[2]
-    assert api.client.get(f"/v1/jobs/{job}").json()["name"] == "ward 7"
+    submitted = api.client.get(f"/v1/jobs/{job}").json()
+    assert (submitted["name"], submitted["tags"]) == ("ward 7", ["it's urgent", "second visit"])
     assert uploaded(api, job) == archive.read_bytes()
 
 
