@@ -11,14 +11,14 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-_PROGRAMS = ("chromium", "google-chrome")  # Debian's; what GitHub's Ubuntu has
+PROGRAMS = ("chromium", "google-chrome")  # Debian's; what GitHub's Ubuntu has
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One browser process for all tests."""
-    program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
@@ -38,13 +38,13 @@ def page(browser: Browser) -> Iterator[Page]:
     tab = context.new_page()
     complaints: list[str] = []
     tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.on("console", lambda message: complaints.append(message.text) if _is_complaint(message) else None)
+    tab.on("console", lambda message: complaints.append(message.text) if is_complaint(message) else None)
     yield tab
     context.close()
     assert complaints == []
 
 
-def _is_complaint(message: Any) -> bool:
+def is_complaint(message: Any) -> bool:
     """A refused request is what a test may have asked for; all else is a fault of the page."""
     return message.type == "error" and "Failed to load resource" not in message.text
 
