@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test fuzz chaos coverage bench lint audit sbom format docs reference lock clean renew
+.PHONY: help setup setup-dev demo test compose fuzz chaos coverage bench lint audit sbom format docs reference lock clean renew
 
 # The interpreter: the first of these that runs and is new enough; `make setup PYTHON=/path/to/python3.12` takes another.
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -56,6 +56,9 @@ demo: $(VENV)/.up ## Screen a drawn sample archive, leave the API up until Ctrl-
 
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python $(RUN_TESTS)
+
+compose: $(VENV)/.dev ## Build and start the stack of docker-compose.yml, and use and attack it in a browser (needs Docker and Chromium)
+	$(BIN)/python -m pytest -n0 $(ARGS) tests/compose/in_a_browser.py tests/compose/from_other_sites.py
 
 coverage: $(VENV)/.dev ## Run the tests and show which share of the code they run, per package (FAIL_UNDER=0: of a part)
 	rm -rf .coverage
