@@ -37,16 +37,17 @@ _BEHIND = (  # what may stand between the last convolution and the vector that t
 class Explainer:
     """A model's last feature map, its scores, and the maps that follow from them."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, logits: bool = False) -> None:
         """Finds both; nothing is computed.
 
         Args:
             model: a `keras.Model`, float32 [batch, height, width, 3] → softmax, or independent sigmoids, [batch, classes].
+            logits: it answers the scores themselves, by a last dense layer without an activation.
 
         Raises:
             InvalidRequestError: its last layers are no chain from a feature map to classes, or the map has one place only.
         """
-        self._last, before = _last_layers(model)
+        self._last, before = _last_layers(model, logits=logits)
         features = _feature_map(model, before)
         self.tensors = [features, before]  # symbolic: further outputs of the model, which `maps` reads
         _, height, width, _ = features.shape
@@ -61,8 +62,11 @@ class Explainer:
 
         Returns:
             float32 [batch, h, w, classes], 0…1. The highest value of a map is 1; where no place speaks for a class, all are 0.
+            A model of one score has two classes: what speaks against the second one speaks for the first.
         """
         scores = self._scores(before)
+        if scores.shape[-1] == 1:
+            scores = tf.concat([-scores, scores], axis=-1)
         raw = [self._raw(scores[:, each], features) for each in range(scores.shape[-1])]
         found = tf.nn.relu(tf.stack(raw, axis=-1))
         return tf.math.divide_no_nan(found, tf.reduce_max(found, axis=[1, 2], keepdims=True))
@@ -80,13 +84,15 @@ class Explainer:
         return tf.reduce_sum(weights * features, axis=-1)
 
 
-def _last_layers(model: Any) -> tuple[Any, Any]:
-    """The layer that makes probabilities, and the symbolic tensor that it reads."""
+def _last_layers(model: Any, *, logits: bool) -> tuple[Any, Any]:
+    """The layer that makes probabilities, or with `logits` the scores, and the symbolic tensor that it reads."""
     last = _maker(model.outputs[0])
     name = getattr(getattr(last, "activation", None), "__name__", "")
     if isinstance(last, keras.layers.Softmax) or (
         isinstance(last, (keras.layers.Dense, keras.layers.Activation)) and name in _PROBABILITIES
     ):
+        return last, last.input
+    if logits and isinstance(last, keras.layers.Dense) and name == "linear":
         return last, last.input
     raise _unexplained(model, f"its last layer {last.name} ({type(last).__name__}) is no softmax or sigmoid over classes")
 

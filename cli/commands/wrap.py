@@ -204,6 +204,7 @@ def _show(wrapped: Wrapped, *, as_json: bool) -> None:
     for shown in wrapped.shown:
         table.add_row(shown.name, *(f"{label} {value:.3f}" for label, value in shown.top))
     console.print(table)
+    console.print(wrapped.unexplained or "It can show which places of an image speak for a class.", soft_wrap=True)
     for doubt in wrapped.doubts:
         open_err().print(doubt, style="yellow", soft_wrap=True)
     console.print(f"Wrapped: {wrapped.path}. Look at the table: is that what the model should say? To add it:", soft_wrap=True)
@@ -222,4 +223,5 @@ def _report(wrapped: Wrapped) -> dict[str, Any]:
             for shown in wrapped.shown
         ],
         "doubts": list(wrapped.doubts),
+        "unexplained": wrapped.unexplained or None,
     }

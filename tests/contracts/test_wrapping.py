@@ -136,6 +136,46 @@ def test_the_number_of_classes_must_be_the_models(ten: ForeignModel, tmp_path: P
         wrap(replace(ten, classes=ten.classes[:9]), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("activation", "units"),
+    [("softmax", 4), (None, 4), ("sigmoid", 1)],
+    ids=["softmax", "logits", "one sigmoid"],
+)
+def test_a_keras_file_is_explained(tmp_path: Path, activation: str | None, units: int) -> None:
+    """The maps are the class activation maps of Zhou et al. 2016, computed here from the model's own features and kernel."""
+    keras.utils.set_random_seed(4)
+    image = keras.Input((16, 16, 3), name="x")
+    convolved = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(image)
+    drawn = keras.initializers.RandomNormal(stddev=9.0)
+    scores = keras.layers.Dense(units, activation, kernel_initializer=drawn)(keras.layers.GlobalAveragePooling2D()(convolved))
+    model = keras.Model(image, scores)
+    model.save(tmp_path / "net.keras")
+    classes = ("benign", "malignant") if units == 1 else tuple("abcd")
+    foreign = ForeignModel(tmp_path / "net.keras", classes, ("--scale", "0-1"), (16, 16), lambda images: images)
+    report = wrap(foreign, tmp_path / "exports", "--output", "probabilities" if activation else "logits")
+    assert report["unexplained"] is None
+    images = images_of(foreign, 3)
+    features = keras.Model(image, convolved)(images / np.float32(255)).numpy()
+    assert report["spec"]["explain"] == {"method": "grad_cam", "height": features.shape[1], "width": features.shape[2]}
+    kernel = model.layers[-1].kernel.numpy()
+    kernel = np.concatenate([-kernel, kernel], axis=1) if units == 1 else kernel
+    expected = np.maximum(features @ kernel, 0)
+    highest = expected.max(axis=(1, 2), keepdims=True)
+    expected = np.divide(expected, highest, out=np.zeros_like(expected), where=highest > 0)
+    loaded = tf.saved_model.load(report["path"])
+    found = loaded.signatures["explain"](images=tf.constant(images))["maps"].numpy()
+    assert found.shape == (3, *features.shape[1:3], len(classes))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert found.max() == 1.0
+
+
+def test_what_cannot_be_explained_says_why(ten: ForeignModel, tmp_path: Path) -> None:
+    report = wrap(ten, tmp_path)
+    assert report["unexplained"] == "A SavedModel does not tell its layers: its answers cannot be explained."
+    assert report["spec"]["explain"] is None
+    assert "explain" not in tf.saved_model.load(report["path"]).signatures
+
+
 def net(activation: str | None, *, units: int = 4, side: int | None = 16) -> Any:
     keras.utils.set_random_seed(9)
     image = keras.Input((side, side, 3), name="x")

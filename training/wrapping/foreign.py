@@ -38,6 +38,7 @@ class Foreign:
     input_shape: tuple[int | None, ...]  # with the batch; None: open
     output_name: str
     scales_itself: bool = False  # its first layers do: it takes the bytes as they are
+    network: Any = None  # a keras.Model of that one output, where the file tells its layers
     owner: Any = None  # whatever must live as long as the function
 
     @property

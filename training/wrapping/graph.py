@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -13,6 +14,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from core.errors import InvalidRequestError
 from core.modelspec import INPUT_ALIAS
 from core.wraprequest import Layout, Output, Scale, WrapRequest
+from training.saliency import Explainer
 from training.wrapping.foreign import Foreign
 from training.wrapping.planning import Feeding
 
@@ -50,17 +52,23 @@ def raw_answers(foreign: Foreign, feeding: Feeding, images: npt.NDArray[np.uint8
     return answers
 
 
-def freeze(foreign: Foreign, feeding: Feeding, request: WrapRequest, output: Output) -> Callable[[Any], Any]:
-    """uint8 [batch, height, width, 3] → float32 [batch, classes], with constants for weights.
+def freeze(
+    foreign: Foreign, feeding: Feeding, request: WrapRequest, output: Output, explainer: Explainer | None = None
+) -> Callable[[Any], Sequence[Any]]:
+    """uint8 [batch, height, width, 3] → float32 [batch, classes], with constants for weights; with `explainer` also its maps.
 
     Raises:
         InvalidRequestError: the graph runs Python, or reaches beyond itself.
     """
-    read = _reader(foreign, feeding)
+    read = _reader(foreign, feeding) if explainer is None else _explaining_reader(foreign, feeding, explainer)
+
+    def answers(images: Any) -> list[Any]:
+        found = read(images)
+        answer, *maps = found if explainer else [found]
+        return [_probabilities(answer, output, len(request.classes), request.multi_label), *maps]
+
     spec = tf.TensorSpec([None, feeding.height, feeding.width, 3], tf.uint8, name=INPUT_ALIAS)
-    concrete = tf.function(
-        lambda images: _probabilities(read(images), output, len(request.classes), request.multi_label), autograph=False
-    ).get_concrete_function(spec)
+    concrete = tf.function(answers, autograph=False).get_concrete_function(spec)
     frozen = convert_variables_to_constants_v2(concrete)
     definition = frozen.graph.as_graph_def()
     names = {node.op for node in definition.node} | {node.op for each in definition.library.function for node in each.node_def}
@@ -68,7 +76,7 @@ def freeze(foreign: Foreign, feeding: Feeding, request: WrapRequest, output: Out
         raise InvalidRequestError(
             f"the model's graph has {found}, which runs Python or reaches beyond the model: export it without"
         )
-    return lambda images: frozen(images)[0]
+    return lambda images: list(frozen(images))
 
 
 def _reader(foreign: Foreign, feeding: Feeding) -> Callable[[Any], Any]:
@@ -82,6 +90,17 @@ def _reader(foreign: Foreign, feeding: Feeding) -> Callable[[Any], Any]:
         if answer.shape.rank == 4:  # [batch, classes, 1, 1] of a network without a last dense layer
             return tf.reshape(answer, [-1, int(np.prod(answer.shape[1:]))])
         return answer[:, tf.newaxis] if answer.shape.rank == 1 else answer
+
+    return read
+
+
+def _explaining_reader(foreign: Foreign, feeding: Feeding, explainer: Explainer) -> Callable[[Any], Any]:
+    """The same with the maps of its classes, for a network that takes colours last."""
+    whole = keras.Model(foreign.network.inputs, [*foreign.network.outputs, *explainer.tensors])
+
+    def read(images: Any) -> list[Any]:
+        answer, *more = whole(tf.cast(_scaled(images, feeding.scale), foreign.input_dtype), training=False)
+        return [answer, explainer.maps(*more)]
 
     return read
 

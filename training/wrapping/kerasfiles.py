@@ -42,6 +42,7 @@ def open_keras_file(path: Path, output_name: str | None) -> Foreign:
         input_shape=tuple(image.shape),
         output_name=output,
         scales_itself=any(type(layer).__name__ in _SCALING for layer in model.layers[:_FIRST_LAYERS]),
+        network=keras.Model(model.inputs, model.outputs[position]),
         owner=model,
     )
 

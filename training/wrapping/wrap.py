@@ -20,6 +20,7 @@ from core.settings import ImageLimits
 from core.wraprequest import Output, WrapRequest
 from serving.repository import check_name, list_versions
 from training.wrapping.card import render_card
+from training.wrapping.explaining import find_explainer
 from training.wrapping.foreign import Foreign, open_foreign
 from training.wrapping.graph import freeze, raw_answers
 from training.wrapping.planning import Feeding, decide_output, plan_feeding
@@ -49,6 +50,7 @@ class Wrapped:
     output: Output
     shown: tuple[Shown, ...]
     doubts: tuple[str, ...]  # sentences for whoever wraps
+    unexplained: str  # a sentence: why there is no signature `explain`; empty: there is one
 
 
 def wrap_model(
@@ -83,12 +85,15 @@ def wrap_model(
     tell("asking it about sample images")
     answers = raw_answers(foreign, feeding, images)
     output = decide_output(answers, request)
-    frozen = freeze(foreign, feeding, request, output)
+    explainer, unexplained = find_explainer(foreign, feeding, output, len(request.classes))
+    spec = spec.model_copy(update={"explain": explainer and explainer.spec})
+    frozen = freeze(foreign, feeding, request, output, explainer)
     card = render_card(foreign, feeding, output, spec, fingerprint(path))
     tell("writing and proving it")
     target, probabilities = _publish(root / request.name, lambda folder: _write(frozen, spec, card, folder, images))
     shown = tuple(_show(name, row, spec) for (name, _), row in zip(samples, probabilities, strict=True))
-    return Wrapped(target, spec, foreign.kind, feeding, output, shown, tuple(_doubts(probabilities, feeding)))
+    doubts = tuple(_doubts(probabilities, feeding))
+    return Wrapped(target, spec, foreign.kind, feeding, output, shown, doubts, unexplained)
 
 
 def _spec(foreign: Foreign, feeding: Feeding, request: WrapRequest) -> ModelSpec:
@@ -120,13 +125,13 @@ def _decode(samples: Sequence[tuple[str, bytes]], spec: ModelSpec) -> npt.NDArra
 
 
 def _write(
-    frozen: Callable[[Any], Any], spec: ModelSpec, card: str, folder: Path, images: npt.NDArray[np.uint8]
+    frozen: Callable[[Any], Sequence[Any]], spec: ModelSpec, card: str, folder: Path, images: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.float32]:
     """Write the version, and ask what was written: it must answer as the model does."""
     write_version(frozen, spec, card, folder)
     written = tf.saved_model.load(str(folder)).signatures["serving_default"]
     found: npt.NDArray[np.float32] = written(**{INPUT_ALIAS: tf.constant(images)})[OUTPUT_ALIAS].numpy()
-    expected = frozen(tf.constant(images)).numpy()
+    expected = frozen(tf.constant(images))[0].numpy()
     if not np.allclose(found, expected, atol=_ROUNDING):
         raise InvalidRequestError(
             f"what was written answers otherwise than the model, by up to {np.abs(found - expected).max():.4f}"

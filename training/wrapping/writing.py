@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from core.modelspec import (
     DESCRIBE_INPUT_ALIAS,
     DESCRIBE_OUTPUT_ALIAS,
     DESCRIBE_SIGNATURE,
+    EXPLAIN_OUTPUT_ALIAS,
+    EXPLAIN_SIGNATURE,
     INPUT_ALIAS,
     OUTPUT_ALIAS,
     ModelSpec,
@@ -21,11 +23,11 @@ from training.golden import write_golden
 from training.warmup import BATCH_SIZES, WARM_UP_NAME, write_warm_up
 
 
-def write_version(frozen: Callable[[Any], Any], spec: ModelSpec, card: str, directory: Path) -> None:
+def write_version(frozen: Callable[[Any], Sequence[Any]], spec: ModelSpec, card: str, directory: Path) -> None:
     """Write everything into a new folder.
 
     Args:
-        frozen: uint8 [batch, height, width, 3] → float32 [batch, classes].
+        frozen: uint8 [batch, height, width, 3] → float32 [batch, classes], and the maps of `explain` where the spec has it.
         spec: what `describe` answers.
         card: the model card, Markdown.
         directory: must not exist yet.
@@ -33,7 +35,7 @@ def write_version(frozen: Callable[[Any], Any], spec: ModelSpec, card: str, dire
     module, answer = tf.Module(), spec.model_dump_json()
     images = tf.TensorSpec([None, spec.input_height, spec.input_width, 3], tf.uint8, name=INPUT_ALIAS)
     query = tf.TensorSpec([None], tf.string, name=DESCRIBE_INPUT_ALIAS)
-    module.classify = tf.function(lambda images: {OUTPUT_ALIAS: frozen(images)}, input_signature=[images], autograph=False)
+    module.classify = tf.function(lambda images: {OUTPUT_ALIAS: frozen(images)[0]}, input_signature=[images], autograph=False)
     module.describe = tf.function(
         # As many rows as were asked: a server that merges or pads requests cuts the answer by the rows of each.
         lambda query: {DESCRIBE_OUTPUT_ALIAS: tf.fill(tf.shape(query), answer)},
@@ -41,6 +43,11 @@ def write_version(frozen: Callable[[Any], Any], spec: ModelSpec, card: str, dire
         autograph=False,
     )
     signatures = {"serving_default": module.classify, DESCRIBE_SIGNATURE: module.describe}
+    if spec.explain is not None:
+        module.explain = tf.function(
+            lambda images: {EXPLAIN_OUTPUT_ALIAS: frozen(images)[1]}, input_signature=[images], autograph=False
+        )
+        signatures[EXPLAIN_SIGNATURE] = module.explain
     tf.saved_model.save(module, str(directory), signatures=signatures)
     (directory / "README.md").write_text(card, encoding="utf-8")
     extra = directory / "assets.extra"
