@@ -15,11 +15,9 @@ from cli.output.replacing import writing
 from core.plaintext import plain_text
 from dermq import calls
 from dermq.answers import read_object
-from dermq.bodies import Payload
 from dermq.connection import read_address
 from dermq.errors import DermqError
 from dermq.jobinfo import JobInfo
-from dermq.parts import submitting
 from dermq.results import list_pages
 from dermq.retries import Retries
 from dermq.transport import Transport
@@ -27,6 +25,8 @@ from dermq.waiting import PATIENCE_S, Poll, updates
 
 if TYPE_CHECKING:
     import httpx2
+
+    from dermq.bodies import Payload
 
 API = calls.API
 _Value = calls.Value
@@ -88,6 +88,8 @@ class Client:
             key: idempotency key; a random one by default, so that a lost answer can be asked for again.
             on_sent: called with the number of bytes sent so far.
         """
+        from dermq.parts import submitting
+
         shown = (lambda sent, _: on_sent(sent)) if on_sent else None
         transport = self._transport
         steps = submitting(payload, request.parameters(), key, url=transport.url, retries=transport.retries, on_sent=shown)

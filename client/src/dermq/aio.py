@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from dermq import calls
+from dermq.aiotransport import AsyncTransport
 from dermq.answers import read_object
 from dermq.client import USER_AGENT, require_success, submission
 from dermq.connection import read_address
@@ -17,7 +18,6 @@ from dermq.parts import OnSent
 from dermq.progress import Progress, open_progress
 from dermq.results import AsyncResults, Row, list_pages_async
 from dermq.retries import Retries
-from dermq.transport import AsyncTransport
 from dermq.waiting import LOST, PATIENCE_S, Poll, deadline_of
 
 

@@ -6,10 +6,11 @@ import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from dermq.bodies import Payload
+if TYPE_CHECKING:
+    from dermq.bodies import Payload
 
 API = "/v1"
 PAGE_ROWS = 200  # as many as the API gives in one page

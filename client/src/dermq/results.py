@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-    from dermq.transport import AsyncTransport, Transport
+    from dermq.aiotransport import AsyncTransport
+    from dermq.transport import Transport
 
 Row = dict[str, Any]
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}

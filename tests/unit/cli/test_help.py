@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import typer
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from tests.support.servers import ROOT
+from tests.unit.cli.laid_out import Answer, LaidOutServer
 
 FORWARDED = {"train", "evaluate", "calibrate", "export", "report"}  # the help of the training module
 SHARED = {"--json", "--server", "--api-key", "--data-dir"}
@@ -70,3 +72,24 @@ def test_help_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stderr == "[]\n"
     assert "Usage:" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["status", "jobs"])
+def test_a_question_to_a_server_loads_what_it_needs_only(server: LaidOutServer, job: dict[str, Any], verb: str) -> None:
+    """A request and a table. Typer itself loads pydantic for the values of options."""
+    server.lay("GET", f"/v1/jobs/{job['id']}", Answer(job))
+    server.lay("GET", f"/v1/jobs/{job['id']}/errors", Answer({"data": [], "next": None}))
+    server.lay("GET", "/v1/jobs", Answer({"data": [job], "next": None}))
+    arguments = [verb, job["id"]] if verb == "status" else [verb]
+    code = (
+        f"import sys\nbefore = set(sys.modules)\nfrom cli.main import main\nsys.argv = ['dermq', *{arguments!r}, '--server', "
+        f"{server.url!r}]\n"
+        "heavy = {'sqlalchemy', 'pydantic_settings', 'numpy', 'celery', 'fastapi', 'grpc', 'tensorflow', 'pyarrow', 'PIL',\n"
+        "         'redis', 'asyncio', 'multiprocessing', 'xml', 'yaml', 'rich.progress', 'honcho', 'dermq.parts',\n"
+        "         'dermq.aiotransport'}\n"
+        "try:\n    main()\n"
+        "finally:\n    print(sorted(heavy & set(sys.modules) - before), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stderr == "[]\n"
+    assert "succeeded" in done.stdout
