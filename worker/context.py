@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from core.clock import Clock, SharedClock, SystemClock
+from core.db.changes import Changes
 from core.db.engine import open_engine, read_time
 from core.db.maintenance.rescue import RescuePolicy
 from core.db.window import WindowPolicy
@@ -43,6 +44,7 @@ class WorkerContext:
     def __post_init__(self) -> None:
         self.archives = ArchiveCache(self.storage, self.settings)
         self.batch_limits = BatchLimits()
+        self.changes = Changes(self.engine)
         self.presence = Presence(self.engine, self.clock, self.owner, self.settings.worker.lease_s)
 
     @classmethod
@@ -86,4 +88,5 @@ class WorkerContext:
         self.presence.stop()
         self.archives.close()
         self.client.close()
+        self.changes.close()
         self.engine.dispose()

@@ -13,6 +13,7 @@ from worker.telemetry.stopwatch import Stopwatch
 
 SHIFT_S = 1.0  # no chunk is claimed later than this; Celery looks at its queues then
 LOOK_S = 0.1  # time between two looks at whose turn it is and whether the job is still wanted
+LONGEST_LOOK_S = 1.0  # the same where a job was alone and nobody has written since: the wait of another one may be over
 INTERRUPTIONS = 2  # chunks given up in one shift: more would only find out again that something is away
 
 _GOES_ON = Outlook(wanted=True)
@@ -27,6 +28,8 @@ class Shift:
     interruptions: int = 0
     _prepare_waits: bool = False
     _looked: float = field(default_factory=time.monotonic)
+    _asked: float = field(default_factory=time.monotonic)
+    _alone_at: int | None = None  # the ledger's mark at which the last answer was that the job is alone
 
     def note_interruption(self) -> None:
         """A chunk came to no end."""
@@ -48,8 +51,13 @@ class Shift:
         now = time.monotonic()
         if now - self._looked < LOOK_S:
             return _GOES_ON
+        self._looked = now
+        mark = context.changes.mark()  # before the question: what is written during it is seen the next time
+        if mark is not None and mark == self._alone_at and now - self._asked < LONGEST_LOOK_S:
+            return _GOES_ON
         with reading(context.engine) as session:
             outlook = look_around(session, claim.job_id, stopwatch.busy_s(), context.clock.now())
-        self._looked = time.monotonic()
+        self._looked = self._asked = time.monotonic()
+        self._alone_at = mark if outlook.alone else None
         self._prepare_waits = self._prepare_waits or outlook.prepare_waits
         return replace(outlook, gives_way=outlook.gives_way or outlook.prepare_waits)

@@ -59,6 +59,7 @@ class Outlook:
     wanted: bool  # the chunk's job still runs
     gives_way: bool = False  # it is another job's turn, by a whole quantum
     prepare_waits: bool = False  # a new job waits to be prepared
+    alone: bool = False  # no other job has a chunk to be taken: until somebody writes, only the end of a wait changes that
 
 
 def enter_turns(session: Session, job: Job) -> None:
@@ -163,7 +164,9 @@ def look_around(session: Session, job_id: uuid.UUID, busy_s: float, now: datetim
     gives_way = len(rows) > 1 and rows[1].tenant_id == mine.tenant_id and rows[1].standing + QUANTUM_S <= mine.standing
     if mine.several and not gives_way:
         gives_way = is_anothers_turn(session, now, mine.tenant_id, busy_s)
-    return Outlook(wanted=True, gives_way=gives_way, prepare_waits=bool(mine.prepare_waits))
+    prepare_waits = bool(mine.prepare_waits)
+    alone = len(rows) == 1 and not mine.several and not prepare_waits
+    return Outlook(wanted=True, gives_way=gives_way, prepare_waits=prepare_waits, alone=alone)
 
 
 def _prepare_waits() -> ColumnElement[bool]:

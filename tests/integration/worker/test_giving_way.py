@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +18,14 @@ from core.db.jobs import NewJob, create_job, get_job
 from core.db.lifecycle import request_cancel
 from core.db.models import LOCAL_TENANT_ID, Chunk, Job, JobState, Result
 from core.db.schema.migrate import upgrade
+from core.db.turns import Outlook, look_around
 from core.messages import CLASSIFY, Message, classify_message
 from core.settings import ApiSettings, DatabaseSettings, DataSettings, ServingSettings, Settings, WorkerSettings
 from serving.client import Described
 from tests.support.failing_serving import FailingServing, failing_serving
 from tests.support.stack import png, write_zip
 from tests.support.tiny_model import tiny_spec
-from worker import prepare, shift
+from worker import classify, prepare, shift
 from worker.classify import take_turns
 from worker.context import WorkerContext
 from worker.prepare import prepare_job
@@ -171,3 +173,51 @@ def test_a_job_that_is_cancelled_is_left_between_two_batches(worker: Worker) -> 
     job = worker.job(giant)
     assert job.state == JobState.CANCELLED
     assert len(worker.items(giant)) == job.succeeded < ITEMS
+
+
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Outlook]:
+    """What the ledger answers from now on when a worker asks whose turn it is."""
+    answers: list[Outlook] = []
+
+    def ask(*arguments: Any) -> Outlook:
+        answers.append(look_around(*arguments))
+        return answers[-1]
+
+    monkeypatch.setattr(shift, "look_around", ask)
+    return answers
+
+
+def test_who_is_alone_asks_the_ledger_again_when_somebody_has_written(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shift, "LONGEST_LOOK_S", 3600.0)
+    giant = worker.start_giant()
+    answers = asked(monkeypatch)
+
+    def write() -> None:
+        with transaction(worker.other.engine) as session:
+            session.execute(update(Job).where(Job.id == giant).values(priority=2))
+
+    worker.when_at_work(write)
+    take_turns(worker.context)
+    assert answers == [Outlook(wanted=True, alone=True)] * 2
+    assert worker.items(giant) == list(range(ITEMS))
+
+
+def test_who_is_alone_asks_again_after_a_while_as_a_wait_may_be_over(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shift, "LONGEST_LOOK_S", 0.0)
+    worker.start_giant()
+    answers = asked(monkeypatch)
+    take_turns(worker.context)
+    assert answers == [Outlook(wanted=True, alone=True)] * (ITEMS // BATCH)
+
+
+def test_who_is_not_alone_asks_each_time(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shift, "LONGEST_LOOK_S", 3600.0)
+    giant, other = worker.start_giant(), worker.start_giant()
+    with transaction(worker.other.engine) as session:
+        session.execute(update(Job).where(Job.id == other).values(turn=1e6))
+    answers = asked(monkeypatch)
+    run = classify._claim_first(worker.context, shift.Shift())
+    assert run is not None
+    assert run.claim.job_id == giant
+    classify.run_chunk(worker.context, run)
+    assert answers == [Outlook(wanted=True)] * (ITEMS // BATCH)
