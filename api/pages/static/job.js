@@ -1,7 +1,7 @@
 // @ts-check
 // One job: server-sent events say that it has changed, the fragment says how. Without events it is asked for.
 import { enableActions, replaceParts } from "./live.js";
-import { announce, asJson, ask, below, find, localise, showTrouble, Problem } from "./page.js";
+import { announce, asJson, ask, below, find, localise, showTrouble, words, Problem } from "./page.js";
 
 // between two looks, however many events come
 const PAUSE_MS = 700;
@@ -89,7 +89,7 @@ function leave() {
 /** Put the words of the field on the job. @param {Event} event */
 async function tag(event) {
   event.preventDefault();
-  const tags = find("#tags").value.split(",").map((/** @type {string} */ each) => each.trim()).filter(Boolean);
+  const tags = words(find("#tags").value);
   const { job } = find("#tagging").dataset;
   try {
     await ask(`/v1/jobs/${job}/tags`, asJson("PUT", { tags }));

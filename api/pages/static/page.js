@@ -85,6 +85,9 @@ export function sendBytes(request, method, url, { headers, body, progress }) {
 /** Options of a request that sends JSON. @param {string} method @param {any} value @param {Record<string, string>} [headers] further ones */
 export const asJson = (method, value, headers = {}) => ({ method, headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(value) });
 
+/** Words between commas. @param {string} text @returns {string[]} */
+export const words = (text) => text.split(",").map((each) => each.trim()).filter(Boolean);
+
 /** By what a request that is sent again is known. @returns {string} */
 export const newKey = () => crypto.randomUUID?.() ?? String(Math.random());
 

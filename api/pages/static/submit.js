@@ -1,6 +1,6 @@
 // @ts-check
 // The page that takes pictures: looks at them, packs them, sends them, and shows the answer of one picture alone.
-import { announce, asJson, ask, below, find, localise, newKey, parse, sendBytes, showTrouble, Problem } from "./page.js";
+import { announce, asJson, ask, below, find, localise, newKey, parse, sendBytes, showTrouble, words, Problem } from "./page.js";
 import { finish, forget, unfinished, Upload } from "./uploads.js";
 import "./saliency.js";
 import { countZip, dropped, inspect, isArchive, isOther, isTable, pack } from "./preflight.js";
@@ -144,7 +144,7 @@ function commands() {
   const target = entries.length ? usualName() : "lesions.zip";
   const quoted = shell(target);
   const query = asked.size ? `?${asked}` : "";
-  const tags = (asked.get("tags") ?? "").split(",").map((tag) => tag.trim()).filter(Boolean);
+  const tags = words(asked.get("tags") ?? "");
   const options = [...asked].filter(([name]) => ["model", "label", "version"].includes(name)).map(([name, value]) => ` --${name} ${value}`);
   const way = entries.length ? kind() : "file";
   find("#curl").textContent = {
