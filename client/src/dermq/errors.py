@@ -104,7 +104,7 @@ class ProblemError(DermqError):
 
 
 class InvalidRequestError(ProblemError):
-    """`invalid_request`, `invalid_parameters`, `refused`, `unsupported_encoding`: the request has to change."""
+    """`invalid_request`, `invalid_parameters`, `refused`, `unsupported_encoding`, `unsupported_type`: the request has to change."""
 
 
 class UnauthenticatedError(ProblemError):
@@ -153,6 +153,7 @@ BY_CODE: Mapping[str, type[ProblemError]] = {
     "invalid_parameters": InvalidRequestError,
     "refused": InvalidRequestError,
     "unsupported_encoding": InvalidRequestError,
+    "unsupported_type": InvalidRequestError,
     "unauthenticated": UnauthenticatedError,
     "missing_scope": ForbiddenError,
     "forbidden_source": ForbiddenError,
