@@ -104,7 +104,7 @@ class ProblemError(DermqError):
 
 
 class InvalidRequestError(ProblemError):
-    """`invalid_request`, `invalid_parameters`, `refused`, `unsupported_encoding`, `unsupported_type`: the request has to change."""
+    """`invalid_request`, `invalid_parameters`, `refused`, `unsupported_…`: the request has to change."""
 
 
 class UnauthenticatedError(ProblemError):
