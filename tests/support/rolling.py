@@ -78,6 +78,7 @@ class Redone:
     unfinished_runs: int  # of chunks: claimed, and nothing of it committed
     crashes: int  # that were counted against chunks
     lost_leases: int  # chunks whose rows came too late
+    waits: int  # of these runs: something did not answer in time, and the chunk was put back
 
 
 def count_redone(stack: WorkerStack, stream: Stream) -> Redone:
@@ -96,4 +97,5 @@ def count_redone(stack: WorkerStack, stream: Stream) -> Redone:
         unfinished_runs=int(claims or 0) - len(finished),
         crashes=int(crashes or 0),
         lost_leases=sum(event["event"] == "chunk_lease_lost" for event in mine),
+        waits=sum(event["event"] == "chunk_waits" for event in mine),
     )
