@@ -23,7 +23,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_from_an_archive_to_tables(whole: Api, archive: Path, tmp_path: Path) -> None:
     with Client(whole.url) as client:
-        job = client.screen(archive, progress=False, idempotency_key="one-key")
+        job = client.screen(archive, progress=False, idempotency_key="one-key", tags=["ward 7", "a"])
         assert (job.state, job.info.succeeded, job.info.failed, job.info.errors) == ("succeeded", 3, 1, {"truncated": 1})
         rows = list(job.results())
         assert [row["name"] for row in rows] == ["0.jpg", "1.jpg", "2.jpg", "broken.jpg"]
@@ -36,7 +36,8 @@ def test_from_an_archive_to_tables(whole: Api, archive: Path, tmp_path: Path) ->
         with saved.open(newline="") as file:
             assert [row["error_code"] for row in csv.DictReader(file)] == ["", "", "", "truncated"]
         assert [failure["code"] for failure in job.errors()] == ["truncated"]
-        assert client.submit(archive, idempotency_key="one-key").id == job.id
+        assert client.submit(archive, idempotency_key="one-key", tags=["a", "ward 7"]).id == job.id
+        assert whole.client.get("/v1/jobs", params={"tag": "ward 7"}).json()["data"][0]["tags"] == ["a", "ward 7"]
         assert job.id in [each.id for each in client.jobs(state="succeeded")]
         assert "tiny" in [model["name"] for model in client.models()]
 
