@@ -57,11 +57,22 @@ def current_resources(request: Request) -> Resources:
     return resources
 
 
-def current_tenant(request: Request) -> UUID:
+# Not sync: FastAPI hands each sync dependency of a route to a thread and back, which costs more than all that they do.
+
+
+async def _resources(request: Request) -> Resources:
+    return current_resources(request)
+
+
+async def _caller(request: Request) -> Caller:
+    return current_caller(request)
+
+
+async def _tenant(request: Request) -> UUID:
     """Whose jobs the request may see."""
     return current_caller(request).tenant_id
 
 
-Here = Annotated[Resources, Depends(current_resources)]
-TenantId = Annotated[UUID, Depends(current_tenant)]
-CallerHere = Annotated[Caller, Depends(current_caller)]
+Here = Annotated[Resources, Depends(_resources)]
+TenantId = Annotated[UUID, Depends(_tenant)]
+CallerHere = Annotated[Caller, Depends(_caller)]

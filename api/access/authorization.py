@@ -9,7 +9,7 @@ from api.errors import MissingScopeError, UnauthenticatedError
 from core.access.callers import Caller
 
 
-def authorize(request: Request) -> None:
+async def authorize(request: Request) -> None:  # not sync: FastAPI would hand it to a thread and back
     """Refuse what the caller's key does not allow.
 
     Raises:

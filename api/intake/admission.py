@@ -24,11 +24,11 @@ async def check_room(request: Request, here: Resources, tenant_id: UUID, idempot
     announced = request.headers.get("content-length", "")
     size = int(announced) if announced.isdigit() else 0
     await run_in_threadpool(_check, here, tenant_id, size, idempotency_key)
-    if size <= here.settings.api.max_upload_bytes:  # more is refused for that, with 413
-        await run_in_threadpool(make_guard(here.settings), size)
 
 
 def _check(here: Resources, tenant_id: UUID, size: int, idempotency_key: str | None) -> None:
     with reading(here.engine) as session:
         if idempotency_key is None or find_job_by_key(session, tenant_id, idempotency_key) is None:
             check_quotas(session, tenant_id, size)
+    if size <= here.settings.api.max_upload_bytes:  # more is refused for that, with 413
+        make_guard(here.settings)(size)

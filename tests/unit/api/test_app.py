@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from inspect import iscoroutinefunction
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 
-from api.app import create_app
+from api.access.authorization import authorize
+from api.app import ROUTERS, create_app
 from api.binding import UnsafeBindingError, check_binding, keys_required
+from api.parameters import refuse_unknown
 from core.hosts import is_loopback
 from core.settings import ApiSettings, Settings
 
@@ -80,3 +87,19 @@ def test_the_process_says_why_it_refuses(tmp_path: Path, more: dict[str, str], r
 )
 def test_loopback(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+def dependencies(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+    """What a route asks for, and what that asks for."""
+    for each in dependant.dependencies:
+        if each.call is not None:
+            yield each.call
+        yield from dependencies(each)
+
+
+def test_no_route_waits_for_a_thread_to_learn_who_asks_and_what_is_open() -> None:
+    """FastAPI hands each sync dependency to a thread and back: more work than all that these do."""
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    found = {call for route in routes for call in dependencies(route.dependant)} | {authorize, refuse_unknown}
+    assert {call.__name__ for call in found if not iscoroutinefunction(call)} == {"Submitting", "chosen_results"}
+    assert {"_resources", "_caller", "_tenant"} <= {call.__name__ for call in found}
