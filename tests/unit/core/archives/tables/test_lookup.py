@@ -187,7 +187,8 @@ def test_a_large_table_is_searched_in_constant_memory(tmp_path: Path) -> None:
 
 def run_alone(root: Path, *rows: int) -> str:
     """Peaks of a process of its own: here, threads that earlier tests left behind would be traced, too."""
-    code = f"from pathlib import Path\nfrom {__name__} import searched_peak\nprint(*(searched_peak(Path({str(root)!r}), rows) for rows in {rows}))"
+    peaks = f"(searched_peak(Path({str(root)!r}), rows) for rows in {rows})"
+    code = f"from pathlib import Path\nfrom {__name__} import searched_peak\nprint(*{peaks})"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
