@@ -41,6 +41,17 @@ def has_address(host: str) -> bool:
     return True
 
 
+def free_port(host: str) -> int:
+    """A TCP port of an address of this machine that nobody listens on at the moment.
+
+    Raises:
+        OSError: the machine lacks the address.
+    """
+    with socket.socket(family_of(host)) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
 def family_of(host: str) -> socket.AddressFamily:
     """The family of an address; that of IPv4 for a name."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cli.output.exit_codes import CliError, ExitCode
+from core import hosts
 from core.hosts import family_of, find_loopback
 
 _BACKLOG = 2048  # uvicorn's
@@ -50,11 +51,8 @@ def free_port(host: str) -> int:
     Raises:
         CliError: the machine lacks the address.
     """
-    with socket.socket(family_of(host)) as probe:
-        with _address_named(host):
-            probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    with _address_named(host):
+        return hosts.free_port(host)
 
 
 def listen(port: int, host: str) -> socket.socket:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from core.childprocess import python_environment
 from core.errors import ModelContractError, ServingUnavailableError
-from core.hosts import family_of, find_loopback, join_host
+from core.hosts import find_loopback, free_port, join_host
 from serving.client import PredictClient
 from serving.repository import ModelVersion
 
@@ -40,7 +39,7 @@ def private_server(version: ModelVersion) -> Iterator[PredictClient]:
         base.mkdir()
         (base / str(version.number)).symlink_to(version.path.resolve(), target_is_directory=True)
         host, log = find_loopback(), Path(folder) / "log"
-        port = _free_port(host)
+        port = free_port(host)
         with log.open("wb") as output:
             process = subprocess.Popen(
                 _command(version.model, base, host, port),
@@ -91,9 +90,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _free_port(host: str) -> int:
-    with socket.socket(family_of(host)) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
