@@ -177,19 +177,25 @@ def test_bytes_go_in_parts_without_a_note(api: Api, large: Path, tmp_path: Path,
     assert not (tmp_path / "home").exists()
 
 
-@pytest.mark.parametrize("kind", ["client", "command"])
-def test_an_interrupted_program_goes_on_later(
-    api: Api, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def interrupt_part(monkeypatch: pytest.MonkeyPatch, number: int) -> list[int]:
+    """Let the storage be away for the part of this number, from 1; the list gets the offset of each part that comes."""
     offsets: list[int] = []
 
     async def receive_some(request: Any, here: Any, upload: Any) -> Any:
         offsets.append(upload.received)
-        if len(offsets) == 3:
+        if len(offsets) == number:
             raise StorageUnavailableError("the disk is away")
         return await receive_part(request, here, upload)
 
     monkeypatch.setattr("api.routes.uploads.receive_part", receive_some)
+    return offsets
+
+
+@pytest.mark.parametrize("kind", ["client", "command"])
+def test_an_interrupted_program_goes_on_later(
+    api: Api, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    offsets = interrupt_part(monkeypatch, 3)
     if kind == "client":
         with Client(api.url, retries=ONCE) as client:
             with pytest.raises(errors.UnavailableError, match="object storage does not answer"):
@@ -256,15 +262,7 @@ def test_a_folder_goes_on_where_it_was_and_is_the_same_as_in_one_request(
     named = submit(api.url, paths)
     whole = stored_archive(api)
     monkeypatch.setattr(parts, "SMALLEST", 1000)
-    offsets: list[int] = []
-
-    async def receive_some(request: Any, here: Any, upload: Any) -> Any:
-        offsets.append(upload.received)
-        if len(offsets) == 3:
-            raise StorageUnavailableError("the disk is away")
-        return await receive_part(request, here, upload)
-
-    monkeypatch.setattr("api.routes.uploads.receive_part", receive_some)
+    offsets = interrupt_part(monkeypatch, 3)
     with pytest.raises((errors.UnavailableError, CliError), match="object storage does not answer"):
         submit(api.url, paths)
     assert submit(api.url, paths) == named
@@ -286,15 +284,7 @@ def test_a_folder_survives_a_cut_connection(
 def test_a_folder_that_has_changed_since_is_sent_from_its_beginning(
     api: Api, folder: Path, monkeypatch: pytest.MonkeyPatch, submit: Callable[..., str]
 ) -> None:
-    offsets: list[int] = []
-
-    async def receive_some(request: Any, here: Any, upload: Any) -> Any:
-        offsets.append(upload.received)
-        if len(offsets) == 2:
-            raise StorageUnavailableError("the disk is away")
-        return await receive_part(request, here, upload)
-
-    monkeypatch.setattr("api.routes.uploads.receive_part", receive_some)
+    offsets = interrupt_part(monkeypatch, 2)
     with pytest.raises((errors.UnavailableError, CliError), match="object storage does not answer"):
         submit(api.url, [folder])
     (folder / "left" / "new.jpg").write_bytes(b"new")

@@ -59,19 +59,24 @@ def test_values_are_words_or_choices() -> None:
         assert re.search(expected, lines), expected
 
 
-def test_help_loads_nothing_heavy() -> None:
-    """All of it: the help that is printed, not the import of its module alone."""
+def run_and_list_loaded(arguments: list[str], among: set[str]) -> tuple[str, str]:
+    """What a command prints, and which of these modules it has loaded at its end."""
     # what measures the coverage of this process is loaded before
     code = (
-        "import sys\nbefore = set(sys.modules)\nfrom cli.main import main\nsys.argv = ['dermq', '--help']\n"
-        "heavy = {'httpx2', 'sqlalchemy', 'pydantic', 'numpy', 'celery', 'fastapi', 'grpc', 'tensorflow', 'pyarrow', 'PIL',\n"
-        "         'socket', 'ssl', 'asyncio', 'http', 'email', 'multiprocessing', 'xml', 'yaml', 'rich.progress'}\n"
-        "try:\n    main()\n"
-        "finally:\n    print(sorted(heavy & set(sys.modules) - before), file=sys.stderr)"
+        f"import sys\nbefore = set(sys.modules)\nfrom cli.main import main\nsys.argv = {['dermq', *arguments]!r}\n"
+        f"try:\n    main()\nfinally:\n    print(sorted({among!r} & set(sys.modules) - before), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stderr == "[]\n"
-    assert "Usage:" in done.stdout
+    return done.stdout, done.stderr
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """All of it: the help that is printed, not the import of its module alone."""
+    heavy = {"httpx2", "sqlalchemy", "pydantic", "numpy", "celery", "fastapi", "grpc", "tensorflow", "pyarrow", "PIL"}
+    heavy |= {"socket", "ssl", "asyncio", "http", "email", "multiprocessing", "xml", "yaml", "rich.progress"}
+    shown, loaded = run_and_list_loaded(["--help"], heavy)
+    assert loaded == "[]\n"  # and nothing else is told there
+    assert "Usage:" in shown
 
 
 @pytest.mark.parametrize("verb", ["status", "jobs"])
@@ -80,16 +85,19 @@ def test_a_question_to_a_server_loads_what_it_needs_only(server: LaidOutServer, 
     server.lay("GET", f"/v1/jobs/{job['id']}", Answer(job))
     server.lay("GET", f"/v1/jobs/{job['id']}/errors", Answer({"data": [], "next": None}))
     server.lay("GET", "/v1/jobs", Answer({"data": [job], "next": None}))
+    heavy = {"sqlalchemy", "pydantic_settings", "numpy", "celery", "fastapi", "grpc", "tensorflow", "pyarrow", "PIL"}
+    heavy |= {
+        "redis",
+        "asyncio",
+        "multiprocessing",
+        "xml",
+        "yaml",
+        "rich.progress",
+        "honcho",
+        "dermq.parts",
+        "dermq.aiotransport",
+    }
     arguments = [verb, job["id"]] if verb == "status" else [verb]
-    code = (
-        f"import sys\nbefore = set(sys.modules)\nfrom cli.main import main\nsys.argv = ['dermq', *{arguments!r}, '--server', "
-        f"{server.url!r}]\n"
-        "heavy = {'sqlalchemy', 'pydantic_settings', 'numpy', 'celery', 'fastapi', 'grpc', 'tensorflow', 'pyarrow', 'PIL',\n"
-        "         'redis', 'asyncio', 'multiprocessing', 'xml', 'yaml', 'rich.progress', 'honcho', 'dermq.parts',\n"
-        "         'dermq.aiotransport'}\n"
-        "try:\n    main()\n"
-        "finally:\n    print(sorted(heavy & set(sys.modules) - before), file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stderr == "[]\n"
-    assert "succeeded" in done.stdout
+    shown, loaded = run_and_list_loaded([*arguments, "--server", server.url], heavy)
+    assert loaded == "[]\n"
+    assert "succeeded" in shown
