@@ -88,9 +88,7 @@ class Experiment:
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     label_smoothing: float = 0.0
     ema_momentum: float = 0.0  # 0: no averaging of weights
-    statistics_batches: int = (
-        0  # batches to collect the normalisation's statistics with, for averaged weights; 0: those of training
-    )
+    statistics_batches: int = 0  # batches to collect the averaged weights' statistics with; 0: they keep those of training
     mixing: float = 0.0  # share of the pictures that another one is mixed into: see training.feeding.mixtures
     teaching: float = 0.0  # the teachers' share of the loss; above 0 the run needs teachers
     balance: float = 0.0  # see training.pipeline
